@@ -1,0 +1,1 @@
+"""Floor 5: back-ends. They know the ports and the domain, and nothing else."""

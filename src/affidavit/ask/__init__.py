@@ -1,0 +1,1 @@
+"""Floor 4: a question in, a permissioned and cited answer out."""

@@ -1,0 +1,109 @@
+"""Every error a caller may meet, as one tree.
+
+AffidavitError
+├── UsageError               what was asked for cannot be asked (exit status 2)
+│   ├── UnknownNameError     no such tenant, user, source, run, release
+│   └── ManifestError        a file the user wrote is malformed; names file and line
+├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
+├── WorkspaceError           the workspace cannot be used as it is
+│   ├── WorkspaceMissingError
+│   ├── WorkspaceVersionError
+│   ├── WorkspaceDamagedError
+│   └── DiskFullError
+├── BusyError                somebody else is writing; try again
+├── SourceError              a source, or one of its items, could not be read
+├── ParseError               an item's content could not be understood
+├── EmbedderError            vectors could not be made
+├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
+└── LogDamagedError          the log does not verify; names the first fault
+
+All have one shape on every surface: ``code``, ``message``, ``hint``, ``retryable``.
+"""
+
+from __future__ import annotations
+
+
+class AffidavitError(Exception):
+    """Base of the tree: ``message`` says what is wrong, ``hint`` what to do about it."""
+
+    code = "error"
+    retryable = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, object]:
+        """The one shape on the wire."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "retryable": self.retryable,
+        }
+
+
+class UsageError(AffidavitError):
+    code = "usage"
+
+
+class UnknownNameError(UsageError):
+    code = "unknown_name"
+
+
+class ManifestError(UsageError):
+    code = "manifest"
+
+
+class AccessDeniedError(AffidavitError):
+    code = "not_found"
+
+
+class WorkspaceError(AffidavitError):
+    code = "workspace"
+
+
+class WorkspaceMissingError(WorkspaceError):
+    code = "workspace_missing"
+
+
+class WorkspaceVersionError(WorkspaceError):
+    code = "workspace_version"
+
+
+class WorkspaceDamagedError(WorkspaceError):
+    code = "workspace_damaged"
+
+
+class DiskFullError(WorkspaceError):
+    code = "disk_full"
+    retryable = True
+
+
+class BusyError(AffidavitError):
+    code = "busy"
+    retryable = True
+
+
+class SourceError(AffidavitError):
+    code = "source"
+    retryable = True
+
+
+class ParseError(AffidavitError):
+    code = "parse"
+
+
+class EmbedderError(AffidavitError):
+    code = "embedder"
+    retryable = True
+
+
+class IndexDamagedError(AffidavitError):
+    code = "index_damaged"
+    retryable = True
+
+
+class LogDamagedError(AffidavitError):
+    code = "log_damaged"

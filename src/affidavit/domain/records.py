@@ -1,0 +1,111 @@
+"""The records that travel between floors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from affidavit.domain.access import NOBODY, AccessRule
+from affidavit.domain.canonical import Json, digest
+from affidavit.domain.filter import Filter
+
+FOREVER = 2**62
+"""The ``until`` of a row that is still true."""
+
+CLASSIFICATIONS = ("public", "internal", "confidential", "restricted")
+
+
+@dataclass(frozen=True)
+class Governance:
+    """What a governed source says about an item besides its text.
+
+    ``rank``: canonical rank, 1 is the most authoritative; when two documents disagree the lower wins.
+    ``fresh_days``: the item is stale when its source has not changed it for longer; 0 means no limit.
+    """
+
+    access: AccessRule = NOBODY
+    owner: str = ""
+    classification: str = "internal"
+    rank: int = 100
+    fresh_days: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of a revision's text with one role.
+
+    ``kind`` is one of ``heading``, ``paragraph``, ``list``, ``table``, ``code``, ``quote``, ``row``;
+    ``start`` and ``end`` are character offsets into the revision's text; ``path`` holds the headings above.
+    """
+
+    kind: str
+    start: int
+    end: int
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """An item's content, understood: the revision's text and the blocks that point into it.
+
+    Blocks are in reading order, do not overlap, and ``text[b.start:b.end]`` is never empty.
+    """
+
+    text: str
+    title: str
+    blocks: tuple[Block, ...]
+    media_type: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A chunk before it is stored: offsets into the revision's text, its headings and kind."""
+
+    start: int
+    end: int
+    path: tuple[str, ...]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What may be read, and as of when. Required by every search; there is no scope that means everything.
+
+    ``head`` is the log's position now, ``position`` the one asked about (equal unless as-of).
+    A document is in scope when its rule *at* ``position`` is in ``then`` and its rule *at* ``head`` is in
+    ``now``; a chunk must be valid at ``position``. Rules are catalog ids.
+    """
+
+    tenant: int
+    now: frozenset[int]
+    then: frozenset[int]
+    head: int
+    position: int
+    filter: Filter | None = None
+
+
+class RunStatus(str, Enum):
+    """How a run stands."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+def revision_name(source: str, document: str, title: str, text_digest: str) -> str:
+    """A revision's public id: a function of what it is, never of what else the catalog holds."""
+    return "r" + digest([source, document, title, text_digest])[:20]
+
+
+def chunk_name(revision: str, ordinal: int) -> str:
+    """A chunk's public id within its revision."""
+    return f"{revision}.{ordinal}"
+
+
+def tie_break(chunk: str) -> int:
+    """Orders equal scores: 63 bits out of the chunk's public id, so hidden rows cannot move it."""
+    return int.from_bytes(hashlib.sha256(chunk.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,46 @@
+"""The embedder port: text in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EmbedderInfo:
+    """Who made a vector. Vectors of different fingerprints are never compared.
+
+    ``fingerprint`` changes whenever the same text could get a different vector (weights, tokenizer, precision, revision,
+    endpoint model). ``deterministic``: the same text always gets the same bytes, whatever else is embedded beside it.
+    ``token_vectors``: ``tokens`` is offered.
+    """
+
+    name: str
+    fingerprint: str
+    dimensions: int
+    max_tokens: int
+    deterministic: bool
+    token_vectors: bool = False
+
+
+class Embedder(Protocol):
+    """Makes vectors. Safe to call from several threads."""
+
+    @property
+    def info(self) -> EmbedderInfo: ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, shape (len(texts), dimensions), in order. Raises EmbedderError."""
+        ...
+
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Per text its unit token vectors, shape (tokens, dimensions). Only with ``info.token_vectors``."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many of its tokens ``text`` has; chunks are kept under ``max_tokens`` by this measure."""
+        ...

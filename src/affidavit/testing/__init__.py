@@ -1,0 +1,1 @@
+"""Beside the floors: conformance suites for ports, the cast, a fixed clock."""

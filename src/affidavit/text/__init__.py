@@ -1,0 +1,1 @@
+"""Floor 1: one analyser for the index and the answerer, and a sentence splitter."""

@@ -1,0 +1,40 @@
+"""Sentences of a text as character spans; a sentence is what the extractive answerer quotes."""
+
+from __future__ import annotations
+
+import re
+
+# An end of sentence: . ! ? (with closing quotes or brackets) before white space and something that can begin a sentence;
+# the CJK full stops need no space; a blank line, a list item or a table row ends one too.
+_END = re.compile(
+    r"""(?<=[.!?])["'”’)\]]*\s+(?=["'“‘(\[*_`#A-Z0-9À-ÖØ-Þ\u0400-\u042f])"""
+    r"""|(?<=[。！？])"""
+    r"""|\n\s*\n"""
+    r"""|\n(?=\s*(?:[-*+•]|\d+[.)])\s)"""
+    r"""|\n(?=\s*[|#>])""",
+    re.VERBOSE,
+)
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|no|nos|dr|mr|mrs|ms|prof|st|inc|ltd|co|corp|jr|sr|fig|sec|art|al)\.|\b[A-Z]\.|^\s*\d+[.)])$",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+    """(start, end) of each sentence of ``text[start:end]``, offsets into ``text``, without white space around."""
+    stop = len(text) if end is None else end
+    cuts = [start]
+    for match in _END.finditer(text, start, stop):
+        cut = match.end()
+        if "\n" not in match.group() and _ABBREVIATION.search(text[cuts[-1] : match.start() + 1].rstrip()):
+            continue
+        cuts.append(cut)
+    cuts.append(stop)
+    spans = []
+    for a, b in zip(cuts, cuts[1:], strict=False):
+        piece = text[a:b]
+        left = len(piece) - len(piece.lstrip())
+        right = len(piece.rstrip())
+        if right > left:
+            spans.append((a + left, a + right))
+    return spans
