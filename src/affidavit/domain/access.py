@@ -78,7 +78,7 @@ class AccessRule:
     def __post_init__(self) -> None:
         unique = set(self.layers)
         needed = [a for a in unique if not any(b < a for b in unique)]
-        ordered = tuple(sorted(needed, key=lambda layer: sorted(layer)))
+        ordered = tuple(sorted(needed, key=sorted))
         object.__setattr__(self, "layers", ordered)
         object.__setattr__(self, "_digest", digest(self.as_json()))
 
@@ -128,6 +128,16 @@ class AccessRule:
                 return Verdict(False, f"not in any of: {wanted}")
             met.append(found[0])
         return Verdict(True, "allow " + " and ".join(met))
+
+    def within(self, other: AccessRule) -> bool:
+        """Whether everybody this rule lets in is let in by ``other`` too, as far as the layers show it."""
+        if not self.layers:
+            return True
+        return (
+            bool(other.layers)
+            and self.deny >= other.deny
+            and all(any(mine <= layer for mine in self.layers) for layer in other.layers)
+        )
 
     def meet(self, other: AccessRule) -> AccessRule:
         """The rule that lets in exactly those whom both let in."""

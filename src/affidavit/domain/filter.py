@@ -52,17 +52,17 @@ class Exists:
 
 @dataclass(frozen=True)
 class And:
-    parts: tuple["Filter", ...]
+    parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True)
 class Or:
-    parts: tuple["Filter", ...]
+    parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True)
 class Not:
-    part: "Filter"
+    part: Filter
 
 
 Filter: TypeAlias = Union[Equals, AnyOf, Range, Exists, And, Or, Not]
@@ -82,9 +82,7 @@ def _within(value: Scalar, low: str | int | None, high: str | int | None) -> boo
     for bound, sign in ((low, 1), (high, -1)):
         if bound is None:
             continue
-        if isinstance(value, str) and isinstance(bound, str):
-            ok = value >= bound if sign == 1 else value <= bound
-        elif type(value) is int and type(bound) is int:
+        if (isinstance(value, str) and isinstance(bound, str)) or (type(value) is int and type(bound) is int):
             ok = value >= bound if sign == 1 else value <= bound
         else:
             ok = False

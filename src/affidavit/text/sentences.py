@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 # An end of sentence: . ! ? (with closing quotes or brackets) before white space and something that can begin a sentence;
@@ -31,7 +32,7 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
         cuts.append(cut)
     cuts.append(stop)
     spans = []
-    for a, b in zip(cuts, cuts[1:], strict=False):
+    for a, b in itertools.pairwise(cuts):
         piece = text[a:b]
         left = len(piece) - len(piece.lstrip())
         right = len(piece.rstrip())

@@ -1,0 +1,205 @@
+"""Step 7: how well each sentence answers, and whether the best of them are enough.
+
+A sentence is scored by late interaction (MaxSim of Khattab & Zaharia's ColBERT, SIGIR 2020, with the embedder's own token vectors),
+the share of the question's information it covers, and its cosine. Whether that is enough is a logistic model over a few
+features of the visible evidence, calibrated on data (``bench/calibrate.py``); a threshold on one score cannot refuse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affidavit.ask.rank import idf, z_scores
+from affidavit.ask.retrieve import Found, Passage
+from affidavit.ask.units import Unit, units
+from affidavit.domain.release import Calibration
+from affidavit.ports.embedder import Embedder
+from affidavit.text.analyze import terms
+
+UNITS_SCORED = 32
+_HEADING_SHARE = 0.5
+"""A question's term that stands in the headings above a sentence counts half."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A unit with its features; ``score`` orders units, larger is better. ``vector`` is the mean of its token vectors."""
+
+    unit: Unit
+    score: float
+    coverage: float
+    maxsim: float
+    cosine: float
+    vector: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Scored units best first, the features of the whole, and the probability that they answer."""
+
+    units: tuple[Scored, ...]
+    features: Mapping[str, float]
+    probability: float
+    sufficient: bool
+
+
+def weigh_terms(question: str, found: Found) -> dict[str, float]:
+    """Each distinct term of the question with its information among the visible chunks."""
+    result = found.result
+    return {t: idf(result.visible, result.terms.get(t, 0)) for t in dict.fromkeys(terms(question))}
+
+
+def _coverage(weights: Mapping[str, float], have: frozenset[str], near: frozenset[str]) -> float:
+    total = math.fsum(weights.values())
+    if not total:
+        return 0.0
+    return (
+        math.fsum(
+            w if t in have else _HEADING_SHARE * w for t, w in weights.items() if t in have or t in near
+        )
+        / total
+    )
+
+
+def _context(passage: Passage) -> frozenset[str]:
+    return frozenset(terms(" ".join((passage.view.title, *passage.view.path))))
+
+
+def gather(
+    question: str,
+    found: Found,
+    passages: Sequence[Passage],
+    embedder: Embedder | None,
+    calibration: Calibration,
+) -> Evidence:
+    """Score what can be quoted from ``passages`` and judge whether it is enough. Raises EmbedderError."""
+    weights = weigh_terms(question, found)
+    contexts = [_context(p) for p in passages]
+    everything = [u for n, p in enumerate(passages) for u in units(n, p)]
+    covered = [_coverage(weights, u.terms, contexts[u.passage]) for u in everything]
+    chosen = _shortlist(everything, covered, passages)
+    scored = _score(
+        question, [everything[n] for n in chosen], [covered[n] for n in chosen], passages, embedder
+    )
+    features = _features(weights, found, passages, scored, contexts)
+    total = calibration.bias + math.fsum(w * features[name] for name, w in calibration.weights.items())
+    probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
+    return Evidence(
+        tuple(scored), features, probability, bool(scored) and probability >= calibration.threshold
+    )
+
+
+def _shortlist(
+    everything: Sequence[Unit], covered: Sequence[float], passages: Sequence[Passage]
+) -> list[int]:
+    """The units worth embedding: by coverage, then by the rank of their passage; in text order."""
+    order = sorted(
+        range(len(everything)), key=lambda n: (-covered[n], everything[n].passage, everything[n].start)
+    )
+    per_passage = {u.passage: 0 for u in everything}
+    kept = []
+    for n in order:
+        if per_passage[everything[n].passage] < max(6, UNITS_SCORED // max(1, len(passages))):
+            per_passage[everything[n].passage] += 1
+            kept.append(n)
+    return sorted(kept[:UNITS_SCORED])
+
+
+def _score(
+    question: str,
+    chosen: Sequence[Unit],
+    covered: Sequence[float],
+    passages: Sequence[Passage],
+    embedder: Embedder | None,
+) -> list[Scored]:
+    prior = z_scores([passages[u.passage].ranked.score for u in chosen])
+    if embedder is None or not embedder.info.token_vectors:
+        coverage = z_scores(covered)
+        rows = [
+            Scored(u, c + 0.25 * p, raw, 0.0, 0.0, None)
+            for u, c, raw, p in zip(chosen, coverage, covered, prior, strict=True)
+        ]
+    else:
+        rows = _score_dense(question, chosen, covered, prior, embedder)
+    return sorted(rows, key=lambda s: (-s.score, s.unit.passage, s.unit.start))
+
+
+def _score_dense(
+    question: str,
+    chosen: Sequence[Unit],
+    covered: Sequence[float],
+    prior: Sequence[float],
+    embedder: Embedder,
+) -> list[Scored]:
+    asked, *answers = embedder.tokens([question, *(u.quote for u in chosen)])
+    mean_asked = _unit_mean(asked)
+    vectors = [_unit_mean(a) for a in answers]
+    maxsim = [_maxsim(asked, a) for a in answers]
+    cosine = [float(v @ mean_asked) for v in vectors]
+    zs = zip(z_scores(maxsim), z_scores(covered), z_scores(cosine), prior, strict=True)
+    return [
+        Scored(u, m + 0.5 * c + 0.5 * d + 0.25 * p, covered[n], maxsim[n], cosine[n], vectors[n])
+        for n, (u, (m, c, d, p)) in enumerate(zip(chosen, zs, strict=True))
+    ]
+
+
+def _unit_mean(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not len(tokens):
+        return np.zeros(tokens.shape[1], np.float32)
+    mean = tokens.mean(axis=0)
+    return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+
+
+def _maxsim(asked: NDArray[np.float32], answer: NDArray[np.float32]) -> float:
+    if not len(asked) or not len(answer):
+        return 0.0
+    return float((asked @ answer.T).max(axis=1).mean())
+
+
+def _features(
+    weights: Mapping[str, float],
+    found: Found,
+    passages: Sequence[Passage],
+    scored: Sequence[Scored],
+    contexts: Sequence[frozenset[str]],
+) -> dict[str, float]:
+    """What the calibration weighs. Every one is a function of visible rows only."""
+    best = scored[0] if scored else None
+    full = [_coverage(weights, frozenset(terms(p.text)), c) for p, c in zip(passages, contexts, strict=True)]
+    dense = sorted((r.dense for r in found.ranked if r.dense is not None), reverse=True)
+    keyword = max((r.keyword for r in found.ranked), default=0.0)
+    ceiling = 2.2 * math.fsum(weights.values()) or 1.0
+    fused = [r.score for r in found.ranked[:5]]
+    return {
+        "sentence_coverage": max((s.coverage for s in scored), default=0.0),
+        "best_coverage": best.coverage if best else 0.0,
+        "passage_coverage": max(full, default=0.0),
+        "top_passage_coverage": full[0] if full else 0.0,
+        "keyword": keyword / ceiling,
+        "dense": dense[0] if dense else 0.0,
+        "dense_top3": math.fsum(dense[:3]) / 3 if len(dense) >= 3 else 0.0,
+        "dense_gap": dense[0] - dense[min(19, len(dense) - 1)] if dense else 0.0,
+        "maxsim": max((s.maxsim for s in scored), default=0.0),
+        "best_maxsim": best.maxsim if best else 0.0,
+        "cosine": max((s.cosine for s in scored), default=0.0),
+        "fused_gap": fused[0] - fused[-1] if len(fused) > 1 else 0.0,
+        "rare_term_missing": _rarest_missing(weights, passages, contexts),
+    }
+
+
+def _rarest_missing(
+    weights: Mapping[str, float], passages: Sequence[Passage], contexts: Sequence[frozenset[str]]
+) -> float:
+    """The share of the question's information in its most telling term, if no passage has that term; else 0."""
+    if not weights:
+        return 1.0
+    term, weight = max(weights.items(), key=lambda item: (item[1], item[0]))
+    present = any(
+        term in context or term in terms(p.text) for p, context in zip(passages, contexts, strict=True)
+    )
+    return 0.0 if present else weight / (math.fsum(weights.values()) or 1.0)

@@ -1,0 +1,81 @@
+"""Step 8 without a language model: whole sentences, verbatim, each with its citation; never more than the evidence says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from affidavit.ask.evidence import Evidence, Scored
+from affidavit.ask.guard import output_signals
+from affidavit.ask.retrieve import Passage
+from affidavit.domain.release import Answering
+
+_LEXICAL_SAME = 0.6
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A sentence of the answer, the less canonical ones that it stands for, and why sentences were left out."""
+
+    scored: Scored
+    overruled: tuple[Scored, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The sentences in the order they are given; ``withheld`` counts those left out for a signal."""
+
+    chosen: tuple[Chosen, ...]
+    withheld: tuple[str, ...]
+
+
+def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering) -> Choice:
+    """The best sentence and those near it, in reading order within a document; the most canonical of those that agree in topic."""
+    clean, withheld = [], []
+    for scored in evidence.units:
+        signals = output_signals(scored.unit.quote)
+        withheld += signals
+        if not signals:
+            clean.append(scored)
+    picked: list[Chosen] = []
+    used: set[int] = set()
+    floor = clean[0].score - settings.margin if clean else 0.0
+    for n, scored in enumerate(clean):
+        if len(picked) == settings.sentences or scored.score < floor:
+            break
+        if n in used:
+            continue
+        alike = [
+            m
+            for m in range(n, len(clean))
+            if m == n or (m not in used and _same(scored, clean[m], passages, settings))
+        ]
+        winner = min(alike, key=lambda m: (_rank(clean[m], passages), m))
+        used.update(alike)
+        overruled = [clean[m] for m in alike if _rank(clean[m], passages) > _rank(clean[winner], passages)]
+        picked.append(Chosen(clean[winner], tuple(overruled)))
+    return Choice(tuple(_ordered(picked)), tuple(sorted(set(withheld))))
+
+
+def _rank(scored: Scored, passages: Sequence[Passage]) -> int:
+    return passages[scored.unit.passage].view.rank
+
+
+def _same(a: Scored, b: Scored, passages: Sequence[Passage], settings: Answering) -> bool:
+    """Whether two sentences are about the same thing: near copies anywhere, or like ones in different documents."""
+    if a.unit.quote == b.unit.quote:
+        return True
+    if passages[a.unit.passage].view.document == passages[b.unit.passage].view.document:
+        return False
+    if a.vector is not None and b.vector is not None:
+        return float(a.vector @ b.vector) >= settings.same
+    either = a.unit.terms | b.unit.terms
+    return bool(either) and len(a.unit.terms & b.unit.terms) / len(either) >= _LEXICAL_SAME
+
+
+def _ordered(picked: Sequence[Chosen]) -> list[Chosen]:
+    """Documents in the order of their best sentence; within one passage as it is written."""
+    first: dict[int, int] = {}
+    for n, chosen in enumerate(picked):
+        first.setdefault(chosen.scored.unit.passage, n)
+    return sorted(picked, key=lambda c: (first[c.scored.unit.passage], c.scored.unit.start))

@@ -1,0 +1,172 @@
+"""Steps 5 and 6: retrieve within a scope, fuse, and check every hit again against the catalog as it is now."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affidavit.ask.rank import Ranked, fuse
+from affidavit.ask.scopes import Reader, Scopes
+from affidavit.domain.access import AccessRule
+from affidavit.domain.errors import EmbedderError
+from affidavit.domain.records import chunk_name
+from affidavit.domain.release import Retrieval
+from affidavit.policy.scope import Identity, decide_read
+from affidavit.ports.embedder import Embedder
+from affidavit.ports.index import Feed, Index, Query, SearchResult
+from affidavit.store.bodies import Bodies
+from affidavit.store.catalog import Catalog, ChunkView
+from affidavit.store.database import Database
+
+_TEXTS_KEPT = 32_000_000  # characters of revision texts held in memory
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk that passed the recheck: what it says, where, and why the reader may read it."""
+
+    view: ChunkView
+    text: str
+    ranked: Ranked
+    permitted_by: str
+
+    @property
+    def chunk(self) -> str:
+        return chunk_name(self.view.revision, self.view.ordinal)
+
+
+@dataclass(frozen=True)
+class Denied:
+    """A hit that the catalog no longer permits. For auditors only."""
+
+    view: ChunkView
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """``ranked`` best first over the whole pool; ``result`` holds the visible statistics."""
+
+    ranked: list[Ranked]
+    result: SearchResult
+    vector: NDArray[np.float32] | None
+    degraded: str
+
+
+class Retriever:
+    """Searches and rechecks. Safe to share between threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        catalog: Catalog,
+        bodies: Bodies,
+        scopes: Scopes,
+        index: Index,
+        embedder: Embedder | None,
+        feed: Callable[[], Feed],
+    ) -> None:
+        self._db = database
+        self._catalog = catalog
+        self._bodies = bodies
+        self._scopes = scopes
+        self._index = index
+        self.embedder = embedder
+        self._feed = feed
+        self._texts: OrderedDict[int, str] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def embed(self, question: str) -> tuple[NDArray[np.float32] | None, str]:
+        """The question's vector, or None and why there is none (keyword search then goes on alone)."""
+        if self.embedder is None:
+            return None, ""
+        try:
+            vector: NDArray[np.float32] = self.embedder.embed([question])[0]
+        except EmbedderError as error:
+            return None, error.message
+        return vector, ""
+
+    def search(self, reader: Reader, question: str, settings: Retrieval, pool: int = 0) -> Found:
+        """The pool of candidates, fused. Call inside a snapshot."""
+        vector, degraded = self.embed(question)
+        result = self._index.search(
+            self._feed(), reader.scope, Query(question, vector), max(pool, settings.pool)
+        )
+        return Found(fuse(result.candidates, settings), result, vector, degraded)
+
+    def recheck(self, reader: Reader, ranked: Sequence[Ranked]) -> tuple[list[Passage], list[Denied]]:
+        """Ask the catalog about every hit, at its *present* position, and at the reader's if that is earlier.
+
+        Opens its own snapshot, so a revocation since the search began is seen.
+        """
+        passages: list[Passage] = []
+        denied: list[Denied] = []
+        with self._db.read():
+            head = self._scopes.head()
+            now = self._scopes.identify(reader.tenant, reader.now.principal, head)
+            chunks = [r.chunk for r in ranked]
+            views = self._catalog.views(chunks, head)
+            as_of = reader.scope.position != reader.scope.head
+            then = self._catalog.views(chunks, reader.scope.position) if as_of else {}
+            rules = self._catalog.rules_by_id(
+                {v.rule for v in [*views.values(), *then.values()] if v.rule is not None}
+            )
+            for hit in ranked:
+                view = views[hit.chunk]
+                reason, permitted = _judge(reader.tenant, now, view, rules)
+                if permitted and as_of:
+                    reason, permitted = _judge(reader.tenant, reader.then, then[hit.chunk], rules)
+                if permitted:
+                    passages.append(Passage(view, self.text(view)[view.start : view.stop], hit, reason))
+                else:
+                    denied.append(Denied(view, reason))
+        return passages, denied
+
+    def text(self, view: ChunkView) -> str:
+        """The whole text of the chunk's revision. Immutable, so it is kept for a while."""
+        with self._lock:
+            if view.text_body in self._texts:
+                self._texts.move_to_end(view.text_body)
+                return self._texts[view.text_body]
+        text = self._bodies.get(view.text_body).decode()
+        with self._lock:
+            if view.text_body not in self._texts:
+                self._texts[view.text_body] = text
+                self._held += len(text)
+            while self._held > _TEXTS_KEPT and len(self._texts) > 1:
+                self._held -= len(self._texts.popitem(last=False)[1])
+        return text
+
+
+def _judge(tenant: int, who: Identity, view: ChunkView, rules: Mapping[int, AccessRule]) -> tuple[str, bool]:
+    if view.tenant != tenant:
+        return "another tenant's", False
+    verdict = decide_read(who, None if view.rule is None else rules.get(view.rule))
+    return verdict.reason, verdict.permit
+
+
+def diversify(passages: Sequence[Passage], k: int, per_document: int) -> list[Passage]:
+    """At most ``per_document`` passages a document and no two with the same text, best first, at most ``k``."""
+    kept: list[Passage] = []
+    count: dict[int, int] = {}
+    texts: dict[str, int] = {}
+    for passage in passages:
+        same = texts.get(passage.text)
+        if same is not None:
+            if passage.view.rank < kept[same].view.rank:  # of two copies, quote the canonical one
+                kept[same] = passage
+            continue
+        if count.get(passage.view.document, 0) >= per_document:
+            continue
+        count[passage.view.document] = count.get(passage.view.document, 0) + 1
+        texts[passage.text] = len(kept)
+        kept.append(passage)
+        if len(kept) == k:
+            break
+    return kept

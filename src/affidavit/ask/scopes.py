@@ -1,0 +1,76 @@
+"""From a person to a scope: who they are, and which access rules let them in, at one position or at two."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from affidavit.domain.errors import UnknownNameError, UsageError
+from affidavit.domain.filter import Filter
+from affidavit.domain.records import Scope
+from affidavit.policy.scope import Identity, VisibleRules, identity
+from affidavit.store.catalog import Catalog
+from affidavit.store.database import Database
+from affidavit.store.people import People
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A person about to read: who they are now, who they were at the position asked about, and their scope."""
+
+    tenant: int
+    now: Identity
+    then: Identity
+    scope: Scope
+
+
+class Scopes:
+    """Resolves scopes. Safe to share between threads; call inside a snapshot."""
+
+    def __init__(self, database: Database, people: People, catalog: Catalog) -> None:
+        self._db = database
+        self._people = people
+        self._catalog = catalog
+        self._tenants: dict[int, VisibleRules] = {}
+        self._lock = threading.Lock()
+
+    def head(self) -> int:
+        """The log's last position in this snapshot."""
+        return int(self._db.value("SELECT coalesce(max(position), -1) FROM events"))
+
+    def identify(self, tenant: int, principal: str, position: int) -> Identity:
+        """``principal`` at ``position``; a stranger has no principals at all."""
+        known = self._people.facts(tenant, principal, position) is not None
+        return identity(
+            principal, self._people.closure(tenant, principal, position) if known else frozenset(), known
+        )
+
+    def resolve(
+        self, tenant: int, principal: str, as_of: int | None = None, filter: Filter | None = None
+    ) -> Reader:
+        """The reader's scope now, or as of an earlier position: what was visible then *and* is visible now.
+
+        Raises UnknownNameError for a stranger, UsageError for a position that has not been reached.
+        """
+        head = self.head()
+        if as_of is not None and not 0 <= as_of <= head:
+            raise UsageError(
+                f"position {as_of} is not between 0 and {head}", "`affidavit status` shows the position"
+            )
+        now = self.identify(tenant, principal, head)
+        if not now.principals:
+            raise UnknownNameError(
+                f"there is no {principal} in this tenant", "`affidavit people list` shows who is known"
+            )
+        position = head if as_of is None else as_of
+        then = now if position == head else self.identify(tenant, principal, position)
+        with self._lock:
+            rules = self._rules(tenant)
+            visible_now, visible_then = rules.of(now), rules.of(then)
+        return Reader(tenant, now, then, Scope(tenant, visible_now, visible_then, head, position, filter))
+
+    def _rules(self, tenant: int) -> VisibleRules:
+        rules = self._tenants.setdefault(tenant, VisibleRules())
+        if self._catalog.last_rule(tenant) > rules.last:
+            rules.extend(self._catalog.rules(tenant, rules.last))
+        return rules

@@ -1,0 +1,107 @@
+"""What a person is given: an answer made of cited claims, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from affidavit.domain.records import RunStatus
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A verbatim piece of a revision: ``text[start:end] == quote``, in characters. ``permitted_by`` says which entries of the access
+    rule let the reader in; ``stale`` that the source has not changed it for longer than its freshness limit."""
+
+    source: str
+    document: str
+    revision: str
+    chunk: str
+    start: int
+    end: int
+    quote: str
+    title: str
+    location: str
+    indexed_at: str
+    permitted_by: str
+    rank: int
+    stale: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the answer with what supports it; ``overrules`` names less canonical documents that say otherwise or the same."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    overrules: tuple[Citation, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "citations": [c.as_json() for c in self.citations],
+            "overrules": [c.as_json() for c in self.overrules],
+        }
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no answer, in a word of ours, and what the person can do."""
+
+    reason: str
+    message: str
+    next_steps: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"reason": self.reason, "message": self.message, "next_steps": list(self.next_steps)}
+
+
+NOT_ENOUGH = Refusal(
+    "not_enough_evidence",
+    "I found nothing you may read that answers this.",
+    (
+        "Ask in other words, or name the product, person or document you mean.",
+        "If you think a document should answer this, ask its owner whether it exists and whether you may read it.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of one question. ``position`` is the catalog's as the answer saw it; ``timings`` are microseconds."""
+
+    run: str
+    position: int
+    status: RunStatus
+    answer: str
+    claims: tuple[Claim, ...]
+    refusal: Refusal | None
+    release: str
+    model: str | None = None
+    timings: Mapping[str, int] = field(default_factory=dict)
+    cost: Mapping[str, Any] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What the person is told: a function of what they may read and of the release, and of nothing else."""
+        return {
+            "status": self.status.value,
+            "answer": self.answer,
+            "claims": [c.as_json() for c in self.claims],
+            "refusal": self.refusal.as_json() if self.refusal else None,
+            "model": self.model,
+            "release": self.release,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """``given`` with the run, its position, what it took and what it cost."""
+        return {
+            "run": self.run,
+            "position": self.position,
+            **self.given(),
+            "timings": dict(self.timings),
+            "cost": self.cost,
+        }

@@ -1,0 +1,105 @@
+"""Events: what may be written to the log, and in what exact shape.
+
+A header is closed, typed and free of personal data: kind, time, tenant, run, a few declared facts (integers
+and words out of our own vocabulary) and a salted commitment to the body. Names, texts, paths and
+questions live in the body, which can be erased without breaking the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from affidavit.domain.canonical import Json, canonical
+
+HEADER_VERSION = 1
+
+
+class EventKind(str, Enum):
+    """Everything that can happen, as ``noun.past``."""
+
+    WORKSPACE_CREATED = "workspace.created"
+    TENANT_CREATED = "tenant.created"
+    PERSON_CHANGED = "person.changed"
+    MEMBERSHIP_CHANGED = "membership.changed"
+    GRANT_CHANGED = "grant.changed"
+    SOURCE_CHANGED = "source.changed"
+    DOCUMENT_INDEXED = "document.indexed"
+    DOCUMENT_REMOVED = "document.removed"
+    ACCESS_CHANGED = "access.changed"
+    EMBEDDER_CHANGED = "embedder.changed"
+    VECTORS_ADDED = "vectors.added"
+    RELEASE_PUBLISHED = "release.published"
+    RUN_STARTED = "run.started"
+    STEP_RECORDED = "step.recorded"
+    DECISION_MADE = "decision.made"
+    ANSWER_RELEASED = "answer.released"
+    RUN_FINISHED = "run.finished"
+
+
+FACTS: Mapping[EventKind, Mapping[str, type]] = {
+    EventKind.WORKSPACE_CREATED: {"schema": int},
+    EventKind.TENANT_CREATED: {"subject": int},
+    EventKind.PERSON_CHANGED: {"change": str},
+    EventKind.MEMBERSHIP_CHANGED: {"joined": int, "left": int},
+    EventKind.GRANT_CHANGED: {"action": str, "change": str},
+    EventKind.SOURCE_CHANGED: {"subject": int, "change": str},
+    EventKind.DOCUMENT_INDEXED: {"subject": int, "chunks": int, "source": int},
+    EventKind.DOCUMENT_REMOVED: {"subject": int, "source": int},
+    EventKind.ACCESS_CHANGED: {"source": int, "documents": int},
+    EventKind.EMBEDDER_CHANGED: {"subject": int},
+    EventKind.VECTORS_ADDED: {"subject": int, "chunks": int},
+    EventKind.RELEASE_PUBLISHED: {"release": str, "channel": str},
+    EventKind.RUN_STARTED: {"journey": str, "release": str},
+    EventKind.STEP_RECORDED: {"step": int, "name": str},
+    EventKind.DECISION_MADE: {"step": int, "action": str, "effect": str},
+    EventKind.ANSWER_RELEASED: {"status": str},
+    EventKind.RUN_FINISHED: {"status": str, "steps": int},
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact, before it has a position.
+
+    ``tenant`` is the catalog's number (0: the workspace itself); ``run`` the run's id or "";
+    ``facts`` exactly those that ``FACTS`` declares for the kind; ``body`` any canonical JSON or None.
+    """
+
+    kind: EventKind
+    tenant: int = 0
+    run: str = ""
+    facts: Mapping[str, int | str] = field(default_factory=dict)
+    body: Json = None
+
+    def __post_init__(self) -> None:
+        wanted = FACTS[self.kind]
+        if set(self.facts) != set(wanted):
+            raise ValueError(f"{self.kind.value} needs the facts {sorted(wanted)}, got {sorted(self.facts)}")
+        for name, kind in wanted.items():
+            if type(self.facts[name]) is not kind:
+                raise TypeError(f"fact {name} of {self.kind.value} is not {kind.__name__}")
+
+
+def header_bytes(event: Event, at: int, commitment: str) -> bytes:
+    """The event's header as canonical JSON: what the log's leaf is made of."""
+    header: dict[str, Json] = {
+        "v": HEADER_VERSION,
+        "kind": event.kind.value,
+        "at": at,
+        "tenant": event.tenant,
+        "facts": dict(event.facts),
+    }
+    if event.run:
+        header["run"] = event.run
+    if commitment:
+        header["body"] = commitment
+    return canonical(header)
+
+
+def commit_body(salt: bytes, body: bytes) -> str:
+    """HMAC-SHA256(salt, body): binds the body, and says nothing about it once the salt is gone."""
+    return hmac.new(salt, body, hashlib.sha256).hexdigest()

@@ -1,0 +1,110 @@
+"""A release: everything that decides how a question is answered, as one content-addressed value.
+
+Numbers are decimal text, because a release is digested and digests have no floats. ``DEFAULT`` was measured; the
+commands and figures are in ``docs/explanation/measurements.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit.domain.canonical import Json, digest
+from affidavit.domain.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """``pool``: candidates of each kind of score; ``keyword`` and ``dense``: weights of their z-scores; ``k``: passages
+    handed to the answerer; ``per_document``: at most so many of them from one document."""
+
+    pool: int
+    keyword: float
+    dense: float
+    k: int
+    per_document: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A logistic model: probability = 1 / (1 + exp(-(bias + Σ weight·feature))); sufficient from ``threshold`` on."""
+
+    bias: float
+    weights: Mapping[str, float]
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Answering:
+    """``sentences``: at most so many; ``margin``: how far below the best sentence's score another may lie; ``same``: cosine
+    from which two sentences of different documents are about the same thing."""
+
+    sentences: int
+    margin: float
+    same: float
+
+
+@dataclass(frozen=True)
+class Guarding:
+    """``longest``: characters a question may have."""
+
+    longest: int
+
+
+@dataclass(frozen=True)
+class Release:
+    """The settings by value, and the content they came from with its digest."""
+
+    content: Mapping[str, Json]
+    retrieval: Retrieval
+    dense: Calibration
+    keyword_only: Calibration
+    answering: Answering
+    guarding: Guarding
+
+    @property
+    def digest(self) -> str:
+        """The release's name."""
+        return digest(self.content)
+
+
+def load(content: Mapping[str, Any]) -> Release:
+    """A release from its content. Raises UsageError if anything is missing, unknown or not a number."""
+    try:
+        retrieve, suffice, answer, guard = (content[k] for k in ("retrieve", "suffice", "answer", "guard"))
+        return Release(
+            content,
+            Retrieval(
+                int(retrieve["pool"]),
+                float(retrieve["keyword"]),
+                float(retrieve["dense"]),
+                int(retrieve["k"]),
+                int(retrieve["per_document"]),
+            ),
+            _calibration(suffice["dense"]),
+            _calibration(suffice["keyword_only"]),
+            Answering(int(answer["sentences"]), float(answer["margin"]), float(answer["same"])),
+            Guarding(int(guard["longest"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
+
+
+def _calibration(content: Mapping[str, Any]) -> Calibration:
+    weights = {str(name): float(weight) for name, weight in content["weights"].items()}
+    return Calibration(float(content["bias"]), weights, float(content["threshold"]))
+
+
+DEFAULT: Mapping[str, Any] = {
+    "version": 1,
+    "analyzer": "snowball-english/1",
+    "chunker": {"name": "blocks/1", "limit": 220},
+    "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "k": 8, "per_document": 3},
+    "suffice": {
+        "dense": {"bias": "0", "weights": {"coverage": "1"}, "threshold": "0.5"},
+        "keyword_only": {"bias": "0", "weights": {"coverage": "1"}, "threshold": "0.5"},
+    },
+    "answer": {"answerer": "extractive/1", "sentences": 3, "margin": "1.0", "same": "0.8"},
+    "guard": {"longest": 2000},
+}

@@ -1,0 +1,203 @@
+"""The append-only log: one durable transaction writes events and the catalog rows they are about.
+
+Group commit: callers hand in their change; whoever holds the lock first commits everybody's changes that have
+piled up, each in a savepoint of its own, with one fsync for all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from affidavit.domain.canonical import canonical
+from affidavit.domain.clock import Clock
+from affidavit.domain.errors import LogDamagedError, WorkspaceError
+from affidavit.domain.events import Event, header_bytes
+from affidavit.events.merkle import Frontier, leaf_hash
+from affidavit.events.note import Checkpoint, sign, verifier_key
+from affidavit.store.bodies import Bodies
+from affidavit.store.database import Database
+
+T = TypeVar("T")
+
+TILE_LEVELS = 8
+"""Every 8th level of perfect subtrees is stored (as in C2SP tlog-tiles): 1/255 more rows buys short proofs."""
+KEPT_EVERY = 256
+"""At least one checkpoint is kept for each so many positions, and always the newest."""
+KEY_BYTES = 32
+
+
+class Signer:
+    """The log's Ed25519 key, read from a file on first use."""
+
+    def __init__(self, path: Path, origin: str) -> None:
+        self._path = path
+        self.origin = origin
+        self._key: Ed25519PrivateKey | None = None
+        self._public = b""
+
+    def _load(self) -> Ed25519PrivateKey:
+        if self._key is None:
+            try:
+                raw = self._path.read_bytes()
+            except OSError as error:
+                raise WorkspaceError(
+                    f"the log's key {self._path} cannot be read: {error.strerror}",
+                    "restore it from a backup: without it nothing more can be recorded, so nothing is answered",
+                ) from error
+            if len(raw) != KEY_BYTES:
+                raise WorkspaceError(f"the log's key {self._path} is damaged", "restore it from a backup")
+            self._key = Ed25519PrivateKey.from_private_bytes(raw)
+            self._public = self._key.public_key().public_bytes_raw()
+        return self._key
+
+    def sign(self, checkpoint: Checkpoint) -> str:
+        key = self._load()
+        return sign(checkpoint, self.origin, key, self._public)
+
+    def verifier(self) -> str:
+        """The public key in signed-note form."""
+        self._load()
+        return verifier_key(self.origin, self._public)
+
+
+class Transaction:
+    """What a change sees: it may append events and write rows; all become durable together."""
+
+    def __init__(self, database: Database, bodies: Bodies, at: int, first: int) -> None:
+        self.db = database
+        self.bodies = bodies
+        self.at = at
+        self._first = first
+        self.leaves: list[bytes] = []
+
+    @property
+    def next_position(self) -> int:
+        return self._first + len(self.leaves)
+
+    def append(self, event: Event) -> int:
+        """Write ``event``; its position."""
+        position = self.next_position
+        body, commitment = None, ""
+        if event.body is not None:
+            body, commitment = self.bodies.put(canonical(event.body))
+        header = header_bytes(event, self.at, commitment)
+        leaf = leaf_hash(header)
+        self.db.run(
+            "INSERT INTO events (position, kind, tenant, run, at, header, leaf, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (position, event.kind.value, event.tenant, event.run, self.at, header, leaf, body),
+        )
+        self.leaves.append(leaf)
+        return position
+
+
+class _Job(Generic[T]):
+    def __init__(self, change: Callable[[Transaction], T]) -> None:
+        self.change = change
+        self.done = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class Log:
+    """Appends to the log. Safe to share between threads."""
+
+    def __init__(self, database: Database, bodies: Bodies, clock: Clock, signer: Signer) -> None:
+        self._db = database
+        self._bodies = bodies
+        self._clock = clock
+        self._signer = signer
+        self._queue: list[_Job[object]] = []
+        self._queue_lock = threading.Lock()
+        self._leader = threading.Lock()
+
+    def head(self) -> int:
+        """The last position, -1 while the log is empty."""
+        return int(self._db.value("SELECT coalesce(max(position), -1) FROM events"))
+
+    def position_at(self, at: int) -> int:
+        """The last position written at or before ``at`` (microseconds), -1 if none was."""
+        return int(self._db.value("SELECT coalesce(max(position), -1) FROM events WHERE at <= ?", (at,)))
+
+    def write(self, change: Callable[[Transaction], T]) -> T:
+        """Run ``change`` in a durable transaction and give back what it returns.
+
+        Returns only once the commit is on disk. If ``change`` raises, nothing of it is written and the
+        error is raised here.
+        """
+        job: _Job[T] = _Job(change)
+        with self._queue_lock:
+            self._queue.append(job)  # type: ignore[arg-type]  # the queue does not look at results
+        with self._leader:
+            if not job.done:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._commit(batch)
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value]  # set, since there was no error
+
+    def _commit(self, batch: list[_Job[object]]) -> None:
+        try:
+            with self._db.write():
+                frontier, last_at = self._state()
+                transaction = Transaction(
+                    self._db, self._bodies, max(self._clock.now(), last_at), first=frontier.size
+                )
+                for job in batch:
+                    self._attempt(job, transaction)
+                if transaction.leaves:
+                    self._grow(frontier, transaction)
+        except BaseException as error:
+            for job in batch:
+                job.error = job.error or error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for job in batch:
+                job.done = True
+
+    def _attempt(self, job: _Job[object], transaction: Transaction) -> None:
+        written = len(transaction.leaves)
+        try:
+            with self._db.savepoint():
+                job.result = job.change(transaction)
+        except Exception as error:  # noqa: BLE001  # handed to the caller, whose error it is
+            del transaction.leaves[written:]
+            job.error = error
+
+    def _state(self) -> tuple[Frontier, int]:
+        text = self._db.value("SELECT value FROM meta WHERE key = 'frontier'")
+        frontier = Frontier.from_text(text) if text else Frontier()
+        last = self._db.one("SELECT position, at FROM events ORDER BY position DESC LIMIT 1")
+        size, at = (last[0] + 1, last[1]) if last else (0, 0)
+        if size != frontier.size:
+            raise LogDamagedError(
+                f"the log has {size} events but its tree has {frontier.size}",
+                "run `affidavit audit verify`; restore the workspace from a backup",
+            )
+        return frontier, at
+
+    def _grow(self, frontier: Frontier, transaction: Transaction) -> None:
+        before = frontier.size
+
+        def completed(level: int, number: int, hash: bytes) -> None:
+            if level % TILE_LEVELS == 0:
+                self._db.run("INSERT INTO tree (level, number, hash) VALUES (?, ?, ?)", (level, number, hash))
+
+        for leaf in transaction.leaves:
+            frontier.append(leaf, completed)
+        note = self._signer.sign(Checkpoint(self._signer.origin, frontier.size, frontier.root()))
+        self._db.run(
+            "INSERT INTO meta (key, value) VALUES ('frontier', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (frontier.as_text(),),
+        )
+        self._db.run(
+            "INSERT INTO checkpoints (size, at, note) VALUES (?, ?, ?)", (frontier.size, transaction.at, note)
+        )
+        if before // KEPT_EVERY == frontier.size // KEPT_EVERY:
+            self._db.run("DELETE FROM checkpoints WHERE size = ?", (before,))

@@ -1,0 +1,59 @@
+"""The read side of the log: events with their bodies. Checkers and followers use only this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit.domain.canonical import Json
+from affidavit.domain.events import EventKind
+from affidavit.store.bodies import Bodies
+from affidavit.store.database import Database
+
+_COLUMNS = "position, kind, tenant, run, at, header, body"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One event as it stands in the log. ``body_id`` is None when it has no body."""
+
+    position: int
+    kind: EventKind
+    tenant: int
+    run: str
+    at: int
+    facts: dict[str, Any]
+    body_id: int | None
+
+
+class Reader:
+    """Reads events; call inside a snapshot when several reads must agree."""
+
+    def __init__(self, database: Database, bodies: Bodies) -> None:
+        self._db = database
+        self._bodies = bodies
+
+    def of_run(self, run: str) -> list[Recorded]:
+        """A run's events in order; none if there is no such run."""
+        rows = self._db.all(f"SELECT {_COLUMNS} FROM events WHERE run = ? ORDER BY position", (run,))  # noqa: S608
+        return [_recorded(row) for row in rows]
+
+    def of_kind(self, kind: EventKind, *, newest: int | None = None) -> Iterator[Recorded]:
+        """Events of one kind, oldest first, or the ``newest`` so many, newest first."""
+        sql = f"SELECT {_COLUMNS} FROM events WHERE kind = ? ORDER BY position"  # noqa: S608
+        if newest is not None:
+            sql += f" DESC LIMIT {int(newest)}"
+        for row in self._db.all(sql, (kind.value,)):
+            yield _recorded(row)
+
+    def body(self, event: Recorded) -> Any:
+        """The event's body as JSON, None without one."""
+        return None if event.body_id is None else json.loads(self._bodies.get(event.body_id))
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    position, kind, tenant, run, at, header, body = row
+    facts: dict[str, Json] = json.loads(header)["facts"]
+    return Recorded(position, EventKind(kind), tenant, run, at, facts, body)

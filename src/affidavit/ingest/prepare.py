@@ -1,0 +1,64 @@
+"""From an item's bytes to rows ready to be written: parse, chunk, digest. No database here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from affidavit.domain.canonical import canonical, text_digest
+from affidavit.domain.errors import ParseError
+from affidavit.domain.records import Span, revision_name
+from affidavit.ingest.chunk import chunk, chunk_input
+from affidavit.ingest.parse import parse
+from affidavit.ports.connector import Content, Item
+
+_TEXT_IS_SOURCE = frozenset(
+    {"text/markdown", "text/plain", "text/csv", "text/tab-separated-values", "text/x-python"}
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document's new state, parsed and chunked. ``inputs`` is what is embedded, one text a chunk."""
+
+    item: Item
+    revision: str
+    text: str
+    digest: str
+    title: str
+    metadata: str
+    media_type: str
+    source: bytes | None
+    """The source's bytes where the text is not simply their decoding."""
+    spans: tuple[Span, ...]
+    inputs: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
+def prepare(source: str, item: Item, content: Content) -> Prepared:
+    """Parse and chunk ``content``. Raises ParseError."""
+    parsed = parse(content.data, content.media_type, item.name)
+    try:
+        digest = text_digest(parsed.text)
+        metadata = canonical(
+            {**parsed.metadata, **item.metadata, "source": source, "media_type": parsed.media_type}
+        )
+    except (ValueError, TypeError) as error:
+        raise ParseError(
+            f"the text or metadata cannot be kept exactly: {error}", "remove broken Unicode"
+        ) from error
+    title = item.title or parsed.title
+    spans = tuple(chunk(parsed))
+    inputs = tuple(chunk_input(title, span, parsed.text) for span in spans)
+    return Prepared(
+        item=item,
+        revision=revision_name(source, item.name, title, digest),
+        text=parsed.text,
+        digest=digest,
+        title=title,
+        metadata=metadata.decode(),
+        media_type=parsed.media_type,
+        source=None if content.media_type in _TEXT_IS_SOURCE else content.data,
+        spans=spans,
+        inputs=inputs,
+        digests=tuple(text_digest(i) for i in inputs),
+    )

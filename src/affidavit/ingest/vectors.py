@@ -1,0 +1,103 @@
+"""Vectors by (text digest, embedder): unchanged text is never embedded again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+
+from affidavit.domain.errors import EmbedderError
+from affidavit.domain.events import Event, EventKind
+from affidavit.domain.records import Span
+from affidavit.events.log import Log, Transaction
+from affidavit.ingest.chunk import chunk_input
+from affidavit.ports.embedder import Embedder
+from affidavit.store.bodies import Bodies
+from affidavit.store.catalog import Catalog, unpack_path
+from affidavit.store.database import Database, Row
+
+BATCH = 64
+
+
+class Vectors:
+    """Makes the vectors that are missing and keeps them."""
+
+    def __init__(
+        self, database: Database, log: Log, catalog: Catalog, bodies: Bodies, embedder: Embedder
+    ) -> None:
+        self._db = database
+        self._log = log
+        self._catalog = catalog
+        self._bodies = bodies
+        self._embedder = embedder
+        self._id: int | None = None
+
+    @property
+    def id(self) -> int:
+        """The embedder's row, made on first use."""
+        if self._id is None:
+            info = self._embedder.info
+            self._id = self._catalog.embedder(info.fingerprint) or self._log.write(
+                lambda tx: self._catalog.add_embedder(info.fingerprint, info.name, info.dimensions)
+            )
+        return self._id
+
+    def make(self, texts: Iterable[tuple[str, str]]) -> list[tuple[str, bytes]]:
+        """Vectors for those of (digest, text) that have none yet. Raises EmbedderError."""
+        wanted = dict(texts)
+        with self._db.read():
+            have = self._catalog.embedded(self.id, wanted)
+        todo = [(digest, text) for digest, text in wanted.items() if digest not in have]
+        out: list[tuple[str, bytes]] = []
+        for start in range(0, len(todo), BATCH):
+            batch = todo[start : start + BATCH]
+            vectors = self._embedder.embed([text for _, text in batch])
+            if (
+                vectors.shape != (len(batch), self._embedder.info.dimensions)
+                or not np.isfinite(vectors).all()
+            ):
+                raise EmbedderError(
+                    "the embedder gave vectors of another shape or not numbers", "check the endpoint"
+                )
+            out += [
+                (digest, np.ascontiguousarray(vector, dtype="<f4").tobytes())
+                for (digest, _), vector in zip(batch, vectors, strict=True)
+            ]
+        return out
+
+    def put(self, vectors: list[tuple[str, bytes]]) -> None:
+        """Write vectors; call inside a transaction."""
+        self._catalog.put_vectors(self.id, vectors)
+
+    def fill(
+        self, *, reindex: bool, live: bool = False, progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Embed every chunk that lacks a vector, a batch a transaction; how many vectors were made.
+
+        ``reindex`` says that this embedder serves now, so the index must take the chunks in again.
+        """
+        made, after = 0, 0
+        while True:
+            with self._db.read():
+                rows = self._catalog.without_vector(self.id, 4 * BATCH, after, live=live)
+                texts = [(row[1], self._input(row)) for row in rows]
+            if not rows:
+                return made
+            after = rows[-1][0]
+            vectors = self.make(texts)
+            self._log.write(partial(self._store, vectors, [row[0] for row in rows] if reindex else []))
+            made += len(vectors)
+            if progress is not None:
+                progress(len(rows))
+
+    def _store(self, vectors: list[tuple[str, bytes]], chunks: list[int], tx: Transaction) -> None:
+        self.put(vectors)
+        if chunks:
+            facts = {"subject": self.id, "chunks": len(chunks)}
+            self._catalog.reindex(chunks, tx.append(Event(EventKind.VECTORS_ADDED, facts=facts)))
+
+    def _input(self, row: Row) -> str:
+        _, _, title, path, start, stop, body = row
+        text = self._bodies.get(body).decode()
+        return chunk_input(title, Span(start, stop, unpack_path(path), ""), text)

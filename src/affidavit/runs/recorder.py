@@ -1,0 +1,69 @@
+"""The step recorder: a run is a numbered list of named steps, kept in memory until it is made durable."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+from affidavit.domain.canonical import Json
+from affidavit.domain.clock import Randomness
+from affidavit.domain.events import Event, EventKind
+from affidavit.domain.records import RunStatus
+from affidavit.events.log import Transaction
+
+
+def new_run_id(randomness: Randomness) -> str:
+    """An unguessable id: 80 bits, base 32."""
+    return "run-" + base64.b32encode(randomness.token(10)).decode().lower()
+
+
+class Run:
+    """Collects one run's events; ``flush`` writes what has collected inside a transaction.
+
+    A step's ``input`` and ``output`` are canonical JSON: whole, since replay answers from them.
+    """
+
+    def __init__(self, id: str, tenant: int, journey: str, release: str) -> None:
+        self.id = id
+        self.tenant = tenant
+        self.journey = journey
+        self.release = release
+        self._pending: list[Event] = []
+        self._steps = 0
+
+    def _add(self, kind: EventKind, facts: Mapping[str, int | str], body: Json) -> None:
+        self._pending.append(Event(kind, self.tenant, self.id, facts, body))
+
+    def start(self, body: Mapping[str, Json]) -> None:
+        """Who asks for what; first of all."""
+        self._add(EventKind.RUN_STARTED, {"journey": self.journey, "release": self.release}, body)
+
+    def step(self, name: str, input: Json, output: Json) -> int:
+        """One outside effect or decision of the flow; its number, from 1."""
+        self._steps += 1
+        facts: dict[str, int | str] = {"step": self._steps, "name": name}
+        self._add(EventKind.STEP_RECORDED, facts, {"input": input, "output": output})
+        return self._steps
+
+    def decide(self, action: str, effect: str, body: Mapping[str, Json]) -> None:
+        """A decision made within the latest step. Its body is for auditors only."""
+        self._add(EventKind.DECISION_MADE, {"step": self._steps, "action": action, "effect": effect}, body)
+
+    def release_answer(self, status: RunStatus, body: Mapping[str, Json]) -> None:
+        """What the person is about to be given."""
+        self._add(EventKind.ANSWER_RELEASED, {"status": status.value}, body)
+
+    def finish(self, status: str, body: Mapping[str, Json]) -> None:
+        """The end."""
+        self._add(EventKind.RUN_FINISHED, {"status": status, "steps": self._steps}, body)
+
+    def flush(self, transaction: Transaction) -> int:
+        """Append what has collected; the last position. Call ``flushed`` once the commit has succeeded."""
+        position = transaction.next_position - 1
+        for event in self._pending:
+            position = transaction.append(event)
+        return position
+
+    def flushed(self) -> None:
+        """The commit is durable: forget what it holds."""
+        self._pending.clear()

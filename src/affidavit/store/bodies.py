@@ -1,0 +1,57 @@
+"""The content store: compressed bodies, each with its own random salt and a salted commitment."""
+
+from __future__ import annotations
+
+import zlib
+
+from affidavit.domain.clock import Randomness
+from affidavit.domain.errors import WorkspaceDamagedError
+from affidavit.domain.events import commit_body
+from affidavit.store.database import Database
+
+PLAIN, DEFLATED = 0, 1
+SALT_BYTES = 16
+_WORTH_COMPRESSING = 200
+
+
+class Bodies:
+    """Puts and gets bodies; call inside a transaction."""
+
+    def __init__(self, database: Database, randomness: Randomness) -> None:
+        self._database = database
+        self._randomness = randomness
+
+    def put(self, data: bytes) -> tuple[int, str]:
+        """Store ``data``; its id and its commitment."""
+        salt = self._randomness.token(SALT_BYTES)
+        codec, stored = PLAIN, data
+        if len(data) >= _WORTH_COMPRESSING:
+            packed = zlib.compress(data, 1)
+            if len(packed) < len(data):
+                codec, stored = DEFLATED, packed
+        row = self._database.run(
+            "INSERT INTO bodies (salt, codec, size, data) VALUES (?, ?, ?, ?)",
+            (salt, codec, len(data), stored),
+        )
+        return row, commit_body(salt, data)
+
+    def get(self, body: int) -> bytes:
+        """The bytes of body ``body``. Raises WorkspaceDamagedError if they cannot be had whole."""
+        return self.opened(body)[1]
+
+    def opened(self, body: int) -> tuple[bytes, bytes]:
+        """(salt, bytes) of body ``body``. Raises WorkspaceDamagedError."""
+        row = self._database.one("SELECT salt, codec, size, data FROM bodies WHERE id = ?", (body,))
+        if row is None:
+            raise WorkspaceDamagedError(f"body {body} is missing", "restore the workspace from a backup")
+        salt, codec, size, data = row
+        try:
+            # max_length: a damaged or forged row must not unpack to more than it says it holds
+            plain = zlib.decompressobj().decompress(data, size + 1) if codec == DEFLATED else bytes(data)
+        except zlib.error as error:
+            raise WorkspaceDamagedError(
+                f"body {body} is damaged: {error}", "restore it from a backup"
+            ) from error
+        if len(plain) != size:
+            raise WorkspaceDamagedError(f"body {body} is not as long as recorded", "restore it from a backup")
+        return bytes(salt), plain

@@ -1,0 +1,136 @@
+"""Tenants, people, groups and grants as rows with ``since`` and ``until``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from affidavit.domain.canonical import Json, canonical
+from affidavit.domain.records import FOREVER
+from affidavit.store.database import Database
+
+_OPEN = f"until = {FOREVER}"
+_AT = "since <= ? AND until > ?"
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An organisation: the outermost wall."""
+
+    id: int
+    name: str
+
+
+class People:
+    """Rows about who there is. Call inside a transaction; ``position`` is the event's that caused the change."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # -- tenants
+
+    def tenants(self) -> list[Tenant]:
+        return [Tenant(*row) for row in self._db.all("SELECT id, name FROM tenants ORDER BY id")]
+
+    def tenant(self, name: str) -> Tenant | None:
+        row = self._db.one("SELECT id, name FROM tenants WHERE name = ?", (name,))
+        return None if row is None else Tenant(*row)
+
+    def next_tenant(self) -> int:
+        return int(self._db.value("SELECT coalesce(max(id), 0) + 1 FROM tenants"))
+
+    def add_tenant(self, id: int, name: str, position: int) -> None:
+        self._db.run("INSERT INTO tenants (id, name, since) VALUES (?, ?, ?)", (id, name, position))
+
+    # -- people and groups
+
+    def facts(self, tenant: int, principal: str, position: int) -> Mapping[str, Json] | None:
+        """What is known of ``principal`` at ``position``; None if there is no such one."""
+        text = self._db.value(
+            f"SELECT facts FROM people WHERE tenant = ? AND principal = ? AND {_AT}",
+            (tenant, principal, position, position),
+        )
+        return None if text is None else json.loads(text)
+
+    def principals(self, tenant: int, position: int) -> list[str]:
+        rows = self._db.all(
+            f"SELECT principal FROM people WHERE tenant = ? AND {_AT} ORDER BY principal",
+            (tenant, position, position),
+        )
+        return [row[0] for row in rows]
+
+    def set_facts(self, tenant: int, principal: str, facts: Mapping[str, Json], position: int) -> None:
+        self.remove(tenant, principal, position)
+        self._db.run(
+            "INSERT INTO people (tenant, principal, facts, since, until) VALUES (?, ?, ?, ?, ?)",
+            (tenant, principal, canonical(facts).decode(), position, FOREVER),
+        )
+
+    def remove(self, tenant: int, principal: str, position: int) -> None:
+        self._db.run(
+            f"UPDATE people SET until = ? WHERE tenant = ? AND principal = ? AND {_OPEN}",
+            (position, tenant, principal),
+        )
+
+    def groups_of(self, tenant: int, member: str, position: int) -> set[str]:
+        """The groups ``member`` is directly in."""
+        rows = self._db.all(
+            f"SELECT grp FROM memberships WHERE tenant = ? AND member = ? AND {_AT}",
+            (tenant, member, position, position),
+        )
+        return {row[0] for row in rows}
+
+    def members_of(self, tenant: int, group: str, position: int) -> set[str]:
+        """Who is directly in ``group``."""
+        rows = self._db.all(
+            f"SELECT member FROM memberships WHERE tenant = ? AND grp = ? AND {_AT}",
+            (tenant, group, position, position),
+        )
+        return {row[0] for row in rows}
+
+    def join(self, tenant: int, member: str, groups: Iterable[str], position: int) -> None:
+        self._db.many(
+            "INSERT INTO memberships (tenant, grp, member, since, until) VALUES (?, ?, ?, ?, ?)",
+            [(tenant, group, member, position, FOREVER) for group in sorted(groups)],
+        )
+
+    def leave(self, tenant: int, member: str, groups: Iterable[str], position: int) -> None:
+        self._db.many(
+            f"UPDATE memberships SET until = ? WHERE tenant = ? AND grp = ? AND member = ? AND {_OPEN}",
+            [(position, tenant, group, member) for group in sorted(groups)],
+        )
+
+    def closure(self, tenant: int, principal: str, position: int) -> frozenset[str]:
+        """``principal`` and every group it is in, directly or through groups, at ``position``; cycles are fine."""
+        rows = self._db.all(
+            f"""WITH RECURSIVE mine (name) AS (
+                  SELECT ? UNION
+                  SELECT m.grp FROM memberships m JOIN mine ON m.member = mine.name
+                  WHERE m.tenant = ? AND {_AT})
+                SELECT name FROM mine""",
+            (principal, tenant, position, position),
+        )
+        return frozenset(row[0] for row in rows)
+
+    # -- grants: who may do what besides reading documents
+
+    def grants(self, tenant: int, action: str, position: int) -> frozenset[str]:
+        """The principals that may do ``action``."""
+        rows = self._db.all(
+            f"SELECT principal FROM grants WHERE tenant = ? AND action = ? AND {_AT}",
+            (tenant, action, position, position),
+        )
+        return frozenset(row[0] for row in rows)
+
+    def grant(self, tenant: int, action: str, principal: str, position: int) -> None:
+        self._db.run(
+            "INSERT INTO grants (tenant, action, principal, since, until) VALUES (?, ?, ?, ?, ?)",
+            (tenant, action, principal, position, FOREVER),
+        )
+
+    def revoke(self, tenant: int, action: str, principal: str, position: int) -> None:
+        self._db.run(
+            f"UPDATE grants SET until = ? WHERE tenant = ? AND action = ? AND principal = ? AND {_OPEN}",
+            (position, tenant, action, principal),
+        )

@@ -1,0 +1,73 @@
+-- The catalog. One clock: every row that can change is true from position `since` until position `until`
+-- (4611686018427387904 = 2^62 while it is true).
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE heads (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE bodies (
+  id INTEGER PRIMARY KEY, salt BLOB NOT NULL, codec INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE events (
+  position INTEGER PRIMARY KEY, kind TEXT NOT NULL, tenant INTEGER NOT NULL, run TEXT NOT NULL,
+  at INTEGER NOT NULL, header BLOB NOT NULL, leaf BLOB NOT NULL, body INTEGER REFERENCES bodies (id));
+CREATE INDEX events_by_run ON events (run, position) WHERE run <> '';
+CREATE INDEX events_by_kind ON events (kind, position);
+CREATE INDEX events_by_time ON events (at);
+CREATE TABLE tree (level INTEGER, number INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, number)) WITHOUT ROWID;
+CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at INTEGER NOT NULL, note TEXT NOT NULL);
+
+CREATE TABLE tenants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, since INTEGER NOT NULL);
+CREATE TABLE people (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, principal TEXT NOT NULL, facts TEXT NOT NULL,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX people_by_principal ON people (tenant, principal, until);
+CREATE TABLE memberships (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, grp TEXT NOT NULL, member TEXT NOT NULL,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX memberships_by_member ON memberships (tenant, member, until);
+CREATE INDEX memberships_by_group ON memberships (tenant, grp, until);
+CREATE TABLE grants (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, action TEXT NOT NULL, principal TEXT NOT NULL,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX grants_by_action ON grants (tenant, action, until);
+
+CREATE TABLE sources (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, location TEXT NOT NULL,
+  settings TEXT NOT NULL, cursor TEXT NOT NULL DEFAULT '', synced_at INTEGER NOT NULL DEFAULT 0,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX sources_by_name ON sources (tenant, name) WHERE until = 4611686018427387904;
+CREATE TABLE documents (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, source INTEGER NOT NULL REFERENCES sources (id), name TEXT NOT NULL,
+  stamp TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX documents_by_name ON documents (source, name) WHERE until = 4611686018427387904;
+CREATE TABLE access_rules (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, digest TEXT NOT NULL, rule TEXT NOT NULL, UNIQUE (tenant, digest));
+CREATE TABLE governance (
+  id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id), rule INTEGER NOT NULL REFERENCES access_rules (id),
+  owner TEXT NOT NULL, classification TEXT NOT NULL, rank INTEGER NOT NULL, fresh_days INTEGER NOT NULL,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX governance_by_document ON governance (document, until);
+CREATE INDEX governance_by_since ON governance (since);
+CREATE INDEX governance_by_until ON governance (until) WHERE until <> 4611686018427387904;
+CREATE TABLE revisions (
+  id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id), name TEXT NOT NULL, title TEXT NOT NULL,
+  location TEXT NOT NULL, media_type TEXT NOT NULL, metadata TEXT NOT NULL, digest TEXT NOT NULL,
+  modified INTEGER, indexed_at INTEGER NOT NULL, source_body INTEGER REFERENCES bodies (id), text_body INTEGER REFERENCES bodies (id),
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX revisions_by_document ON revisions (document, until);
+CREATE TABLE chunks (
+  id INTEGER PRIMARY KEY, revision INTEGER NOT NULL REFERENCES revisions (id), document INTEGER NOT NULL, tenant INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL,
+  digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE INDEX chunks_by_document ON chunks (document, until);
+CREATE INDEX chunks_by_since ON chunks (since);
+CREATE INDEX chunks_by_until ON chunks (until) WHERE until <> 4611686018427387904;
+CREATE INDEX chunks_by_digest ON chunks (digest);
+
+CREATE TABLE embedders (
+  id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, name TEXT NOT NULL, dimensions INTEGER NOT NULL);
+CREATE TABLE embeddings (
+  id INTEGER PRIMARY KEY, embedder INTEGER NOT NULL REFERENCES embedders (id), digest TEXT NOT NULL, vector BLOB NOT NULL,
+  UNIQUE (embedder, digest));
+CREATE TABLE releases (digest TEXT PRIMARY KEY, content TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE channels (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, release TEXT NOT NULL REFERENCES releases (digest),
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
