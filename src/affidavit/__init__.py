@@ -1,1 +1,5 @@
 """affidavit: answers over an organisation's documents, with proof of what was read, under whose permission, and why."""
+
+from affidavit.app.workspace import Workspace, init, open
+
+__all__ = ["Workspace", "init", "open"]

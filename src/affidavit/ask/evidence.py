@@ -1,8 +1,9 @@
 """Step 7: how well each sentence answers, and whether the best of them are enough.
 
-A sentence is scored by late interaction (MaxSim of Khattab & Zaharia's ColBERT, SIGIR 2020, with the embedder's own token vectors),
-the share of the question's information it covers, and its cosine. Whether that is enough is a logistic model over a few
-features of the visible evidence, calibrated on data (``bench/calibrate.py``); a threshold on one score cannot refuse.
+A sentence is scored by late interaction (MaxSim of Khattab & Zaharia's ColBERT, SIGIR 2020, with the embedder's own token
+vectors), by the share of the question's information it covers, and by its cosine. Whether that is enough is a logistic
+model over a few features of the visible evidence, calibrated on data (``bench/calibrate.py``): a threshold on one score
+cannot refuse.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ def _unit_mean(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
     if not len(tokens):
         return np.zeros(tokens.shape[1], np.float32)
     mean = tokens.mean(axis=0)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+    return unit
 
 
 def _maxsim(asked: NDArray[np.float32], answer: NDArray[np.float32]) -> float:

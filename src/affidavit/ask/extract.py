@@ -30,8 +30,9 @@ class Choice:
 
 
 def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering) -> Choice:
-    """The best sentence and those near it, in reading order within a document; the most canonical of those that agree in topic."""
-    clean, withheld = [], []
+    """The best sentence and those near it, in reading order within a passage; the most canonical of those about one thing."""
+    clean: list[Scored] = []
+    withheld: list[str] = []
     for scored in evidence.units:
         signals = output_signals(scored.unit.quote)
         withheld += signals

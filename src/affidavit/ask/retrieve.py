@@ -14,7 +14,7 @@ from affidavit.ask.rank import Ranked, fuse
 from affidavit.ask.scopes import Reader, Scopes
 from affidavit.domain.access import AccessRule
 from affidavit.domain.errors import EmbedderError
-from affidavit.domain.records import chunk_name
+from affidavit.domain.records import Scope, chunk_name
 from affidavit.domain.release import Retrieval
 from affidavit.policy.scope import Identity, decide_read
 from affidavit.ports.embedder import Embedder
@@ -94,10 +94,12 @@ class Retriever:
 
     def search(self, reader: Reader, question: str, settings: Retrieval, pool: int = 0) -> Found:
         """The pool of candidates, fused. Call inside a snapshot."""
+        return self.search_scope(reader.scope, question, settings, pool)
+
+    def search_scope(self, scope: Scope, question: str, settings: Retrieval, pool: int = 0) -> Found:
+        """``search`` for a scope that belongs to no one person: the auditor's look at what was withheld."""
         vector, degraded = self.embed(question)
-        result = self._index.search(
-            self._feed(), reader.scope, Query(question, vector), max(pool, settings.pool)
-        )
+        result = self._index.search(self._feed(), scope, Query(question, vector), max(pool, settings.pool))
         return Found(fuse(result.candidates, settings), result, vector, degraded)
 
     def recheck(self, reader: Reader, ranked: Sequence[Ranked]) -> tuple[list[Passage], list[Denied]]:

@@ -41,14 +41,14 @@ def _spans(passage: Passage) -> Iterator[tuple[int, int]]:
 
 def _without_headings(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """A sentence that runs on from a heading line begins after it."""
-    while _HEADING.match(text, start, end):
-        line = text.find("\n", start, end)
+    begin = start
+    while _HEADING.match(text, begin, end):
+        line = text.find("\n", begin, end)
         if line < 0:
             return
-        start = line + 1
-        while start < end and text[start].isspace():
-            start += 1
-    yield start, end
+        rest = text[line + 1 : end]
+        begin = end - len(rest.lstrip())
+    yield begin, end
 
 
 def units(index: int, passage: Passage) -> list[Unit]:
@@ -56,13 +56,10 @@ def units(index: int, passage: Passage) -> list[Unit]:
     found = []
     for start, end in _spans(passage):
         lead = _LEAD.match(passage.text, start, end)
-        start = lead.end() if lead else start
-        quote = passage.text[start:end]
-        stripped = quote.strip()
-        if not stripped or len(quote) > LONGEST or _HEADING.match(stripped) or len(stripped.split()) < 3:
+        raw = passage.text[lead.end() if lead else start : end]
+        quote = raw.strip()
+        if not quote or len(quote) > LONGEST or _HEADING.match(quote) or len(quote.split()) < 3:
             continue
-        start += len(quote) - len(quote.lstrip())
-        end = start + len(stripped)
-        offset = passage.view.start
-        found.append(Unit(index, offset + start, offset + end, stripped, frozenset(terms(stripped))))
+        first = passage.view.start + end - len(raw.lstrip())
+        found.append(Unit(index, first, first + len(quote), quote, frozenset(terms(quote))))
     return found

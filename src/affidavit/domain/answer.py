@@ -11,8 +11,11 @@ from affidavit.domain.records import RunStatus
 
 @dataclass(frozen=True)
 class Citation:
-    """A verbatim piece of a revision: ``text[start:end] == quote``, in characters. ``permitted_by`` says which entries of the access
-    rule let the reader in; ``stale`` that the source has not changed it for longer than its freshness limit."""
+    """A verbatim piece of a revision: ``text[start:end] == quote``, in characters.
+
+    ``permitted_by`` says which entries of the access rule let the reader in; ``stale`` that the source has not changed
+    the document for longer than its freshness limit.
+    """
 
     source: str
     document: str
@@ -34,7 +37,7 @@ class Citation:
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the answer with what supports it; ``overrules`` names less canonical documents that say otherwise or the same."""
+    """One sentence of the answer with what supports it; ``overrules`` cites less canonical documents on the same thing."""
 
     text: str
     citations: tuple[Citation, ...]

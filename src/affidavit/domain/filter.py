@@ -79,16 +79,14 @@ def _same(a: Scalar, b: Scalar) -> bool:
 
 
 def _within(value: Scalar, low: str | int | None, high: str | int | None) -> bool:
-    for bound, sign in ((low, 1), (high, -1)):
-        if bound is None:
-            continue
-        if (isinstance(value, str) and isinstance(bound, str)) or (type(value) is int and type(bound) is int):
-            ok = value >= bound if sign == 1 else value <= bound
-        else:
-            ok = False
-        if not ok:
-            return False
-    return True
+    return (low is None or _ordered(low, value)) and (high is None or _ordered(value, high))
+
+
+def _ordered(a: Scalar, b: Scalar) -> bool:
+    """a <= b, where the two can be compared."""
+    if isinstance(a, str) and isinstance(b, str):
+        return a <= b
+    return type(a) is int and type(b) is int and a <= b
 
 
 def matches(filter: Filter, metadata: Metadata) -> bool:

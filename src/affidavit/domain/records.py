@@ -31,6 +31,16 @@ class Governance:
     rank: int = 100
     fresh_days: int = 0
 
+    def as_json(self) -> dict[str, Json]:
+        """As it stands in the log; the rule by its digest."""
+        return {
+            "rule": self.access.digest,
+            "owner": self.owner,
+            "classification": self.classification,
+            "rank": self.rank,
+            "fresh_days": self.fresh_days,
+        }
+
 
 @dataclass(frozen=True)
 class Block:

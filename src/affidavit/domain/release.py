@@ -14,6 +14,24 @@ from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
 
 
+FEATURES = (
+    "sentence_coverage",
+    "best_coverage",
+    "passage_coverage",
+    "top_passage_coverage",
+    "keyword",
+    "dense",
+    "dense_top3",
+    "dense_gap",
+    "maxsim",
+    "best_maxsim",
+    "cosine",
+    "fused_gap",
+    "rare_term_missing",
+)
+"""What a calibration may weigh; ``ask/evidence.py`` computes them."""
+
+
 @dataclass(frozen=True)
 class Retrieval:
     """``pool``: candidates of each kind of score; ``keyword`` and ``dense``: weights of their z-scores; ``k``: passages
@@ -93,6 +111,9 @@ def load(content: Mapping[str, Any]) -> Release:
 
 def _calibration(content: Mapping[str, Any]) -> Calibration:
     weights = {str(name): float(weight) for name, weight in content["weights"].items()}
+    unknown = set(weights) - set(FEATURES)
+    if unknown:
+        raise ValueError(f"no such features: {sorted(unknown)}")
     return Calibration(float(content["bias"]), weights, float(content["threshold"]))
 
 
@@ -102,8 +123,8 @@ DEFAULT: Mapping[str, Any] = {
     "chunker": {"name": "blocks/1", "limit": 220},
     "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "k": 8, "per_document": 3},
     "suffice": {
-        "dense": {"bias": "0", "weights": {"coverage": "1"}, "threshold": "0.5"},
-        "keyword_only": {"bias": "0", "weights": {"coverage": "1"}, "threshold": "0.5"},
+        "dense": {"bias": "0", "weights": {"sentence_coverage": "1"}, "threshold": "0.5"},
+        "keyword_only": {"bias": "0", "weights": {"sentence_coverage": "1"}, "threshold": "0.5"},
     },
     "answer": {"answerer": "extractive/1", "sentences": 3, "margin": "1.0", "same": "0.8"},
     "guard": {"longest": 2000},

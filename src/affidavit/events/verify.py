@@ -50,7 +50,7 @@ class LogVerifier:
     def run(self) -> LogReport:
         """Check everything. Call inside a snapshot."""
         self._tree = {(level, number): hash for level, number, hash in self._db.each("SELECT * FROM tree")}
-        notes = dict(self._db.each("SELECT size, note FROM checkpoints ORDER BY size"))
+        notes: dict[int, str] = dict(self._db.each("SELECT size, note FROM checkpoints ORDER BY size"))
         frontier = Frontier()
         rows = self._db.each(
             "SELECT position, kind, tenant, run, at, header, leaf, body FROM events ORDER BY position"

@@ -1,9 +1,9 @@
 """One sync of one source: changes → fetch → parse → chunk → embed → rows and events → cursor.
 
-Each batch is one durable transaction, so a sync that is killed has done its batches and the next one goes on. A document whose content
-is unchanged is not read; one whose access alone changed costs one small row. An access change is applied *narrowed* at once (old
-AND new) and widened only when the whole feed has been read, because feeds give an item's present state and half a feed is a mix of
-states that never existed.
+Each batch is one durable transaction, so a sync that is killed has done its batches and the next one goes on. A document
+whose content is unchanged is not read; one whose access alone changed costs one small row. An access change is applied
+*narrowed* at once (old AND new) and widened only when the whole feed has been read, because feeds give an item's present
+state and half a feed is a mix of states that never existed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from affidavit.domain.access import AccessRule
+from affidavit.domain.canonical import Json
 from affidavit.domain.clock import Clock
 from affidavit.domain.errors import EmbedderError, ParseError, SourceError
 from affidavit.domain.events import Event, EventKind
@@ -149,11 +150,16 @@ class Sync:
     def _fetch(self, item: Item, known: Known | None) -> None:
         try:
             content = self._connector.fetch(item)
-            if content.stamp != item.stamp or content.governance != item.governance:
-                raise SourceError("it changed while it was being read", "the next sync reads it again")
             prepared = prepare(self._source.name, item, content)
         except (SourceError, ParseError) as error:
             self._fault(Fault(item.name, error.code, error.message, error.hint))
+            return
+        if content.stamp != item.stamp or content.governance != item.governance:
+            self._fault(
+                Fault(
+                    item.name, "changed", "it changed while it was being read", "the next sync reads it again"
+                )
+            )
             return
         if known is not None and self._same(known, prepared):
             self._batch.touched.append((known, item))
@@ -241,12 +247,12 @@ class Sync:
             "chunks": len(prepared.spans),
             "source": self._source.id,
         }
-        body = {
+        body: Json = {
             "name": item.name,
             "revision": prepared.revision,
             "text": prepared.digest,
             "title": prepared.title,
-            "rule": governance.access.as_json(),
+            "governance": governance.as_json(),
         }
         position = tx.append(
             Event(EventKind.DOCUMENT_INDEXED, self._source.tenant, self._run.id, facts, body)
@@ -258,7 +264,8 @@ class Sync:
         else:
             self._catalog.set_stamp(document, item.stamp)
         self._catalog.replace(self._source.tenant, document, self._revision(prepared, tx), position)
-        self._catalog.govern([(document, self._intern(governance.access), governance)], position)
+        if known is None or not self._governed_as(known, governance):
+            self._catalog.govern([(document, self._intern(governance.access), governance)], position)
         self.report.chunks += len(prepared.spans)
         if known is None:
             self.report.added += 1
@@ -294,9 +301,7 @@ class Sync:
     def _regovern(self, rows: list[tuple[int, int, Governance]], tx: Transaction) -> None:
         if not rows:
             return
-        body = [
-            {"document": d, "rule": g.access.digest, "owner": g.owner, "rank": g.rank} for d, _, g in rows
-        ]
+        body: Json = [{"document": d, **g.as_json()} for d, _, g in rows]
         facts: dict[str, int | str] = {"source": self._source.id, "documents": len(rows)}
         position = tx.append(Event(EventKind.ACCESS_CHANGED, self._source.tenant, self._run.id, facts, body))
         self._catalog.govern(rows, position)

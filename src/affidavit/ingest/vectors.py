@@ -45,9 +45,9 @@ class Vectors:
 
     def make(self, texts: Iterable[tuple[str, str]]) -> list[tuple[str, bytes]]:
         """Vectors for those of (digest, text) that have none yet. Raises EmbedderError."""
-        wanted = dict(texts)
+        wanted, embedder = dict(texts), self.id
         with self._db.read():
-            have = self._catalog.embedded(self.id, wanted)
+            have = self._catalog.embedded(embedder, wanted)
         todo = [(digest, text) for digest, text in wanted.items() if digest not in have]
         out: list[tuple[str, bytes]] = []
         for start in range(0, len(todo), BATCH):
@@ -77,10 +77,10 @@ class Vectors:
 
         ``reindex`` says that this embedder serves now, so the index must take the chunks in again.
         """
-        made, after = 0, 0
+        made, after, embedder = 0, 0, self.id
         while True:
             with self._db.read():
-                rows = self._catalog.without_vector(self.id, 4 * BATCH, after, live=live)
+                rows = self._catalog.without_vector(embedder, 4 * BATCH, after, live=live)
                 texts = [(row[1], self._input(row)) for row in rows]
             if not rows:
                 return made

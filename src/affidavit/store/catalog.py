@@ -388,6 +388,16 @@ class Catalog:
             (after, embedder, limit),
         )
 
+    def count_without_vector(self, embedder: int | None) -> int:
+        """Live chunks that lack a vector."""
+        return int(
+            self._db.value(
+                f"SELECT count(*) FROM chunks c WHERE c.{_OPEN} AND NOT EXISTS "
+                "(SELECT 1 FROM embeddings e WHERE e.embedder = ? AND e.digest = c.digest)",
+                (embedder,),
+            )
+        )
+
     # -- what an index reads
 
     def chunk_rows(self, embedder: int | None, after: int, upto: int) -> Iterator[Row]:

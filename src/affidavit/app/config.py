@@ -1,0 +1,73 @@
+"""Settings. The only place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from affidavit.adapters.minilm.runtime import MiniLM
+from affidavit.adapters.minilm.weights import default_location, installed
+from affidavit.adapters.openai_embeddings import OpenAIEmbeddings
+from affidavit.domain.errors import UsageError
+from affidavit.ports.embedder import Embedder
+
+WORKSPACE = "AFFIDAVIT_WORKSPACE"
+MODELS = "AFFIDAVIT_MODELS"
+EMBEDDINGS_KEY = "AFFIDAVIT_EMBEDDINGS_API_KEY"
+AS = "AFFIDAVIT_AS"
+TENANT = "AFFIDAVIT_TENANT"
+
+EMBEDDER_KINDS = ("minilm", "openai", "none")
+
+
+@dataclass(frozen=True)
+class EmbedderSpec:
+    """Which embedder, as kept in the workspace: never a key, only what makes vectors what they are."""
+
+    kind: str
+    base_url: str = ""
+    model: str = ""
+    dimensions: int = 0
+    precision: str = "int8"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> EmbedderSpec:
+        return cls(**value)
+
+
+def environment(name: str) -> str:
+    """An environment variable, "" when unset."""
+    return os.environ.get(name, "")
+
+
+def model_location() -> Path:
+    """Where the MiniLM files are: ``$AFFIDAVIT_MODELS/all-MiniLM-L6-v2``, or below the Python environment."""
+    base = environment(MODELS)
+    return Path(base) / "all-MiniLM-L6-v2" if base else default_location()
+
+
+def default_embedder() -> EmbedderSpec:
+    """MiniLM where its weights are installed, else none: keyword-only."""
+    return EmbedderSpec("minilm" if installed(model_location()) else "none")
+
+
+def make_embedder(spec: EmbedderSpec) -> Embedder | None:
+    """The embedder that ``spec`` names; nothing is loaded yet. Raises UsageError for an unknown kind."""
+    match spec.kind:
+        case "minilm":
+            return MiniLM(
+                model_location(), precision="float32" if spec.precision == "float32" else "int8", threads=0
+            )
+        case "openai":
+            return OpenAIEmbeddings(
+                spec.base_url, spec.model, environment(EMBEDDINGS_KEY), spec.dimensions or None
+            )
+        case "none":
+            return None
+    raise UsageError(f"there is no embedder {spec.kind!r}", f"one of: {', '.join(EMBEDDER_KINDS)}")

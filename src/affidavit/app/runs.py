@@ -1,0 +1,146 @@
+"""The story of a run, told twice: to the asker what they were given, to an auditor everything.
+
+The asker's view obeys noninterference too: it is built only from what was given and from the hits they could read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from affidavit.app.wiring import Parts
+from affidavit.ask.asker import instant
+from affidavit.domain.errors import AccessDeniedError
+from affidavit.domain.events import EventKind
+from affidavit.domain.records import Scope
+from affidavit.events.read import Recorded
+from affidavit.policy.scope import decide_read
+from affidavit.store.people import Tenant
+
+AUDIT = "audit:read"
+_WITHHELD = 10
+
+
+class RunDesk:
+    """Lists and shows runs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._events = parts.events
+
+    def may_audit(self, tenant: Tenant, principal: str) -> bool:
+        """Whether ``principal`` may see other people's runs and what was denied."""
+        head = self._parts.log.head()
+        who = self._parts.scopes.identify(tenant.id, principal, head)
+        return bool(who.principals & self._parts.people.grants(tenant.id, AUDIT, head))
+
+    def newest(self, tenant: Tenant, principal: str | None, limit: int) -> list[dict[str, Any]]:
+        """The newest runs first: a person sees their own, an auditor and the operator (None) all of the tenant."""
+        with self._parts.database.read():
+            everything = principal is None or self.may_audit(tenant, principal)
+            out: list[dict[str, Any]] = []
+            for event in self._events.of_kind(EventKind.RUN_STARTED):
+                if event.tenant == tenant.id:
+                    body = self._events.body(event)
+                    if everything or body.get("principal") == principal:
+                        out.append(_headline(event, body))
+            newest = out[-limit:][::-1]
+            for entry in newest:
+                finished = [e for e in self._events.of_run(entry["run"]) if e.kind is EventKind.RUN_FINISHED]
+                entry["status"] = finished[0].facts["status"] if finished else "unfinished"
+            return newest
+
+    def show(self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False) -> dict[str, Any]:
+        """The story of ``run``. Raises AccessDeniedError for an unknown run and for one the reader may not see, alike.
+
+        ``principal`` None is the operator at the machine, who sees the asker's view unless ``audit``.
+        """
+        with self._parts.database.read():
+            events = self._events.of_run(run)
+            started = self._events.body(events[0]) if events else {}
+            auditor = audit if principal is None else self.may_audit(tenant, principal)
+            mine = principal is None or started.get("principal") == principal
+            if not events or events[0].tenant != tenant.id or not (mine or auditor):
+                raise AccessDeniedError(
+                    f"there is no run {run} that you may see", "`affidavit run list` shows yours"
+                )
+            story = self._asker_view(events, started)
+            if auditor:
+                story.update(self._auditor_view(tenant, events, started))
+            return story
+
+    def _asker_view(self, events: Sequence[Recorded], started: dict[str, Any]) -> dict[str, Any]:
+        story = _headline(events[0], started)
+        story["release"] = events[0].facts["release"]
+        for event in events:
+            body: Any = self._events.body(event)
+            if event.kind is EventKind.RUN_FINISHED:
+                story["status"] = event.facts["status"]
+            elif event.kind is EventKind.ANSWER_RELEASED:
+                story["given"] = body
+            elif event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "retrieve":
+                story["retrieved"] = body["output"]["hits"]
+            elif event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "sync":
+                story["sync"] = body["output"]
+        story.setdefault("status", "unfinished")
+        return story
+
+    def _auditor_view(
+        self, tenant: Tenant, events: Sequence[Recorded], started: dict[str, Any]
+    ) -> dict[str, Any]:
+        steps, decisions = [], []
+        for event in events:
+            if event.kind is EventKind.STEP_RECORDED:
+                steps.append({"position": event.position, **event.facts, **self._events.body(event)})
+            elif event.kind is EventKind.DECISION_MADE:
+                decisions.append({"position": event.position, **event.facts, **self._events.body(event)})
+        out: dict[str, Any] = {
+            "positions": [events[0].position, events[-1].position],
+            "steps": steps,
+            "denied_at_recheck": decisions,
+        }
+        if "question" in started:
+            out["withheld"] = self._withheld(tenant, started)
+        return out
+
+    def _withheld(self, tenant: Tenant, started: dict[str, Any]) -> list[dict[str, Any]]:
+        """What would have ranked, had the asker been allowed: computed now, from the record, at the run's own positions.
+
+        Never computed while the person waits, so it can neither slow nor change what they get.
+        """
+        position, head = started["position"], started["head"]
+        rules = frozenset(self._parts.catalog.rules(tenant.id))
+        scope = Scope(tenant.id, rules, rules, head, position)
+        asker = self._parts.scopes.identify(tenant.id, started["principal"], position)
+        found = self._parts.retriever.search_scope(
+            scope, started["question"], self._parts.release().retrieval
+        )
+        chunks = [r.chunk for r in found.ranked]
+        views = self._parts.catalog.views(chunks, position)
+        rule_ids = {v.rule for v in views.values() if v.rule is not None}
+        known = self._parts.catalog.rules_by_id(rule_ids)
+        out: dict[int, dict[str, Any]] = {}
+        for rank, chunk in enumerate(chunks, 1):
+            view = views[chunk]
+            verdict = decide_read(asker, known.get(view.rule) if view.rule is not None else None)
+            if not verdict.permit and view.document not in out:
+                out[view.document] = {
+                    "document": view.name,
+                    "source": view.source,
+                    "title": view.title,
+                    "rank_without_permissions": rank,
+                    "rule": verdict.reason,
+                }
+        return list(out.values())[:_WITHHELD]
+
+
+def _headline(event: Recorded, body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run": event.run,
+        "journey": event.facts["journey"],
+        "at": instant(event.at),
+        "position": body.get("position", event.position),
+        "principal": body.get("principal"),
+        "question": body.get("question"),
+        "source": body.get("source"),
+    }

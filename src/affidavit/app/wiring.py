@@ -1,0 +1,138 @@
+"""One workspace's parts, put together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from affidavit.adapters.embedded import EmbeddedIndex
+from affidavit.app.config import EmbedderSpec, make_embedder
+from affidavit.app.feed import CatalogFeed
+from affidavit.ask.retrieve import Retriever
+from affidavit.ask.scopes import Scopes
+from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
+from affidavit.domain.errors import UnknownNameError, WorkspaceDamagedError
+from affidavit.domain.release import Release, load
+from affidavit.events.log import Log, Signer
+from affidavit.events.read import Reader
+from affidavit.ingest.vectors import Vectors
+from affidavit.ports.embedder import Embedder
+from affidavit.ports.index import Feed, Index
+from affidavit.store.bodies import Bodies
+from affidavit.store.catalog import Catalog
+from affidavit.store.database import Database
+from affidavit.store.people import People, Tenant
+
+DATABASE, KEY, INDEX, LOCKS = "affidavit.db", Path("keys") / "log.key", "index", "locks"
+STABLE = "stable"
+SERVING = "embedder"
+NEXT = "embedder_next"
+
+
+def schema() -> str:
+    """The catalog's tables as SQL."""
+    return resources.files("affidavit.store").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+@dataclass
+class Parts:
+    """Everything an operation may need. Made by ``assemble``; safe to share between threads."""
+
+    folder: Path
+    database: Database
+    bodies: Bodies
+    people: People
+    catalog: Catalog
+    signer: Signer
+    log: Log
+    events: Reader
+    scopes: Scopes
+    index: Index
+    clock: Clock
+    randomness: Randomness
+    serving: EmbedderSpec
+    embedder: Embedder | None
+    retriever: Retriever = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.retriever = Retriever(
+            self.database, self.catalog, self.bodies, self.scopes, self.index, self.embedder, self.feed
+        )
+
+    def feed(self) -> Feed:
+        """The catalog as the index sees it, with the serving embedder's vectors. Use inside a snapshot."""
+        if self.embedder is None:
+            return CatalogFeed(self.catalog, self.bodies, "", None)
+        fingerprint = self.embedder.info.fingerprint
+        return CatalogFeed(self.catalog, self.bodies, fingerprint, self.catalog.embedder(fingerprint))
+
+    def vectors(self, embedder: Embedder | None) -> Vectors | None:
+        """What makes and keeps ``embedder``'s vectors."""
+        if embedder is None:
+            return None
+        return Vectors(self.database, self.log, self.catalog, self.bodies, embedder)
+
+    def serve(self, spec: EmbedderSpec) -> None:
+        """From now on questions are embedded by ``spec``."""
+        self.serving = spec
+        self.embedder = make_embedder(spec)
+        self.retriever.embedder = self.embedder
+
+    def tenant(self, name: str) -> Tenant:
+        """The tenant called ``name``, or the only one if ``name`` is empty. Raises UnknownNameError."""
+        with self.database.read():
+            if name:
+                found = self.people.tenant(name)
+                if found is not None:
+                    return found
+            tenants = self.people.tenants()
+        names = ", ".join(t.name for t in tenants) or "none yet"
+        if name:
+            raise UnknownNameError(f"there is no tenant {name!r}", f"known tenants: {names}")
+        if len(tenants) == 1:
+            return tenants[0]
+        raise UnknownNameError("which tenant?", f"add --tenant NAME; known tenants: {names}")
+
+    def release(self) -> Release:
+        """The release that answers."""
+        with self.database.read():
+            found = self.catalog.channel(STABLE)
+        if found is None:
+            raise WorkspaceDamagedError("no release is published", "restore the workspace from a backup")
+        release = load(json.loads(found[1]))
+        if release.digest != found[0]:
+            raise WorkspaceDamagedError(
+                "the release was changed: its content does not have the digest it is filed under",
+                "run `affidavit audit verify`; restore the workspace from a backup",
+            )
+        return release
+
+
+def assemble(folder: Path, clock: Clock | None = None, randomness: Randomness | None = None) -> Parts:
+    """The parts of the workspace in ``folder``. Raises WorkspaceError and its kin when it cannot be used."""
+    clock, randomness = clock or SystemClock(), randomness or SystemRandomness()
+    database = Database(folder / DATABASE)
+    database.check()
+    bodies = Bodies(database, randomness)
+    people, catalog = People(database), Catalog(database)
+    origin = catalog.setting("origin") or ""
+    signer = Signer(folder / KEY, origin)
+    spec = EmbedderSpec.from_json(json.loads(catalog.setting(SERVING) or '{"kind": "none"}'))
+    return Parts(
+        folder=folder,
+        database=database,
+        bodies=bodies,
+        people=people,
+        catalog=catalog,
+        signer=signer,
+        log=Log(database, bodies, clock, signer),
+        events=Reader(database, bodies),
+        scopes=Scopes(database, people, catalog),
+        index=EmbeddedIndex(folder / INDEX),
+        clock=clock,
+        randomness=randomness,
+        serving=spec,
+        embedder=make_embedder(spec),
+    )

@@ -1,0 +1,351 @@
+"""A workspace: one installation's state in one directory, and everything one can do with it.
+
+``open`` and ``init`` are the whole Python interface; the command line calls the same methods.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from affidavit.app.config import EmbedderSpec, default_embedder, make_embedder
+from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
+from affidavit.app.runs import RunDesk
+from affidavit.app.sources import SourceDesk
+from affidavit.app.verify import Verifier
+from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
+from affidavit.ask.asker import Asker, Question
+from affidavit.ask.searcher import Hits, Searcher
+from affidavit.domain.access import principal
+from affidavit.domain.answer import Answer
+from affidavit.domain.canonical import Json
+from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
+from affidavit.domain.errors import DiskFullError, UsageError, WorkspaceError, WorkspaceMissingError
+from affidavit.domain.events import Event, EventKind
+from affidavit.domain.filter import parse_filter
+from affidavit.domain.release import DEFAULT, load
+from affidavit.events.log import KEY_BYTES, Log, Signer, Transaction
+from affidavit.ingest.sync import SyncReport
+from affidavit.store.bodies import Bodies
+from affidavit.store.catalog import Catalog
+from affidavit.store.database import SCHEMA_VERSION, Database
+from affidavit.store.people import Tenant
+
+DEFAULT_TENANT = "main"
+_COMMIT_EVERY = 100
+
+
+class Workspace:
+    """An open workspace. Safe to share between threads; several processes may have it open."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.people = PeopleDesk(parts)
+        self.sources = SourceDesk(parts)
+        self.runs = RunDesk(parts)
+        self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        self._asker = Asker(
+            parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness
+        )
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.parts.database.close()
+
+    # -- people and sources
+
+    def import_people(self, path: Path, tenant: str = "", *, remove_missing: bool = False) -> ImportReport:
+        """Load people and groups from a JSON Lines file; the tenant is made if it is new."""
+        return self.people.load(self.ensure_tenant(tenant), read_people(path), remove_missing=remove_missing)
+
+    def load_people(self, entries: Iterable[Entry], tenant: str = "") -> ImportReport:
+        """Load people and groups."""
+        return self.people.load(self.ensure_tenant(tenant), entries)
+
+    def ensure_tenant(self, name: str) -> Tenant:
+        """The tenant ``name``, made if new; without a name the only one there is, or a new ``main``."""
+        if name:
+            return self.people.ensure_tenant(name)
+        with self.parts.database.read():
+            tenants = self.parts.people.tenants()
+        return self.people.ensure_tenant(DEFAULT_TENANT) if not tenants else self.parts.tenant("")
+
+    def add_source(
+        self,
+        kind: str,
+        location: Path,
+        name: str,
+        tenant: str = "",
+        mapping: dict[str, str] | None = None,
+        allow: Sequence[str] = (),
+    ) -> None:
+        """Register a place documents come from; nothing is read yet."""
+        self.sources.add(self.ensure_tenant(tenant), kind, location, name, mapping or {}, allow)
+
+    def sync(
+        self, name: str = "", tenant: str = "", progress: Callable[[SyncReport], None] = lambda report: None
+    ) -> list[SyncReport]:
+        """Bring one source, or every source of the tenant, up to date."""
+        owner = self.parts.tenant(tenant)
+        sources = [self.sources.get(owner, name)] if name else self.sources.all(owner)
+        if not sources:
+            raise UsageError(
+                "there is no source to sync", "add one: affidavit source add folder PATH --name NAME"
+            )
+        return [self.sources.sync(source, progress) for source in sources]
+
+    # -- questions
+
+    def question(
+        self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Json = None
+    ) -> Question:
+        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
+        who = user if ":" in user else f"user:{user}"
+        parsed = None if where is None else parse_filter(where)
+        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where)
+
+    def ask(
+        self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Json = None
+    ) -> Answer:
+        """Answer with citations, or refuse; on the record before it returns."""
+        return self._asker.ask(self.question(text, user, tenant, as_of, where), self.parts.release())
+
+    def search(
+        self,
+        text: str,
+        user: str,
+        k: int = 10,
+        tenant: str = "",
+        as_of: int | None = None,
+        where: Json = None,
+        *,
+        chunks: bool = True,
+    ) -> Hits:
+        """The best ``k`` passages that ``user`` may read; with ``chunks`` false the best of each of ``k`` documents."""
+        question = self.question(text, user, tenant, as_of, where)
+        return self._searcher.search(question, k, self.parts.release(), chunks=chunks)
+
+    def search_batch(
+        self,
+        questions: Sequence[Question],
+        k: int,
+        *,
+        chunks: bool = True,
+        progress: Callable[[], None] = lambda: None,
+    ) -> Iterator[Hits]:
+        """Many searches; each hundred is durable before any of it is given."""
+        release = self.parts.release()
+        for start in range(0, len(questions), _COMMIT_EVERY):
+            yield from self._searcher.batch(
+                questions[start : start + _COMMIT_EVERY], k, release, chunks=chunks, progress=progress
+            )
+
+    def position(self, when: str) -> int:
+        """The position that ``when`` names: a number, or an ISO 8601 time (UTC unless it says otherwise)."""
+        if when.isdecimal():
+            return int(when)
+        try:
+            moment = datetime.fromisoformat(when)
+        except ValueError as error:
+            raise UsageError(
+                f"{when!r} is neither a position nor a time", "write 1234 or 2026-11-21T10:00"
+            ) from error
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        position = self.parts.log.position_at(int(moment.timestamp() * MICROSECONDS))
+        if position < 0:
+            raise UsageError(f"the workspace is younger than {when}", "`affidavit run list` shows times")
+        return position
+
+    # -- the embedder
+
+    def use_embedder(
+        self, spec: EmbedderSpec, progress: Callable[[int], None] | None = None, *, background: bool = False
+    ) -> threading.Thread | None:
+        """Change the embedder: everything is embedded anew while the old one serves, then the new one takes over.
+
+        Interrupted, it goes on where it stopped when called again. With ``background`` the work goes on in the thread
+        that is returned.
+        """
+        if background:
+            thread = threading.Thread(target=self._migrate, args=(spec, progress), name="affidavit-embed")
+            thread.start()
+            return thread
+        self._migrate(spec, progress)
+        return None
+
+    def _migrate(self, spec: EmbedderSpec, progress: Callable[[int], None] | None) -> None:
+        self.parts.log.write(lambda tx: self.parts.catalog.set_setting(NEXT, json.dumps(spec.as_json())))
+        embedder = make_embedder(spec)
+        vectors = self.parts.vectors(embedder)
+        if vectors is not None:
+            while vectors.fill(reindex=False, progress=progress):
+                pass  # a sync may have brought more meanwhile
+
+        def switch(tx: Transaction) -> None:
+            facts: dict[str, int | str] = {"subject": 0 if vectors is None else vectors.id}
+            tx.append(Event(EventKind.EMBEDDER_CHANGED, facts=facts, body=spec.as_json()))
+            self.parts.catalog.set_setting(SERVING, json.dumps(spec.as_json()))
+            self.parts.catalog.set_setting(NEXT, "")
+
+        self.parts.log.write(switch)
+        self.parts.serve(spec)
+        with self.parts.database.read():
+            self.parts.index.persist(self.parts.feed())
+
+    # -- looking after it
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+        """Check the log, and the catalog against it. Raises LogDamagedError at the first fault."""
+        return Verifier(self.parts, progress).run()
+
+    def status(self) -> dict[str, Any]:
+        """How things stand, for people and for ``--json``."""
+        parts = self.parts
+        with parts.database.read():
+            index = parts.index.status()
+            head = parts.log.head()
+            embedder = (
+                None if parts.embedder is None else parts.catalog.embedder(parts.embedder.info.fingerprint)
+            )
+            tenants = {}
+            for tenant in parts.people.tenants():
+                tenants[tenant.name] = {
+                    **parts.catalog.counts(tenant.id),
+                    "people": len(parts.people.principals(tenant.id, head)),
+                    "sources": [
+                        {"name": s.name, "kind": s.kind, "location": s.location, "synced_at": s.synced_at}
+                        for s in parts.catalog.sources(tenant.id)
+                    ],
+                }
+            pending = parts.catalog.count_without_vector(embedder) if parts.embedder is not None else 0
+            following = parts.catalog.setting(NEXT)
+        return {
+            "folder": str(parts.folder),
+            "version": SCHEMA_VERSION,
+            "position": head,
+            "release": parts.release().digest,
+            "embedder": parts.serving.kind,
+            "embedder_name": parts.embedder.info.name if parts.embedder is not None else None,
+            "embedder_next": json.loads(following)["kind"] if following else None,
+            "search": "keyword and dense" if parts.embedder is not None else "keyword only",
+            "chunks_without_vector": pending,
+            "index": {
+                "rows": index.rows,
+                "position": index.position,
+                "segments": index.segments,
+                "bytes": index.bytes,
+                "rebuilt": index.rebuilt or None,
+            },
+            "tenants": tenants,
+        }
+
+
+def open(path: str | os.PathLike[str]) -> Workspace:
+    """Open the workspace in ``path``. Raises WorkspaceError and its kin when it cannot be used."""
+    return Workspace(assemble(Path(path)))
+
+
+def init(
+    path: str | os.PathLike[str],
+    embedder: EmbedderSpec | None = None,
+    clock: Clock | None = None,
+    randomness: Randomness | None = None,
+) -> Workspace:
+    """Make a workspace in ``path`` (a new or empty directory, or one whose ``init`` was cut off) and open it."""
+    folder = Path(path)
+    if (folder / DATABASE).is_file() and _finished(folder):
+        raise UsageError(f"{folder} is a workspace already", f"look at it with: affidavit -w {folder} status")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = {p.name for p in folder.iterdir()} - {
+            DATABASE,
+            f"{DATABASE}-wal",
+            f"{DATABASE}-shm",
+            INDEX,
+            "keys",
+            "locks",
+        }
+        if foreign:
+            raise WorkspaceError(
+                f"{folder} is not empty: it holds {sorted(foreign)[0]!r}",
+                "choose a new directory for the workspace",
+            )
+        _make_key(folder / KEY, randomness or SystemRandomness())
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    database = Database(folder / DATABASE)
+    database.create(schema())
+    _first_events(folder, database, embedder or default_embedder(), clock, randomness or SystemRandomness())
+    database.close()
+    return Workspace(assemble(folder, clock, randomness))
+
+
+def _finished(folder: Path) -> bool:
+    database = Database(folder / DATABASE)
+    try:
+        database.check()
+        return Catalog(database).setting("origin") is not None
+    except WorkspaceMissingError:
+        return False
+    finally:
+        database.close()
+
+
+def _unusable(folder: Path, error: OSError) -> WorkspaceError:
+    if error.errno == 28:  # ENOSPC
+        return DiskFullError(
+            f"the disk that holds {folder} is full", "free some space and run the command again"
+        )
+    return WorkspaceError(f"{folder} cannot be made: {error.strerror}", "check the path and its permissions")
+
+
+def _make_key(path: Path, randomness: Randomness) -> None:
+    """The log's private key, readable by its owner alone; durable before anything is signed with it."""
+    if path.exists() and path.stat().st_size == KEY_BYTES:
+        return
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(randomness.token(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _first_events(
+    folder: Path, database: Database, spec: EmbedderSpec, clock: Clock | None, randomness: Randomness
+) -> None:
+    origin = f"affidavit/{randomness.token(8).hex()}"
+    signer = Signer(folder / KEY, origin)
+    catalog = Catalog(database)
+    log = Log(database, Bodies(database, randomness), clock or SystemClock(), signer)
+    release = load(DEFAULT)
+
+    def write(tx: Transaction) -> None:
+        if catalog.setting("origin") is not None:
+            raise UsageError(f"{folder} was made a workspace by another process just now", "use it")
+        catalog.set_setting("origin", origin)
+        catalog.set_setting("verifier", signer.verifier())
+        catalog.set_setting(SERVING, json.dumps(spec.as_json()))
+        tx.append(
+            Event(EventKind.WORKSPACE_CREATED, facts={"schema": SCHEMA_VERSION}, body={"origin": origin})
+        )
+        facts: dict[str, int | str] = {"release": release.digest, "channel": STABLE}
+        position = tx.append(Event(EventKind.RELEASE_PUBLISHED, facts=facts, body=release.content))
+        catalog.publish(release.digest, release.content, STABLE, position)
+
+    log.write(write)

@@ -1,0 +1,167 @@
+"""Answers, hits, syncs and runs in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from affidavit.domain.answer import Answer
+from affidavit.entrypoints.output import Output
+from affidavit.ingest.sync import SyncReport
+
+_FAULTS_SHOWN = 20
+
+
+def answer(out: Output, given: Mapping[str, Any], run: str, position: int) -> None:
+    """An answer with numbered citations, or a refusal with next steps."""
+    if given["refusal"]:
+        refusal = given["refusal"]
+        out.say(refusal["message"], "yellow")
+        for step in refusal["next_steps"]:
+            out.say(f"  - {step}")
+    notes: list[str] = []
+    for number, claim in enumerate(given["claims"], 1):
+        out.say(f"{claim['text']} [{number}]")
+        notes.append(f"[{number}] {_note(claim['citations'][0])}")
+        notes += [f"    overrules {_where(other)}: “{other['quote']}”" for other in claim["overrules"]]
+    if notes:
+        out.say()
+    for note in notes:
+        out.say(note, "dim")
+    out.say(f"{run} at position {position}; release {given['release'][:12]}", "dim")
+
+
+def _where(cited: Mapping[str, Any]) -> str:
+    return f"{cited['source']}/{cited['document']} characters {cited['start']}–{cited['end']}"
+
+
+def _note(cited: Mapping[str, Any]) -> str:
+    stale = "; older than its freshness limit" if cited["stale"] else ""
+    return (
+        f"{_where(cited)}, revision {cited['revision']}, {cited['permitted_by']}, rank {cited['rank']}{stale}"
+    )
+
+
+def asked(out: Output, result: Answer) -> None:
+    """What ``ask`` prints."""
+    if out.as_json:
+        out.json(result.as_json())
+    else:
+        answer(out, result.given(), result.run, result.position)
+
+
+def hits(out: Output, result: Mapping[str, Any]) -> None:
+    """What ``search`` prints."""
+    if result["degraded"]:
+        out.warn(f"searched by keyword alone: {result['degraded']}")
+    for hit in result["hits"]:
+        heading = " > ".join(hit["path"]) or hit["title"]
+        out.say(f"{hit['rank']:>3}. {hit['source']}/{hit['document']}  {hit['score']:.3f}  {heading}", "bold")
+        text = " ".join(hit["text"].split())
+        out.say(f"     {text[:240]}{'…' if len(text) > 240 else ''}")
+    if not result["hits"]:
+        out.say("nothing you may read matches", "yellow")
+    out.say(f"{result['run']} at position {result['position']}", "dim")
+
+
+def synced(out: Output, report: SyncReport) -> None:
+    """What ``sync`` prints."""
+    if out.as_json:
+        faults = [
+            {"name": f.name, "code": f.code, "message": f.message, "hint": f.hint} for f in report.faults
+        ]
+        out.json({"source": report.source, "run": report.run, **report.counts(), "faults": faults})
+        return
+    out.say(
+        f"{report.source}: {report.seen} seen, {report.added} added, {report.changed} changed, {report.removed} removed, "
+        f"{report.access_changed} with new access, {report.unchanged} unchanged; {report.chunks} chunks, "
+        f"{report.embedded} embedded"
+    )
+    for fault in report.faults[:_FAULTS_SHOWN]:
+        out.warn(
+            f"  {fault.name or report.source}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "")
+        )
+    if len(report.faults) > _FAULTS_SHOWN:
+        out.warn(f"  … and {len(report.faults) - _FAULTS_SHOWN} more (all with --json)")
+
+
+def status(out: Output, value: Mapping[str, Any]) -> None:
+    """What ``status`` prints."""
+    out.say(f"workspace {value['folder']} (version {value['version']}), log position {value['position']}")
+    embedder = value["embedder_name"] or "no embedder"
+    out.say(f"search: {value['search']} ({embedder})")
+    if value["search"] == "keyword only":
+        out.say("  for dense search too: affidavit embedder install && affidavit embedder use minilm", "dim")
+    if value["embedder_next"]:
+        out.say(
+            f"  a change to {value['embedder_next']} is under way; go on with: affidavit embedder use …",
+            "yellow",
+        )
+    if value["chunks_without_vector"]:
+        out.say(
+            f"  {value['chunks_without_vector']} chunks wait for their vectors; the next sync makes them",
+            "yellow",
+        )
+    index = value["index"]
+    out.say(f"index: {index['rows']} chunks in {index['segments']} segments, {index['bytes'] / 1e6:.1f} MB")
+    if index["rebuilt"]:
+        out.say(f"  it was damaged and was built anew: {index['rebuilt']}", "yellow")
+    for name, tenant in value["tenants"].items():
+        out.say(
+            f"tenant {name}: {tenant['people']} people and groups, {tenant['documents']} documents, "
+            f"{tenant['chunks']} chunks, {tenant['rules']} access rules"
+        )
+        for source in tenant["sources"]:
+            when = "synced" if source["synced_at"] else "never synced: affidavit sync"
+            out.say(f"  {source['kind']} {source['name']}: {source['location']} ({when})")
+
+
+def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:
+    """What ``run list`` prints."""
+    rows = [
+        (
+            e["run"],
+            e["at"],
+            e["journey"],
+            e["status"],
+            e["principal"] or "",
+            e["question"] or e["source"] or "",
+        )
+        for e in entries
+    ]
+    out.table(("run", "at", "journey", "status", "who", "what"), rows)
+
+
+def run(out: Output, story: Mapping[str, Any]) -> None:
+    """The story of a run."""
+    out.say(f"{story['run']}: {story['journey']} at {story['at']}, {story['status']}", "bold")
+    if story["principal"]:
+        out.say(f"{story['principal']} asked: {story['question']}")
+    out.say(f"as of position {story['position']}, under release {story['release'][:12]}")
+    if "sync" in story:
+        out.say("  " + ", ".join(f"{n} {v}" for n, v in story["sync"]["counts"].items()))
+    for hit in story.get("retrieved", ()):
+        out.say(f"  retrieved {hit['source']}/{hit['document']} ({hit['score']}), {hit['permitted_by']}")
+    if story.get("given"):
+        out.say()
+        answer(out, story["given"], story["run"], story["position"])
+    if "steps" in story:
+        _audit(out, story)
+
+
+def _audit(out: Output, story: Mapping[str, Any]) -> None:
+    out.say()
+    out.say("for auditors", "bold")
+    out.say(f"  events {story['positions'][0]} to {story['positions'][1]}")
+    for step in story["steps"]:
+        out.say(f"  step {step['step']} {step['name']}")
+    for denied in story["denied_at_recheck"]:
+        out.say(
+            f"  denied at the recheck: {denied['source']}/{denied['document']}: {denied['reason']}", "red"
+        )
+    for kept in story.get("withheld", ()):
+        out.say(
+            f"  withheld: {kept['source']}/{kept['document']} (would have ranked {kept['rank_without_permissions']}): "
+            f"{kept['rule']}",
+            "red",
+        )
