@@ -466,7 +466,7 @@ def test_many_small_records_list_quickly(tmp_path: Path) -> None:
     start = time.perf_counter()
     items, _ = listing(JsonlConnector(path))
     assert len(items) == 20_000
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 3
 
 
 @pytest.mark.data

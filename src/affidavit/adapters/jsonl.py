@@ -114,7 +114,7 @@ class JsonlConnector:
         name = self._reader.name(value)
         if name in first:
             hint = f"the one in line {first[name]} holds; give each its own id"
-            raise BadRecordError("duplicate", f"the id {name!r} was there before", hint)
+            raise BadRecordError("duplicate", f"the id {name!r} was there before", hint, name)
         first[name] = line.number
         try:
             return self._reader.record(value, name, line.data or b"")
@@ -130,7 +130,7 @@ class JsonlConnector:
 
     def _fault(self, number: int, bad: BadRecordError) -> Fault:
         place = f"{self._path.name}:{number}"
-        return Fault(bad.name or place, bad.code, f"{place}: {bad.message}", bad.hint, hides=bool(bad.name))
+        return Fault(bad.name or place, bad.code, f"{place}: {bad.message}", bad.hint, hides=bad.hides)
 
     def _no_rule(self, number: int, name: str) -> Fault:
         message = f"{self._path.name}:{number}: no one can read {name}: it has no access field"

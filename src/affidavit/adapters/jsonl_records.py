@@ -50,6 +50,11 @@ class BadRecordError(Exception):
         self.hint = hint
         self.name = name
 
+    @property
+    def hides(self) -> bool:
+        """Whether what is known under ``name`` must go; what repeats an id says nothing about the first of that id."""
+        return bool(self.name) and self.code != "duplicate"
+
 
 @dataclass(frozen=True)
 class Record:

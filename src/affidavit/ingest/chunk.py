@@ -76,8 +76,10 @@ def chunk(parsed: Parsed, limit: int = LIMIT) -> list[Span]:
         raise ValueError("limit must be at least 1")
     costs = costs_for(parsed.text)
     chunks: list[_Chunk] = []
+    before = 0
     for number, section in enumerate(_sections(parsed.blocks)):
-        chunks.extend(_packed(parsed, section, costs, limit, number))
+        chunks.extend(_packed(parsed, section, before, costs, limit, number))
+        before = section[-1].end
     return [merged.span() for merged in _merged(chunks)]
 
 
@@ -128,12 +130,14 @@ def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:
         yield section
 
 
-def _packed(parsed: Parsed, section: list[Block], costs: _Costs, limit: int, number: int) -> Iterator[_Chunk]:
-    """The section's chunks: as few as possible, and of about the same size."""
+def _packed(
+    parsed: Parsed, section: list[Block], before: int, costs: _Costs, limit: int, number: int
+) -> Iterator[_Chunk]:
+    """The section's chunks: as few as possible, and of about the same size. ``before``: where the last section ended."""
     path = next((block.path for block in section if block.kind != "heading"), section[0].path)
     header = costs(_header(parsed.title, path))
     most = max(50 * limit, 100 * limit - max(0, header - 100 * HEADER_FREE), 100)
-    pieces = list(_pieces(parsed.text, section, costs, most))
+    pieces = list(_pieces(parsed.text, section, before, costs, most))
     depth = len(section[0].path) if section[0].kind == "heading" else None
     remaining = sum(piece.cost for piece in pieces)
     current = _Chunk([], 0, most, depth, number)
@@ -158,10 +162,9 @@ def _share(cost: int, most: int) -> int:
     return -(-cost // max(1, -(-cost // most)))
 
 
-def _pieces(text: str, section: list[Block], costs: _Costs, most: int) -> Iterator[_Piece]:
+def _pieces(text: str, section: list[Block], before: int, costs: _Costs, most: int) -> Iterator[_Piece]:
     """The section's blocks, cut where they do not fit (the first below a heading: not together with that heading)."""
     lead = 0
-    before = section[0].start
     for block in section:
         joins = not text[before : block.start].strip()
         before = block.end

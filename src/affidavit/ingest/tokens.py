@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from affidavit.text.analyze import STOPWORDS
 
-# What BERT's pre-tokenizer cuts at: white space, and each punctuation mark alone ("_" is one).
-_TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
+# What BERT's pre-tokenizer cuts at: white space, and each punctuation mark alone ("_" is one). A mark that is glued to the
+# front of a word stays with it here: words inside addresses and identifiers are rarer, so they cost more.
+_TOKEN = re.compile(r"[-/@_.=&#:%+]?[^\W_]+|[^\w\s]|_")
 _WORD = re.compile(r"[a-zA-Z]+")
 # Decomposed by the tokenizer into up to three letters, a token each.
 _HANGUL = re.compile(r"[\uac00-\ud7af]")
@@ -21,25 +22,18 @@ _SAMPLE = 20_000
 _ENGLISH_SHARE = 0.15
 _MOST_REMEMBERED = 50_000
 
-# Cost of an ordinary word (lower case, Capitalised, or long UPPER) by its length in an English text …
-_ENGLISH = (0, 100, 105, 106, 114, 116, 128, 130, 134, 152, 170, 195, 200, 210, 240, 320, 340, 560, 600)
-# … and in any other: names, other languages, tables of codes.
-_OTHER = (0, 100, 110, 125, 150, 180, 210, 240, 280, 320, 360, 400, 440, 480, 520, 560, 600, 640, 680)
-_DIGITS = (0, 100, 100, 145, 195, 285, 340)
-_ACRONYM = (0, 100, 125, 195, 205, 210)
-
 
 class _Costs(dict[str, int]):
     """Costs of words by spelling, worked out once."""
 
-    def __init__(self, ordinary: tuple[int, ...]) -> None:
+    def __init__(self, *, english: bool) -> None:
         super().__init__()
-        self._ordinary = ordinary
+        self._english = english
 
-    def __missing__(self, word: str) -> int:
+    def __missing__(self, token: str) -> int:
         if len(self) >= _MOST_REMEMBERED:
             self.clear()
-        cost = self[word] = _cost(word, self._ordinary)
+        cost = self[token] = _cost(token, english=self._english)
         return cost
 
     def of(self, text: str) -> int:
@@ -47,23 +41,39 @@ class _Costs(dict[str, int]):
         return sum(map(self.__getitem__, _TOKEN.findall(text)))
 
 
-def _cost(word: str, ordinary: tuple[int, ...]) -> int:
+def _cost(token: str, *, english: bool) -> int:
+    glued = len(token) > 1 and not token[0].isalnum()
+    if glued:
+        return 100 + _word_cost(token[1:], english=english, glued=True)
+    return _word_cost(token, english=english, glued=False)
+
+
+def _word_cost(word: str, *, english: bool, glued: bool) -> int:
+    """Never more than 100 a character: no piece is shorter (Hangul apart)."""
     length = len(word)
-    if length == 1 and not _HANGUL.match(word):
-        return 100
     if not word.isascii():
         return 100 * length + 200 * len(_HANGUL.findall(word))
     if word.isdigit():
-        return _DIGITS[length] if length < len(_DIGITS) else 62 * length
-    if word.isalpha() and (word.islower() or word.istitle() or word.isupper()):
-        if word.isupper() and length < len(_ACRONYM):
-            return _ACRONYM[length]
-        return ordinary[length] if length < len(ordinary) else 70 * length
-    return 50 + 58 * length  # camelCase, hashes, part numbers
+        fitted = (0, 100, 106, 195, 195)[length] if length < 5 else 85 * length
+    elif not word.isalpha() or not (word.islower() or word.istitle() or word.isupper()):
+        fitted = 135 + 63 * length  # camelCase, hashes, part numbers
+    elif word.lower() in STOPWORDS:
+        fitted = 100
+    elif not english:
+        fitted = 60 + 34 * length
+    elif glued:
+        fitted = 265 + 20 * max(length - 9, 0) + 40 * max(length - 12, 0)
+    elif word.isupper() and length <= 5:
+        fitted = 160 + 24 * length
+    elif word.islower():
+        fitted = 118 + 6 * max(length - 3, 0) + 4 * max(length - 8, 0) + 110 * max(length - 12, 0)
+    else:
+        fitted = 138 + 7 * max(length - 3, 0) + 20 * max(length - 8, 0) + 48 * max(length - 12, 0)
+    return min(fitted, 100 * length)
 
 
-_ENGLISH_COSTS = _Costs(_ENGLISH)
-_OTHER_COSTS = _Costs(_OTHER)
+_ENGLISH_COSTS = _Costs(english=True)
+_OTHER_COSTS = _Costs(english=False)
 
 
 def costs_for(document: str) -> Callable[[str], int]:

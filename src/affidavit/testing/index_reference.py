@@ -117,6 +117,18 @@ class MemoryFeed:
         """A copy that later changes do not reach."""
         return MemoryFeed(self.rows, self.access_rows, self._fingerprint)
 
+    def at(self, position: int) -> MemoryFeed:
+        """The catalog as a reader saw it at ``position``."""
+
+        def shown(until: int) -> int:
+            return until if until <= position else FOREVER
+
+        return MemoryFeed(
+            [replace(r, until=shown(r.until)) for r in self.rows if r.since <= position],
+            [replace(a, until=shown(a.until)) for a in self.access_rows if a.since <= position],
+            self._fingerprint,
+        )
+
     def head(self) -> int:
         times = [t for r in (*self.rows, *self.access_rows) for t in (r.since, r.until) if t < FOREVER]
         return max(times, default=-1)

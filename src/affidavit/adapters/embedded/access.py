@@ -25,10 +25,10 @@ class AccessBatch:
     def of(cls, rows: Iterable[AccessRow]) -> AccessBatch:
         """Columns of ``rows``; rows that never were true (``until <= since``) are left out."""
         held = list(rows)
-        since = np.fromiter((r.since for r in held), np.int64, len(held))
-        until = np.fromiter((r.until for r in held), np.int64, len(held))
-        document = np.fromiter((r.document for r in held), np.int64, len(held))
-        rule = np.fromiter((r.rule for r in held), np.int64, len(held))
+        since = np.array([r.since for r in held], np.int64)
+        until = np.array([r.until for r in held], np.int64)
+        document = np.array([r.document for r in held], np.int64)
+        rule = np.array([r.rule for r in held], np.int64)
         lived = until > since
         return cls(document[lived], rule[lived], since[lived], until[lived])
 

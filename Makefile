@@ -1,0 +1,51 @@
+# `make demo` and `make test` need Python 3.11 and make, and set up the rest themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+MODEL := $(VENV)/.model
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint bench docs clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): locks/dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Without the weights everything works by keyword alone, so a failure here is said and not fatal.
+$(MODEL): | $(READY)
+	$(BIN)/affidavit embedder install && touch $@ || echo "no MiniLM weights: search is by keyword only"
+
+setup: $(READY) $(MODEL) ## make the environment and fetch the embedding model
+
+demo: $(READY) $(MODEL) ## two people, one question, two cited answers; a third is refused
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) $(MODEL) ## the tests (about five minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) $(MODEL) ## the long property and crash tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## formatting, style, types, floors, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.reference --check
+
+docs: $(READY) ## write the reference pages from the code
+	$(BIN)/python -m tools.reference
+
+bench: $(READY) $(MODEL) ## measure, beside what one would use instead (about half an hour)
+	$(BIN)/python -m bench.run all
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.cache bench/.venv

@@ -1,0 +1,443 @@
+"""What every implementation of the Index port must pass: subclass ``IndexConformance`` and say how to make one.
+
+The oracle is ``reference_search``; ``MemoryFeed`` is the catalog. Checks raise AssertionError by themselves, because pytest does
+not rewrite ``assert`` in here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from affidavit.domain.errors import UsageError
+from affidavit.domain.filter import And, AnyOf, Equals, Exists, Filter, Not, Or, Range
+from affidavit.domain.records import Scope, tie_break
+from affidavit.ports.index import ChunkRow, Index, Query, SearchResult
+from affidavit.testing.index_reference import (
+    MemoryFeed as MemoryFeed,
+)
+from affidavit.testing.index_reference import (
+    ReferenceIndex as ReferenceIndex,
+)
+from affidavit.testing.index_reference import (
+    dense_scores,
+    in_scope,
+    keyword_scores,
+)
+from affidavit.testing.index_reference import (
+    reference_search as reference_search,
+)
+
+NEAR = 1e-6
+DIMENSIONS = 8
+WORDS = ("invoice", "refund", "ERR-4032", "alpha", "beta", "gamma", "delta", "policy")
+
+_careful = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+)
+
+
+def check(holds: bool, what: str, *seen: object) -> None:
+    """Raise AssertionError unless ``holds``."""
+    if not holds:
+        raise AssertionError(f"{what}: {seen!r}" if seen else what)
+
+
+def unit(values: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.float32]] | None:
+    """A unit vector in the direction of ``values``; None without one."""
+    row = np.array(values, np.float64)
+    length = float(np.linalg.norm(row))
+    return (row / length).astype(np.float32) if length else None
+
+
+def agrees(result: SearchResult, feed: MemoryFeed, scope: Scope, query: Query, k: int) -> None:
+    """Check ``result`` against the reference: everything exact but scores, which may differ by ``NEAR`` and swap what lies nearer."""
+    visible = [r for r in feed.rows if in_scope(r, feed.access_rows, scope)]
+    expected = reference_search(feed.rows, feed.access_rows, scope, query, k)
+    check(result.visible == expected.visible, "visible", result.visible, expected.visible)
+    check(list(result.terms.items()) == list(expected.terms.items()), "terms", result.terms, expected.terms)
+    order = [(c.tie, c.chunk) for c in result.candidates]
+    check(order == sorted(set(order)), "candidates are not in order of tie", order)
+    keyword = keyword_scores(visible, list(expected.terms), 1.2, 0.75)
+    dense = dense_scores(visible, query)
+    by_chunk = {r.chunk: (r, s, d) for r, s, d in zip(visible, keyword, dense, strict=True)}
+    for found in result.candidates:
+        check(found.chunk in by_chunk, "a chunk out of scope was given", found)
+        row, s, d = by_chunk[found.chunk]
+        check((found.document, found.tie) == (row.document, row.tie), "not the row's", found)
+        check(abs(found.keyword - s) <= NEAR, "keyword score", found, s)
+        check((found.dense is None) == (d is None), "dense score", found, d)
+        check(d is None or found.dense is None or abs(found.dense - d) <= NEAR, "dense score", found, d)
+    _right_ones({c.chunk for c in result.candidates}, visible, [s or None for s in keyword], dense, k)
+
+
+def _right_ones(
+    found: set[int],
+    visible: list[ChunkRow],
+    keyword: list[float | None],
+    dense: list[float | None],
+    k: int,
+) -> None:
+    """Everyone clearly among the best is there, and no one who clearly is not."""
+    may: set[int] = set()
+    for scores in (keyword, dense):
+        have = sorted((s for s in scores if s is not None), reverse=True)
+        floor = have[k - 1] if len(have) >= k else float("-inf")
+        pairs = [(r.chunk, s) for r, s in zip(visible, scores, strict=True) if s is not None]
+        must = {c for c, s in pairs if s > floor + NEAR}
+        may |= {c for c, s in pairs if s >= floor - NEAR}
+        check(must <= found, "a chunk among the best is missing", must - found)
+        check(len({c for c, _ in pairs} & found) >= min(k, len(pairs)), "fewer than k", found)
+    check(found <= may, "a chunk that is not among the best was given", found - may)
+
+
+# -- random worlds
+
+
+@dataclass(frozen=True)
+class Step:
+    """One move in a random history; which of the numbers count depends on ``move``."""
+
+    move: str
+    document: int = 0
+    rule: int = 0
+    texts: tuple[tuple[str, ...], ...] = ()
+    vectors: tuple[tuple[int, ...], ...] = ()
+
+
+_texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=5).map(tuple), min_size=1, max_size=3).map(tuple)
+_vector = st.lists(st.integers(-2, 2), min_size=DIMENSIONS, max_size=DIMENSIONS).map(tuple)
+_vectors = st.lists(_vector, min_size=3, max_size=3).map(tuple)
+_documents = st.integers(0, 9)
+_rules = st.integers(0, 3)
+_puts = st.builds(Step, st.just("put"), _documents, _rules, _texts, _vectors)
+_steps = st.one_of(
+    _puts,
+    _puts,
+    st.builds(Step, st.just("allow"), _documents, _rules),
+    st.builds(Step, st.just("remove"), _documents),
+    st.builds(Step, st.sampled_from(["persist", "reopen", "search", "search"])),
+)
+_leaves: st.SearchStrategy[Filter] = st.one_of(
+    st.builds(Equals, st.just("kind"), st.sampled_from(["a", "b", 1, True])),
+    st.builds(AnyOf, st.just("kind"), st.lists(st.sampled_from(["a", "b", 1, True]), max_size=2).map(tuple)),
+    st.builds(Range, st.just("year"), st.one_of(st.none(), st.integers(0, 3)), st.one_of(st.none(), st.just(2))),
+    st.builds(Exists, st.sampled_from(["tags", "absent"])),
+    st.builds(Equals, st.just("tags"), st.sampled_from(["x", "y"])),
+)
+
+
+def _combined(parts: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
+    few = st.lists(parts, max_size=2).map(tuple)
+    return st.one_of(st.builds(And, few), st.builds(Or, few), st.builds(Not, parts))
+
+
+filters = st.recursive(_leaves, _combined, max_leaves=4)
+_rule_sets = st.frozensets(_rules, max_size=4)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A scope and query, but for the positions, which are shares of the head there will be."""
+
+    tenant: int
+    now: frozenset[int]
+    then: frozenset[int] | None
+    head: float
+    position: float
+    filter: Filter | None
+    text: tuple[str, ...]
+    vector: tuple[int, ...]
+    k: int
+
+    def scope(self, feed: MemoryFeed) -> Scope:
+        head = round(feed.head() * self.head)
+        then = self.now if self.then is None else self.then
+        return Scope(self.tenant, self.now, then, head, round(head * self.position), self.filter)
+
+    @property
+    def query(self) -> Query:
+        return Query(" ".join(self.text), unit(self.vector))
+
+
+_share = st.one_of(st.just(1.0), st.just(1.0), st.floats(0, 1))
+asks = st.builds(
+    Ask,
+    st.integers(0, 1),
+    st.one_of(st.just(frozenset(range(3))), _rule_sets),
+    st.one_of(st.none(), _rule_sets),
+    _share,
+    _share,
+    st.one_of(st.none(), filters),
+    st.lists(st.sampled_from((*WORDS, "unknown")), max_size=4).map(tuple),
+    _vector,
+    st.integers(1, 6),
+)
+histories = st.lists(_steps, min_size=3, max_size=25)
+
+
+class World:
+    """A catalog in the making. Chunks are never numbered twice, as in a real one."""
+
+    def __init__(self, feed: MemoryFeed | None = None, first: int = 1) -> None:
+        self.feed = feed or MemoryFeed()
+        self._next = first
+
+    def take(self, step: Step) -> None:
+        """Apply ``step`` to the catalog, if it is of the kind that changes it."""
+        if step.move == "put":
+            self.feed.put(self._rows(step), step.rule)
+        elif step.move == "allow":
+            self.feed.allow(step.document, step.rule)
+        elif step.move == "remove":
+            self.feed.remove(step.document)
+
+    def _rows(self, step: Step) -> list[ChunkRow]:
+        rows = []
+        for words, values in zip(step.texts, step.vectors, strict=False):
+            chunk, self._next = self._next, self._next + 1
+            metadata = _metadata(chunk)
+            tie = tie_break(f"c{chunk}")
+            rows.append(
+                ChunkRow(
+                    chunk, step.document, step.document % 2, tie, 0, 0, " ".join(words), unit(values), metadata
+                )
+            )
+        return rows
+
+
+def _metadata(number: int) -> dict[str, Any]:
+    kinds = ("a", "b", 1, True)
+    out: dict[str, Any] = {"kind": kinds[number % 4], "year": number % 5}
+    if number % 3:
+        out["tags"] = ["x", "y"][: number % 3]
+    return out
+
+
+def same(a: SearchResult, b: SearchResult) -> None:
+    """Check that two results are equal to the last bit."""
+    check(a == b and repr(a) == repr(b), "two results differ", a, b)
+
+
+class IndexConformance:
+    """The suite. A subclass says how an index is made; a ``folder`` that holds an index already is opened."""
+
+    keeps_files = True
+    """Whether ``status`` tells of rows and files; False for fakes."""
+
+    def make(self, folder: Path) -> Index:
+        """A new index object over ``folder``."""
+        raise NotImplementedError
+
+    @_careful
+    @given(histories, st.lists(asks, min_size=2, max_size=3))
+    def test_agrees_with_the_reference(self, steps: list[Step], questions: list[Ask]) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            index, world = self.make(folder), World()
+            for step in [*steps, Step("search")]:
+                world.take(step)
+                if step.move == "persist":
+                    index.persist(world.feed)
+                elif step.move == "reopen":
+                    index = self.make(folder)
+                elif step.move == "search":
+                    for ask in questions:
+                        scope = ask.scope(world.feed)
+                        agrees(
+                            index.search(world.feed, scope, ask.query, ask.k), world.feed, scope, ask.query, ask.k
+                        )
+
+    @_careful
+    @given(histories, asks, histories, st.lists(st.floats(0, 1), max_size=3), st.booleans())
+    def test_hidden_rows_change_nothing(
+        self, steps: list[Step], ask: Ask, hidden: list[Step], stops: list[float], cut: bool
+    ) -> None:
+        """Two catalogs that differ only out of scope, indexed in different batches: equal results, to the last bit."""
+        world = World()
+        for step in steps:
+            world.take(step)
+        scope = ask.scope(world.feed)
+        other = with_other_hidden_rows(world.feed, scope, hidden, cut)
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            plain = self.make(Path(one)).search(world.feed, scope, ask.query, ask.k)
+            index = self.make(Path(two))
+            for stop in sorted(stops):
+                index.persist(other.at(round(other.head() * stop)))
+            same(plain, index.search(other, scope, ask.query, ask.k))
+
+    def test_equal_scores_come_by_tie(self) -> None:
+        feed = MemoryFeed()
+        vector = unit(range(1, DIMENSIONS + 1))
+        for chunk in range(40):
+            feed.put([ChunkRow(chunk, chunk, 0, tie_break(str(chunk)), 0, 0, "alpha", vector)], 0)
+        scope = Scope(0, frozenset({0}), frozenset({0}), feed.head(), feed.head())
+        wanted = sorted(tie_break(str(chunk)) for chunk in range(40))[:7]
+        with tempfile.TemporaryDirectory() as name:
+            index = self.make(Path(name))
+            for query in (Query("alpha"), Query("", vector), Query("alpha", vector)):
+                found = index.search(feed, scope, query, 7)
+                check([c.tie for c in found.candidates] == wanted, "not by tie", query.text)
+
+    def test_every_visible_chunk_is_found_when_k_allows(self) -> None:
+        world = _small_world()
+        scope = _everything(world.feed)
+        with tempfile.TemporaryDirectory() as name:
+            found = self.make(Path(name)).search(world.feed, scope, Query("", unit([1] * DIMENSIONS)), 10_000)
+        have = [r for r in world.feed.rows if r.vector is not None and in_scope(r, world.feed.access_rows, scope)]
+        check(len(found.candidates) == len(have) > 5, "short list", len(found.candidates), len(have))
+
+    def test_an_empty_catalog_gives_nothing(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            index = self.make(Path(name))
+            empty = MemoryFeed()
+            for _ in range(2):
+                found = index.search(empty, Scope(0, frozenset({1}), frozenset({1}), 5, 5), Query("alpha"), 3)
+                same(found, SearchResult((), 0, {"alpha": 0}))
+                index.persist(empty)
+                index = self.make(Path(name))
+
+    def test_a_scope_without_rules_sees_nothing(self) -> None:
+        feed = _small_world().feed
+        scope = replace(_everything(feed), now=frozenset())
+        with tempfile.TemporaryDirectory() as name:
+            same(self.make(Path(name)).search(feed, scope, Query("alpha"), 3), SearchResult((), 0, {"alpha": 0}))
+
+    def test_no_results_cannot_be_asked_for(self) -> None:
+        feed = _small_world().feed
+        with tempfile.TemporaryDirectory() as name:
+            try:
+                self.make(Path(name)).search(feed, _everything(feed), Query("alpha"), 0)
+            except UsageError:
+                return
+        raise AssertionError("k = 0 was accepted")
+
+    def test_an_older_snapshot_is_answered_as_it_stood(self) -> None:
+        """A reader who opened the catalog before the index moved on."""
+        world = _small_world()
+        older, scope = world.feed.snapshot(), _everything(world.feed)
+        query = Query("alpha policy", unit([1, 2, 0, 0, 1, 0, 0, 1]))
+        with tempfile.TemporaryDirectory() as name:
+            index = self.make(Path(name))
+            before = index.search(older, scope, query, 4)
+            for document in range(4):
+                world.feed.remove(document)
+            world.feed.allow(5, 3)
+            agrees(index.search(world.feed, _everything(world.feed), query, 4), world.feed, _everything(world.feed), query, 4)
+            same(index.search(older, scope, query, 4), before)
+            same(index.search(world.feed, scope, query, 4), before)
+
+    def test_another_history_is_noticed(self) -> None:
+        """A restored backup that went another way, shorter, equally long or longer than what the index knows."""
+        for extra in (1, 3, 6):
+            with tempfile.TemporaryDirectory() as name:
+                world = _small_world()
+                backup = World(world.feed.snapshot(), first=1000)
+                for document in range(3):
+                    world.feed.remove(document)
+                index = self.make(Path(name))
+                index.persist(world.feed)
+                for i in range(extra):
+                    backup.take(Step("put", 4 + i, 1, (("gamma", "policy"),), ((1,) * DIMENSIONS,)))
+                index = self.make(Path(name))
+                scope, query = _everything(backup.feed), Query("gamma", unit([1] * DIMENSIONS))
+                agrees(index.search(backup.feed, scope, query, 5), backup.feed, scope, query, 5)
+
+    def test_another_embedder_means_new_vectors(self) -> None:
+        feed = _small_world().feed
+        turned = [replace(r, vector=None if r.vector is None else r.vector[::-1].copy()) for r in feed.rows]
+        other = MemoryFeed(turned, feed.access_rows, "another")
+        scope, query = _everything(feed), Query("alpha", unit([1, 0, 0, 2, 0, 0, 0, 1]))
+        with tempfile.TemporaryDirectory() as name:
+            index = self.make(Path(name))
+            index.persist(feed)
+            for again in (index, self.make(Path(name))):
+                agrees(again.search(other, scope, query, 4), other, scope, query, 4)
+            index.persist(other)
+            agrees(self.make(Path(name)).search(other, scope, query, 4), other, scope, query, 4)
+
+    def test_threads_search_while_the_catalog_changes(self) -> None:
+        world = _small_world()
+        with tempfile.TemporaryDirectory() as name:
+            index = self.make(Path(name))
+            snapshots = [world.feed.snapshot()]
+            for i in range(12):
+                world.take(Step("put", i % 10, i % 3, (("alpha", "beta"),), ((1, i % 3) * (DIMENSIONS // 2),)))
+                snapshots.append(world.feed.snapshot())
+            faults: list[BaseException] = []
+
+            def work(mine: Sequence[MemoryFeed]) -> None:
+                query = Query("alpha gamma", unit([1, 1, 0, 0, 1, 0, 0, 1]))
+                try:
+                    for i, feed in enumerate(mine):
+                        scope = _everything(feed)
+                        agrees(index.search(feed, scope, query, 3), feed, scope, query, 3)
+                        if i % 4 == 0:
+                            index.persist(feed)
+                except (AssertionError, ArithmeticError, LookupError, OSError, ValueError) as wrong:
+                    faults.append(wrong)
+
+            threads = [threading.Thread(target=work, args=(snapshots[i::2],)) for i in (0, 1, 0)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            check(not faults, "a thread failed", faults)
+
+    def test_status_counts_what_is_held(self) -> None:
+        world = _small_world()
+        with tempfile.TemporaryDirectory() as name:
+            index = self.make(Path(name))
+            index.persist(world.feed)
+            status = index.status()
+            if self.keeps_files:
+                check(status.rows == len(world.feed.rows), "rows", status)
+                check(status.position == world.feed.head(), "position", status)
+                check(status.segments >= 1 and status.bytes > 0 and not status.rebuilt, "files", status)
+                check(self.make(Path(name)).status() == status, "reopened", status)
+
+
+def with_other_hidden_rows(feed: MemoryFeed, scope: Scope, hidden: Sequence[Step], cut: bool) -> MemoryFeed:
+    """A catalog with the same rows in ``scope`` and others beside them: some left out, some reworded, some added."""
+    visible = {r.chunk for r in feed.rows if in_scope(r, feed.access_rows, scope)}
+    seen = {r.document for r in feed.rows if r.chunk in visible}
+    kept = [
+        r if r.chunk in visible else replace(r, text=f"{r.text} alpha alpha invoice", vector=None)
+        for r in feed.rows
+        if r.chunk in visible or not cut or r.chunk % 2
+    ]
+    access = [a for a in feed.access_rows if a.document in seen or not cut]
+    other = MemoryFeed(kept, access)
+    beside = World(other, first=10_000)
+    for step in hidden:
+        # Documents of their own: of the same tenant under a rule that is out of scope, or of another tenant.
+        if step.move == "put":
+            beside.take(replace(step, document=step.document + 100, rule=77))
+        elif step.move in ("allow", "remove") and step.document not in seen:
+            beside.take(replace(step, document=step.document + 100, rule=78))
+    return other
+
+
+def _small_world() -> World:
+    world = World()
+    rng = np.random.default_rng(5)
+    for document in range(10):
+        texts = tuple(tuple(rng.choice(WORDS, 6).tolist()) for _ in range(3))
+        vectors = tuple(tuple(int(v) for v in rng.integers(-2, 3, DIMENSIONS)) for _ in range(3))
+        world.take(Step("put", document, document % 3, texts, vectors))
+    return world
+
+
+def _everything(feed: MemoryFeed) -> Scope:
+    rules = frozenset(range(3))
+    return Scope(0, rules, rules, feed.head(), feed.head())
