@@ -2,8 +2,8 @@
 
 ``python bench/index_kernels.py [--rows 200000] [--dimensions 384] [--folder DIR] [--json FILE]``
 
-For one tenant with all rows and for 50 tenants: p50/p95 of dense and keyword searches by share of rows visible, beside the time to
-read the visible float32 vectors once; also building, persisting, opening, a folder re-share of 10,000 documents, and memory.
+For one tenant with all rows and for 50 tenants: p50/p95 of dense and keyword searches by share of rows visible, beside the time
+to read the visible float32 vectors once; also building, persisting, opening, a folder re-share of 10,000 documents, and memory.
 """
 
 from __future__ import annotations
@@ -66,8 +66,11 @@ class SyntheticFeed:
         return document * self.tenants // self.documents
 
     def vectors(self, rng: np.random.Generator, n: int) -> NDArray[np.float32]:
-        out = self.centres[rng.integers(0, 300, n)] + 1.2 * rng.standard_normal((n, self.dimensions), np.float32)
-        return (out / np.linalg.norm(out, axis=1, keepdims=True)).astype(np.float32)
+        out: NDArray[np.float32] = self.centres[rng.integers(0, 300, n)] + 1.2 * rng.standard_normal(
+            (n, self.dimensions), np.float32
+        )
+        out /= np.linalg.norm(out, axis=1, keepdims=True)
+        return out
 
     def chunks(self, after: int, upto: int) -> Iterator[ChunkRow]:
         """Document d is born at position d."""
@@ -113,6 +116,10 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def asked(index: EmbeddedIndex, feed: SyntheticFeed, scope: Scope, query: Query) -> float:
+    return timed(lambda: index.search(feed, scope, query, 50))
+
+
 def percentiles(seconds: list[float]) -> tuple[float, float]:
     p50, p95 = np.percentile(np.array(seconds) * 1e3, (50, 95))
     return round(float(p50), 2), round(float(p95), 2)
@@ -137,16 +144,14 @@ def search_table(index: EmbeddedIndex, feed: SyntheticFeed, repeats: int) -> lis
         head = feed.head()
         scope = Scope(0, rules, rules, head, head)
         first, dense, keyword, both = [], [], [], []
-        shown = 0
         for i in range(repeats):
-            q8 = " ".join(feed.words[w] for w in rng.choice(WORDS, 8, p=sparse, replace=False))
+            text = " ".join(feed.words[w] for w in rng.choice(WORDS, 8, p=sparse, replace=False))
             vector = feed.vectors(rng, 1)[0]
             fresh = replace(scope, head=head + i + 1, position=head + i + 1)  # no cached view
-            if i < 20:
-                first.append(timed(lambda s=fresh, v=vector: index.search(feed, s, Query("", v), 50)))  # type: ignore[misc]
-            dense.append(timed(lambda v=vector: index.search(feed, scope, Query("", v), 50)))  # type: ignore[misc]
-            keyword.append(timed(lambda q=q8: index.search(feed, scope, Query(q), 50)))  # type: ignore[misc]
-            both.append(timed(lambda q=q8, v=vector: index.search(feed, scope, Query(q, v), 50)))  # type: ignore[misc]
+            first.append(asked(index, feed, fresh, Query("", vector)))
+            dense.append(asked(index, feed, scope, Query("", vector)))
+            keyword.append(asked(index, feed, scope, Query(text)))
+            both.append(asked(index, feed, scope, Query(text, vector)))
         shown = index.search(feed, scope, Query(""), 1).visible
         copy = np.full((max(shown, 1), feed.dimensions), 0.5, np.float32)
         read = min(timed(copy.max) for _ in range(7)) * 1e3

@@ -288,6 +288,24 @@ def test_a_change_right_after_a_fetch_changes_the_stamp(root: Path) -> None:
         assert items["top.md"].stamp != stamp
 
 
+def test_a_file_changed_a_moment_ago_is_read_when_the_moment_is_over(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two changes within one tick of the kernel's clock would leave one stamp."""
+    waits: list[float] = []
+    connector = FolderConnector(root)
+    (root / "top.md").write_text("new")
+    items, _ = listing(connector)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    connector.fetch(items["top.md"])
+    assert len(waits) == 1
+    monkeypatch.undo()
+    time.sleep(0.05)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    connector.fetch(items["top.md"])
+    assert len(waits) == 1
+
+
 @pytest.fixture
 def listed(root: Path) -> tuple[FolderConnector, dict[str, Item]]:
     connector = FolderConnector(root, max_bytes=100)

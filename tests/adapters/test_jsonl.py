@@ -400,10 +400,10 @@ def test_a_replaced_file_is_noticed(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(SourceError, match="changed or replaced") as caught:
         connector.fetch(items["b"])
     assert caught.value.retryable
-    # An object with the right id that does not begin a line is not the record.
-    line = json.dumps(record("b"))
-    put(f'{{"id": "a", "pad": "{" " * (len(json.dumps(record("a"))) - 20)}",\t{line}'.encode())
-    with pytest.raises(SourceError):
+    # At the same place an object with the right id, but inside another one: it is not the record.
+    offset = len(json.dumps(record("a"))) + 1
+    put(('{"id": "a", "inner":'.ljust(offset) + json.dumps(record("b")) + " }").encode())
+    with pytest.raises(SourceError, match="changed or replaced"):
         connector.fetch(items["b"])
     path.write_bytes(b"")
     with pytest.raises(SourceError):

@@ -133,11 +133,16 @@ class RecordReader:
 
     def _find(self, value: Mapping[str, object], field: str) -> object:
         """What the record says about ``field``, or _MISSING. Raises BadRecordError if it says it in two places."""
-        found = [one for path in self._places[field] if (one := _at(value, path)) is not _MISSING]
-        if len(found) > 1:
-            message = f"has both {self.spoken(field).replace(' or ', ' and ')}"
-            raise BadRecordError("bad_record", message, f"map {field} to one of them")
-        return found[0] if found else _MISSING
+        found = _MISSING
+        for path in self._places[field]:
+            one = value.get(path[0], _MISSING) if len(path) == 1 else _at(value, path)
+            if one is _MISSING:
+                continue
+            if found is not _MISSING:
+                message = f"has both {self.spoken(field).replace(' or ', ' and ')}"
+                raise BadRecordError("bad_record", message, f"map {field} to one of them")
+            found = one
+        return found
 
     def _text(self, value: Mapping[str, object], field: str) -> str | None:
         if field in self._constants:

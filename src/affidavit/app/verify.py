@@ -35,9 +35,7 @@ class Verifier:
         verifier = self._parts.catalog.setting("verifier") or ""
         with self._db.read():
             report = LogVerifier(self._db, self._parts.bodies, verifier, self._progress).run()
-            people = self._people()
-            documents = self._documents()
-            self._releases()
+            people, documents = self._folded()
         return {
             "events": report.events,
             "bodies": report.bodies,
@@ -47,6 +45,15 @@ class Verifier:
             "people_rows": people,
             "documents": documents,
         }
+
+    def _folded(self) -> tuple[int, int]:
+        try:
+            counts = self._people(), self._documents()
+            self._releases()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # whoever holds the log's key can sign events that say nothing sensible
+            raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
+        return counts
 
     def _events(self, *kinds: EventKind) -> list[tuple[int, EventKind, int, dict[str, Any], Any]]:
         found = []

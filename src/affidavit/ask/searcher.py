@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.ask.asker import Question, instant
+from affidavit.ask.rank import document_scores
 from affidavit.ask.retrieve import Denied, Passage, Retriever
 from affidavit.ask.scopes import Reader, Scopes
 from affidavit.domain.canonical import Json
@@ -129,26 +130,33 @@ class Searcher:
     def _deepen(
         self, reader: Reader, question: Question, k: int, release: Release, chunks: bool
     ) -> tuple[list[Passage], list[Denied], str]:
-        """Widen the pool until ``k`` are found or nothing more is visible: never a short list."""
+        """Widen the pool until ``k`` are found or nothing more is visible: never a short list.
+
+        What a wider pool adds comes after what the narrower one found, so the first hits do not depend on ``k``.
+        """
         settings = release.retrieval
-        pool = max(settings.pool, 4 * k)
+        pool = settings.pool
+        kept: dict[int, Passage] = {}
         while True:
             found = self._retriever.search(reader, question.text, settings, pool)
             passages, denied = self._retriever.recheck(reader, found.ranked)
-            kept = passages if chunks else _best_of_each_document(passages)
+            if not chunks:
+                passages = _documents(passages, settings.support)
+            for passage in passages:
+                kept.setdefault(passage.ranked.chunk if chunks else passage.view.document, passage)
             if len(kept) >= k or pool >= found.result.visible:
-                return kept[:k], denied, found.degraded
-            pool = min(4 * pool, found.result.visible)
+                return list(kept.values())[:k], denied, found.degraded
+            pool = min(max(4 * pool, 2 * k), found.result.visible)
 
 
-def _best_of_each_document(passages: Sequence[Passage]) -> list[Passage]:
-    seen: set[int] = set()
-    kept = []
+def _documents(passages: Sequence[Passage], support: float) -> list[Passage]:
+    """The best passage of each document, with the document's score."""
+    scores = document_scores([p.ranked for p in passages], support)
+    best: dict[int, Passage] = {}
     for passage in passages:
-        if passage.view.document not in seen:
-            seen.add(passage.view.document)
-            kept.append(passage)
-    return kept
+        best.setdefault(passage.view.document, passage)
+    scored = [replace(p, ranked=replace(p.ranked, score=scores[d])) for d, p in best.items()]
+    return sorted(scored, key=lambda p: (-p.ranked.score, p.ranked.tie))
 
 
 def _asked(question: Question, reader: Reader, k: int) -> dict[str, Json]:

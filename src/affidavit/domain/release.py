@@ -34,12 +34,14 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Retrieval:
-    """``pool``: candidates of each kind of score; ``keyword`` and ``dense``: weights of their z-scores; ``k``: passages
-    handed to the answerer; ``per_document``: at most so many of them from one document."""
+    """``pool``: candidates of each kind of score; ``keyword`` and ``dense``: weights of their z-scores; ``support``: what a
+    document's next best passage counts, as a share of the one before; ``k``: passages handed to the answerer;
+    ``per_document``: at most so many of them from one document."""
 
     pool: int
     keyword: float
     dense: float
+    support: float
     k: int
     per_document: int
 
@@ -97,6 +99,7 @@ def load(content: Mapping[str, Any]) -> Release:
                 int(retrieve["pool"]),
                 float(retrieve["keyword"]),
                 float(retrieve["dense"]),
+                float(retrieve["support"]),
                 int(retrieve["k"]),
                 int(retrieve["per_document"]),
             ),
@@ -121,7 +124,7 @@ DEFAULT: Mapping[str, Any] = {
     "version": 1,
     "analyzer": "snowball-english/1",
     "chunker": {"name": "blocks/1", "limit": 220},
-    "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "k": 8, "per_document": 3},
+    "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "support": "0.3", "k": 8, "per_document": 3},
     "suffice": {
         "dense": {"bias": "0", "weights": {"sentence_coverage": "1"}, "threshold": "0.5"},
         "keyword_only": {"bias": "0", "weights": {"sentence_coverage": "1"}, "threshold": "0.5"},

@@ -76,12 +76,14 @@ def _asker(question: dict[str, Any], user: str) -> str:
 def trec_lines(query: str, hits: Hits, *, chunks: bool) -> Iterator[str]:
     """``query Q0 document rank score affidavit``; white space inside an id is percent-encoded.
 
-    A billionth a rank is taken off each score, so that tools which sort by score keep our order for ties.
+    A score is never above the one before it less a billionth, so that tools which sort by score keep our order.
     """
+    last = float("inf")
     for rank, hit in enumerate(hits.hits, 1):
         name = hit.chunk if chunks else hit.view.name
         safe = urllib.parse.quote(name, safe="") if any(c.isspace() for c in name) else name
-        yield f"{query} Q0 {safe} {rank} {hit.ranked.score - rank * 1e-9:.9f} affidavit\n"
+        last = min(hit.ranked.score, last - 1e-9)
+        yield f"{query} Q0 {safe} {rank} {last:.9f} affidavit\n"
 
 
 def batch_search(

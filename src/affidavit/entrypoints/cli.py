@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from affidavit.entrypoints.common import (
     TenantOption,
     WhereOption,
     WorkspaceOption,
+    choose_workspace,
     errors,
     opened,
 )
@@ -48,6 +50,22 @@ for group, name in (
     (embedder, "embedder"),
 ):
     app.add_typer(group, name=name)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(metadata.version("affidavit"))
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    workspace: WorkspaceOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    choose_workspace(workspace)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
@@ -55,9 +56,17 @@ WhereOption = Annotated[
 ]
 
 
+_chosen: ContextVar[Path | None] = ContextVar("workspace", default=None)
+
+
+def choose_workspace(workspace: Path | None) -> None:
+    """Remember a workspace named before the command: ``affidavit -w DIR ask …`` as well as ``affidavit ask … -w DIR``."""
+    _chosen.set(workspace)
+
+
 def find_workspace(given: Path | None) -> Path:
     """The workspace's folder: as given, from the environment, or the nearest one upwards from here."""
-    named = given or (Path(environment(WORKSPACE)) if environment(WORKSPACE) else None)
+    named = given or _chosen.get() or (Path(environment(WORKSPACE)) if environment(WORKSPACE) else None)
     if named is not None:
         return named
     here = Path.cwd()

@@ -31,6 +31,12 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
+def _damaged(what: str) -> LogDamagedError:
+    return LogDamagedError(
+        what, "the log's checkpoints or key were changed; restore the workspace from a backup"
+    )
+
+
 def key_id(name: str, public: bytes) -> bytes:
     """The first four bytes of SHA-256(name ‖ LF ‖ 0x01 ‖ key)."""
     return hashlib.sha256(name.encode() + b"\n" + _ALGORITHM + public).digest()[:4]
@@ -47,9 +53,9 @@ def parse_verifier_key(text: str) -> tuple[str, bytes]:
         name, id_hex, packed = text.split("+", 2)
         raw = base64.b64decode(packed, validate=True)
     except (ValueError, binascii.Error) as error:
-        raise LogDamagedError("the log's public key is malformed") from error
+        raise _damaged("the log's public key is malformed") from error
     if raw[:1] != _ALGORITHM or len(raw) != 33 or key_id(name, raw[1:]).hex() != id_hex:
-        raise LogDamagedError("the log's public key is malformed")
+        raise _damaged("the log's public key is malformed")
     return name, raw[1:]
 
 
@@ -65,7 +71,7 @@ def open_note(note: str, verifier: str) -> Checkpoint:
     name, public = parse_verifier_key(verifier)
     text, blank, signatures = note.partition("\n\n")
     if not blank:
-        raise LogDamagedError("a checkpoint is malformed: it has no signature part")
+        raise _damaged("a checkpoint is malformed: it has no signature part")
     text += "\n"
     for line in signatures.splitlines():
         dash, _, rest = line.partition(" ")
@@ -75,25 +81,25 @@ def open_note(note: str, verifier: str) -> Checkpoint:
             if raw[:4] == key_id(name, public):
                 _check(public, raw[4:], text)
                 return _parse(text)
-    raise LogDamagedError("a checkpoint is not signed by the log's key")
+    raise _damaged("a checkpoint is not signed by the log's key")
 
 
 def _decode(packed: str) -> bytes:
     try:
         return base64.b64decode(packed, validate=True)
     except (ValueError, binascii.Error) as error:
-        raise LogDamagedError("a checkpoint's signature is malformed") from error
+        raise _damaged("a checkpoint's signature is malformed") from error
 
 
 def _check(public: bytes, signature: bytes, text: str) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, text.encode())
     except InvalidSignature as error:
-        raise LogDamagedError("a checkpoint's signature does not verify") from error
+        raise _damaged("a checkpoint's signature does not verify") from error
 
 
 def _parse(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) < 4 or not lines[1].isdecimal() or lines[1] != str(int(lines[1])):
-        raise LogDamagedError("a checkpoint is malformed")
+        raise _damaged("a checkpoint is malformed")
     return Checkpoint(lines[0], int(lines[1]), _decode(lines[2]))

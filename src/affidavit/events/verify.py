@@ -16,6 +16,9 @@ from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database, Row
 
 
+_COLUMNS = ("kind", "tenant", "run", "at")
+
+
 @dataclass(frozen=True)
 class LogReport:
     """What was checked: so many events and bodies, under this root, signed so many times."""
@@ -69,16 +72,16 @@ class LogVerifier:
         position, kind, tenant, run, at, header, leaf, body = row
         if position != expected:
             raise _fault(expected, "the event is missing")
-        if leaf_hash(header) != leaf:
+        if not isinstance(header, bytes) or leaf_hash(header) != leaf:
             raise _fault(position, "the header was changed: its leaf hash does not match")
         try:
             said = json.loads(header)
             exact = canonical(said) == header
         except (ValueError, TypeError):
-            exact = False
+            said, exact = None, False
         if not exact:
             raise _fault(position, "the header is not canonical JSON")
-        if (said["kind"], said["tenant"], said.get("run", ""), said["at"]) != (kind, tenant, run, at):
+        if not isinstance(said, dict) or [said.get(k, "") for k in _COLUMNS] != [kind, tenant, run, at]:
             raise _fault(position, "the row's columns do not say what its header says")
         if at < self._last_at:
             raise _fault(position, "time runs backwards")

@@ -28,11 +28,14 @@ _TINY = 40
 """Below this many tokens a chunk joins a neighbour, whatever heading lies between."""
 _SMALL = 100
 """Below this many it joins a neighbour in the same section of level 2."""
-_WINDOW = 4_000
+_WINDOW = 2_000
 """Characters in which sentences are looked for at a time: a block may be a megabyte."""
 
 _Costs = Callable[[str], int]
 _WORDS = re.compile(r"\S+")
+_STOPS = re.compile(r"\.\s")
+_SHORTEST_SENTENCE = 12
+"""Mean characters below which text with full stops is a list of initials and abbreviations, which take long to tell apart."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,10 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             window = text[start : start + _WINDOW]
             cut = max(window.rfind("\n"), window.rfind(". ") + 1)
             stop = start + (cut if cut > _WINDOW // 2 else max(window.rfind(" "), 0) or _WINDOW)
-        yield from sentences(text, start, stop)
+        if len(_STOPS.findall(text, start, stop)) * _SHORTEST_SENTENCE > stop - start:
+            yield start, stop
+        else:
+            yield from sentences(text, start, stop)
         start = stop
 
 

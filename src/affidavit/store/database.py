@@ -26,6 +26,7 @@ from affidavit.domain.errors import (
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41464644  # "AFFD"
 BUSY_SECONDS = 20.0
+_FETCHED = 256
 
 Row = tuple[Any, ...]
 
@@ -210,9 +211,15 @@ class Database:
             return self._connection.execute(sql, parameters).fetchall()
 
     def each(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
-        """Rows one at a time."""
+        """Rows one at a time, a few hundred of them in memory."""
         with self._errors():
-            yield from self._connection.execute(sql, parameters)
+            cursor = self._connection.execute(sql, parameters)
+        while True:
+            with self._errors():
+                rows = cursor.fetchmany(_FETCHED)
+            if not rows:
+                return
+            yield from rows
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row or None."""

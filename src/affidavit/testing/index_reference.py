@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from affidavit.domain.errors import UsageError
 from affidavit.domain.filter import matches
 from affidavit.domain.records import FOREVER, Scope
 from affidavit.ports.index import (
@@ -42,22 +42,35 @@ def in_scope(row: ChunkRow, access: Iterable[AccessRow], scope: Scope) -> bool:
     )
 
 
+def visible_rows(rows: Iterable[ChunkRow], access: Iterable[AccessRow], scope: Scope) -> list[ChunkRow]:
+    """Those of ``rows`` that ``scope`` sees."""
+    rules: dict[int, list[AccessRow]] = {}
+    for rule in access:
+        rules.setdefault(rule.document, []).append(rule)
+    return [r for r in rows if in_scope(r, rules.get(r.document, []), scope)]
+
+
 def keyword_scores(rows: Sequence[ChunkRow], words: Sequence[str], k1: float, b: float) -> list[float]:
     """BM25 of each of ``rows`` among ``rows``; each of the distinct ``words`` counts once."""
     texts = [terms(r.text) for r in rows]
     total = sum(len(t) for t in texts)
     average = total / len(rows) if total else 1.0
+    counts = document_frequencies(rows, words)
+    idf = {w: math.log(1 + (len(rows) - df + 0.5) / (df + 0.5)) for w, df in counts.items()}
     scores = []
     for text in texts:
-        counts, score = Counter(text), 0.0
+        score = 0.0
         for word in words:
-            df = sum(word in t for t in texts)
-            idf = math.log(1 + (len(rows) - df + 0.5) / (df + 0.5))
-            tf = counts[word]
-            if tf:
-                score += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(text) / average))
+            tf = text.count(word)
+            score += idf[word] * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(text) / average)) if tf else 0.0
         scores.append(score)
     return scores
+
+
+def document_frequencies(rows: Sequence[ChunkRow], words: Sequence[str]) -> dict[str, int]:
+    """In how many of ``rows`` each of ``words`` occurs."""
+    texts = [set(terms(r.text)) for r in rows]
+    return {w: sum(w in t for t in texts) for w in words}
 
 
 def dense_scores(rows: Sequence[ChunkRow], query: Query) -> list[float | None]:
@@ -85,7 +98,7 @@ def reference_search(
     b: float = 0.75,
 ) -> SearchResult:
     """The reference meaning of ``Index.search``."""
-    visible = [r for r in rows if in_scope(r, access, scope)]
+    visible = visible_rows(rows, access, scope)
     words = list(dict.fromkeys(terms(query.text)))
     keyword = keyword_scores(visible, words, k1, b)
     dense = dense_scores(visible, query)
@@ -95,7 +108,7 @@ def reference_search(
         for r, s, d in zip(visible, keyword, dense, strict=True)
         if r.chunk in chosen
     ]
-    counts = {w: sum(w in terms(r.text) for r in visible) for w in words}
+    counts = document_frequencies(visible, words)
     return SearchResult(tuple(sorted(found, key=lambda c: (c.tie, c.chunk))), len(visible), counts)
 
 
@@ -189,6 +202,8 @@ class ReferenceIndex:
         return IndexCapabilities("reference", "exact", True)
 
     def search(self, feed: Feed, scope: Scope, query: Query, k: int) -> SearchResult:
+        if k < 1:
+            raise UsageError(f"k is {k}", "ask for at least one result")
         head = feed.head()
         return reference_search(feed.chunks(-1, head), list(feed.access(-1, head)), scope, query, k)
 

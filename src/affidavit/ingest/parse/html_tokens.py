@@ -52,6 +52,7 @@ STRUCTURE = frozenset(
     footer form h1 h2 h3 h4 h5 h6 head header hgroup hr html li main menu nav ol p pre section summary table tbody td tfoot
     th thead tr ul""".split()
 )
+_NO_END = VOID | RAW | UNSEEN | {"html", "body"}
 _NOT_NAME = re.compile(r"[^a-z0-9]")
 
 
@@ -203,7 +204,7 @@ class Tamer:
             return
         if tag.name == "br":  # the standard reads </br> as <br>
             self.out.void("br")
-        elif tag.name not in VOID and tag.name not in RAW and tag.name not in ("html", "body"):
+        elif tag.name not in _NO_END:
             self.math = max(0, self.math - (tag.name == "math"))
             self.out.close(tame_name(tag.name))
 

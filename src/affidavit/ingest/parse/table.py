@@ -33,15 +33,15 @@ class Record:
 
 def parse_csv(text: str, name: str) -> Parsed:
     """A comma-separated file (or ``;``, tab, ``|``: found out from the first rows). See ``_parse``."""
-    return _parse(text, "text/csv", DELIMITERS)
+    return _parse(text, "text/csv", sniff(text))
 
 
 def parse_tsv(text: str, name: str) -> Parsed:
-    """A tab-separated file. See ``_parse``."""
-    return _parse(text, "text/tab-separated-values", ("\t", *(d for d in DELIMITERS if d != "\t")))
+    """A tab-separated file (or, if it holds no tab at all, what ``parse_csv`` reads). See ``_parse``."""
+    return _parse(text, "text/tab-separated-values", "\t" if "\t" in text else sniff(text))
 
 
-def _parse(text: str, media_type: str, order: tuple[str, ...]) -> Parsed:
+def _parse(text: str, media_type: str, delimiter: str) -> Parsed:
     """``text`` is the file; each record that is not blank is a ``row`` block.
 
     The first record is the header: it is a block too, and the path of each later row is its cells joined with `` | ``.
@@ -52,7 +52,7 @@ def _parse(text: str, media_type: str, order: tuple[str, ...]) -> Parsed:
     path: tuple[str, ...] = ()
     blocks: list[Block] = []
     ragged = 0
-    for record in records(text, sniff(text, order)):
+    for record in records(text, delimiter):
         if not text[record.start : record.end].strip():
             continue
         if header is None:
@@ -114,11 +114,11 @@ def _too_long(text: str, at: int, unclosed: bool) -> ParseError:
     return ParseError(f"a field is longer than {LONGEST_FIELD:,} characters (line {line}).", _SPLIT)
 
 
-def sniff(text: str, order: tuple[str, ...] = DELIMITERS) -> str:
-    """The delimiter that cuts the first rows into most alike ones; the first of ``order`` if none cuts them at all."""
+def sniff(text: str) -> str:
+    """The delimiter that cuts the first rows into most alike ones; a comma if none cuts them at all."""
     sample = text[:_SNIFFED_CHARACTERS]
-    best, best_score = order[0], (0.0, 0)
-    for delimiter in order:
+    best, best_score = DELIMITERS[0], (0.0, 0)
+    for delimiter in DELIMITERS:
         counts = Counter(len(r.cells) for r in islice(_lenient(sample, delimiter), _SNIFFED_ROWS))
         cut = Counter({columns: rows for columns, rows in counts.items() if columns > 1})
         if not cut:

@@ -1,0 +1,1 @@
+"""Measurements: how fast, how small and how good affidavit is, beside its peers. Never asserted in tests."""

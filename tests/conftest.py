@@ -1,0 +1,51 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import affidavit
+from affidavit.app.config import EmbedderSpec
+from affidavit.testing.clock import FixedClock, SeededRandomness
+
+DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands still."""
+    return FixedClock()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, clock: FixedClock) -> Iterator[affidavit.Workspace]:
+    """An empty keyword-only workspace."""
+    with affidavit.init(tmp_path / "ws", EmbedderSpec("none"), clock, SeededRandomness()) as ws:
+        yield ws
+
+
+@pytest.fixture
+def write_folder(tmp_path: Path) -> Callable[[dict[str, str | bytes]], Path]:
+    """Writes files below a source folder; a value of bytes is written as it is."""
+
+    def write(files: dict[str, str | bytes]) -> Path:
+        root = tmp_path / "docs"
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return write
+
+
+@pytest.fixture
+def datasets() -> Path:
+    """The shared test data; skips, saying so, where it is absent."""
+    if not DATASETS.is_dir():
+        pytest.skip("../shared/datasets is absent")
+    return DATASETS

@@ -1,0 +1,54 @@
+"""A release is named by what it says: every value in it moves the digest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from affidavit.domain.errors import UsageError
+from affidavit.domain.events import FACTS, Event, EventKind
+from affidavit.domain.release import DEFAULT, load
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("path", list(leaves(DEFAULT)), ids=lambda p: ".".join(map(str, p)))
+def test_every_setting_is_part_of_the_name(path: tuple[Any, ...]) -> None:
+    changed = copy.deepcopy(dict(DEFAULT))
+    target = changed
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = target[path[-1]] + 1 if isinstance(target[path[-1]], int) else target[path[-1]] + "1"
+    assert load(changed).digest != load(DEFAULT).digest
+
+
+@pytest.mark.parametrize("missing", ["retrieve", "suffice", "answer", "guard"])
+def test_a_release_that_lacks_a_part_is_refused(missing: str) -> None:
+    with pytest.raises(UsageError, match="malformed"):
+        load({k: v for k, v in DEFAULT.items() if k != missing})
+
+
+def test_an_unknown_feature_is_refused() -> None:
+    changed = copy.deepcopy(dict(DEFAULT))
+    changed["suffice"]["dense"]["weights"]["luck"] = "1"
+    with pytest.raises(UsageError, match="luck"):
+        load(changed)
+
+
+def test_event_facts_are_closed_and_typed() -> None:
+    assert set(FACTS) == set(EventKind)
+    with pytest.raises(ValueError, match="needs the facts"):
+        Event(EventKind.TENANT_CREATED)
+    with pytest.raises(TypeError, match="subject"):
+        Event(EventKind.TENANT_CREATED, facts={"subject": "alice"})
+    with pytest.raises(TypeError):
+        Event(EventKind.TENANT_CREATED, facts={"subject": True})

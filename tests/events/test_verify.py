@@ -1,0 +1,170 @@
+"""`audit verify` finds every way a database can be changed by hand, and names the first fault."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import affidavit
+from affidavit.app.config import EmbedderSpec
+from affidavit.domain.errors import LogDamagedError
+from affidavit.store.database import Database
+
+ACCESS = 'allow = ["group:staff"]\n'
+
+
+@pytest.fixture
+def busy(
+    tmp_path: Path, write_folder: Callable[[dict[str, str | bytes]], Path]
+) -> Iterator[affidavit.Workspace]:
+    """A workspace in which something of everything has happened."""
+    root = write_folder(
+        {"access.toml": ACCESS, "a.md": "# Leave\n\nLeave is 20 days.", "b.md": "# Pay\n\nPay is monthly."}
+    )
+    with affidavit.init(tmp_path / "ws", EmbedderSpec("none")) as ws:
+        people = tmp_path / "people.jsonl"
+        people.write_text('{"id": "alice", "groups": ["staff"]}\n{"id": "bob", "groups": []}\n')
+        ws.import_people(people)
+        ws.add_source("folder", root, "docs")
+        ws.sync()
+        ws.people.grant(ws.parts.tenant(""), "user:bob", "audit:read")
+        ws.people.join(ws.parts.tenant(""), "user:bob", "staff")
+        (root / "b.md").write_text("# Pay\n\nPay is weekly.")
+        (root / "access.toml").write_text('allow = ["group:staff", "user:bob"]\n')
+        ws.sync()
+        ws.people.leave(ws.parts.tenant(""), "user:bob", "staff")
+        ws.ask("How many days is leave?", "alice")
+        ws.ask("What is the moon made of?", "bob")
+        yield ws
+
+
+def test_what_nobody_touched_is_sound(busy: affidavit.Workspace) -> None:
+    report = busy.verify()
+    assert report["events"] == busy.parts.log.head() + 1
+    assert report["documents"] == 2
+
+
+def _edit_header(db: Database) -> None:
+    db.run("UPDATE events SET header = replace(header, '\"tenant\":1', '\"tenant\":2') WHERE position = 5")
+
+
+def _swap_bodies(db: Database) -> None:
+    a, b = (row[0] for row in db.all("SELECT body FROM events WHERE position IN (4, 5)"))
+    db.run("UPDATE events SET body = CASE position WHEN 4 THEN ? ELSE ? END WHERE position IN (4, 5)", (b, a))
+
+
+def _reorder(db: Database) -> None:
+    db.run("UPDATE events SET position = -1 WHERE position = 4")
+    db.run("UPDATE events SET position = 4 WHERE position = 5")
+    db.run("UPDATE events SET position = 5 WHERE position = -1")
+
+
+def _truncate(db: Database) -> None:
+    db.run("DELETE FROM events WHERE position > 10")
+
+
+def _edit_body(db: Database) -> None:
+    body = db.value("SELECT body FROM events WHERE position = 5")
+    data = b'{"forged":true}'
+    db.run("UPDATE bodies SET data = ?, codec = 0, size = ? WHERE id = ?", (data, len(data), body))
+
+
+def _bomb(db: Database) -> None:
+    body = db.value("SELECT body FROM events WHERE position = 5")
+    db.run("UPDATE bodies SET data = ?, codec = 1 WHERE id = ?", (zlib.compress(b"0" * 10**7), body))
+
+
+def _text(db: Database) -> None:
+    body = db.value("SELECT text_body FROM revisions ORDER BY id LIMIT 1")
+    db.run("UPDATE bodies SET data = ?, codec = 0, size = 5 WHERE id = ?", (b"hello", body))
+
+
+TAMPERS: dict[str, tuple[str | Callable[[Database], None], str]] = {
+    "event deleted": ("DELETE FROM events WHERE position = 5", "position 5: the event is missing"),
+    "log cut off": (_truncate, "cut off"),
+    "header edited": (_edit_header, "position 5: the header was changed"),
+    "header and leaf edited": (
+        "UPDATE events SET kind = 'run.started' WHERE position = 5",
+        "position 5: the row's columns",
+    ),
+    "leaf edited": ("UPDATE events SET leaf = zeroblob(32) WHERE position = 5", "position 5"),
+    "time edited": ("UPDATE events SET at = at + 1 WHERE position = 5", "position 5"),
+    "events reordered": (_reorder, "not those that checkpoint"),
+    "bodies swapped": (_swap_bodies, "position 4: the body was changed"),
+    "body edited": (_edit_body, "position 5: the body was changed"),
+    "body is a bomb": (_bomb, "position 5: body"),
+    "body dropped": ("UPDATE events SET body = NULL WHERE position = 5", "position 5: the body is gone"),
+    "salt replaced": ("UPDATE bodies SET salt = zeroblob(16) WHERE id = 3", "the body was changed"),
+    "checkpoint removed": ("DELETE FROM checkpoints", "not covered by a signed checkpoint"),
+    "checkpoint edited": (
+        "UPDATE checkpoints SET note = replace(note, char(10), 'x' || char(10))",
+        "checkpoint",
+    ),
+    "tree head edited": ("UPDATE meta SET value = '0:' WHERE key = 'frontier'", "stored tree head"),
+    "stray tree node": ("INSERT INTO tree VALUES (8, 7, zeroblob(32))", "beyond the last event"),
+    "public key replaced": ("UPDATE meta SET value = 'x' WHERE key = 'verifier'", "public key"),
+    "joined by hand": (
+        f"INSERT INTO memberships (tenant, grp, member, since, until) VALUES (1, 'group:staff', 'user:bob', 0, {2**62})",
+        "memberships: a row that no event accounts for",
+    ),
+    "kept in a group by hand": (
+        f"UPDATE memberships SET until = {2**62} WHERE member = 'user:bob'",
+        "memberships",
+    ),
+    "left by hand": ("DELETE FROM memberships WHERE member = 'user:alice'", "the table does not"),
+    "person made by hand": (
+        f"INSERT INTO people (tenant, principal, facts, since, until) VALUES (1, 'user:eve', '{{}}', 0, {2**62})",
+        "people: a row that no event accounts for",
+    ),
+    "grant made by hand": (
+        f"INSERT INTO grants (tenant, action, principal, since, until) VALUES (1, 'audit:read', 'user:alice', 0, {2**62})",
+        "grants: a row that no event accounts for",
+    ),
+    "rule opened": (
+        'UPDATE access_rules SET rule = \'{"allow":[["anyone"]],"deny":[]}\' WHERE id = 1',
+        "access rule 1 was changed",
+    ),
+    "rule and digest opened": (
+        "UPDATE access_rules SET digest = 'x' WHERE id = 1",
+        "access rule 1 was changed",
+    ),
+    "document re-pointed": ("UPDATE governance SET rule = 1 WHERE rule = 2", "governed"),
+    "governance added": (
+        "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
+        "SELECT document, rule, owner, classification, 1, fresh_days, 3, 4 FROM governance LIMIT 1",
+        "governed",
+    ),
+    "rank edited": ("UPDATE governance SET rank = 1", "governed"),
+    "access ended by hand": ("UPDATE governance SET until = since + 1", "document"),
+    "text of a revision edited": (_text, "text of the revision"),
+    "title of a revision edited": ("UPDATE revisions SET title = 'x'", "revision"),
+    "old revision brought back": (f"UPDATE revisions SET until = {2**62}", "ends at another position"),
+    "document renamed": (
+        "UPDATE documents SET name = 'x.md' WHERE name = 'a.md'",
+        "not the one that the log knows",
+    ),
+    "document given to another tenant": ("UPDATE documents SET tenant = 2", "not the one that the log knows"),
+    "chunk points into another document": (
+        "UPDATE chunks SET document = (SELECT max(id) FROM documents) WHERE document = (SELECT min(id) FROM documents)",
+        "belongs to another document",
+    ),
+    "release edited": ("UPDATE releases SET content = replace(content, '2000', '2001')", "release"),
+}
+
+
+@pytest.mark.parametrize("name", list(TAMPERS))
+def test_each_change_by_hand_is_found(busy: affidavit.Workspace, name: str) -> None:
+    change, found = TAMPERS[name]
+    db = busy.parts.database
+    db.run("PRAGMA foreign_keys = OFF")
+    if callable(change):
+        change(db)
+    else:
+        assert db.changed(change) > 0, "the tampering changed nothing: the test proves nothing"
+    with pytest.raises(LogDamagedError) as caught:
+        busy.verify()
+    assert found in caught.value.message
+    assert caught.value.hint
