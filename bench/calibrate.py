@@ -165,8 +165,14 @@ def auroc(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
     )
 
 
+JUDGED_ONLY = ("cranfield whole", "cranfield removed")
+"""Abstracts of one narrow field, where other abstracts answer too: shown, because nothing here tells them apart; not fitted."""
+
+
 def judge(examples: list[Example], names: tuple[str, ...]) -> dict[str, Any]:
     """Fit on half the questions, judge on the other half; the weights printed are fitted on all."""
+    apart = [e for e in examples if e.kind in JUDGED_ONLY]
+    examples = [e for e in examples if e.kind not in JUDGED_ONLY]
     x = np.array([[e.features[n] for n in names] for e in examples])
     y = np.array([e.label for e in examples], dtype=np.float64)
     half = np.array([hash_half(e.query) for e in examples])
@@ -180,6 +186,9 @@ def judge(examples: list[Example], names: tuple[str, ...]) -> dict[str, Any]:
         k: float(np.mean([s >= best for s, kk in zip(held, kinds, strict=True) if kk == k]))
         for k in sorted(set(kinds))
     }
+    for kind in sorted({e.kind for e in apart}):
+        rows = np.array([[e.features[n] for n in names] for e in apart if e.kind == kind])
+        table[kind] = float((1 / (1 + np.exp(-(rows @ probe[:-1] + probe[-1]))) >= best).mean())
     full = fit(x, y)
     return {
         "auroc": auroc(held, y[half]),

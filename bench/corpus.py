@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ class Corpus:
         return spelled_text(self.tokens[row])
 
 
+@cache
 def spelled(number: int) -> str:
     """A word of consonants and vowels, which stemmers leave alone: no two numbers share one."""
     word = ""
@@ -129,17 +131,18 @@ def synthetic(rows: int = ROWS, questions: int = 200) -> Corpus:
     document = (np.arange(rows) // PER_DOCUMENT).astype(np.int32)
     tenant, rule = _ownership(rng, rows // PER_DOCUMENT)
     vectors = _vectors(rng, rows)
+    tokens = _words(rng, rows)
     near = vectors[rng.integers(0, rows, questions)]
     asked = _unit(near + np.float32(0.03) * rng.standard_normal(near.shape, np.float32))
     telling = _chances(30)
     words = [tuple(rng.choice(WORDS, 8, p=telling, replace=False).tolist()) for _ in range(questions)]
     scopes = tuple(
-        Scope(f"{share:.2%}".replace(".00", "").replace("0%", "%"), f"user:{name}", 1, tuple(range(rules_of(share))))
+        Scope(f"{100 * share:g} %", f"user:{name}", 1, tuple(range(rules_of(share))))
         for name, share in GROUPS
     )
     return Corpus(
         "synthetic",
-        _words(rng, rows),
+        tokens,
         vectors,
         document,
         tenant[document],

@@ -58,7 +58,9 @@ def llamaindex(handed: Handed) -> list[dict[str, Any]]:
     columns = zip(handed.texts, handed.vectors, handed.tenant, handed.rule, strict=True)
     store.add(
         [
-            TextNode(id_=str(n), text=text, embedding=vector.tolist(), metadata={"tenant": tenant, "rule": rule})
+            TextNode(
+                id_=str(n), text=text, embedding=vector.tolist(), metadata={"tenant": tenant, "rule": rule}
+            )
             for n, (text, vector, tenant, rule) in enumerate(columns)
         ]
     )
@@ -92,7 +94,9 @@ def haystack(handed: Handed) -> list[dict[str, Any]]:
     columns = zip(handed.texts, handed.vectors, handed.tenant, handed.rule, strict=True)
     store.write_documents(
         [
-            Document(id=str(n), content=text, embedding=vector.tolist(), meta={"tenant": tenant, "rule": rule})
+            Document(
+                id=str(n), content=text, embedding=vector.tolist(), meta={"tenant": tenant, "rule": rule}
+            )
             for n, (text, vector, tenant, rule) in enumerate(columns)
         ]
     )
@@ -112,6 +116,10 @@ def haystack(handed: Handed) -> list[dict[str, Any]]:
 
     def by_words(question: int, scope: Scope) -> list[int]:
         text = handed.asked_texts[question]
-        return [int(d.id) for d in store.bm25_retrieval(text, filters=readable(scope), top_k=K)] if text else []
+        return (
+            [int(d.id) for d in store.bm25_retrieval(text, filters=readable(scope), top_k=K)] if text else []
+        )
 
-    return measure("haystack-ai", "dense", handed, by_vector) + measure("haystack-ai", "keyword", handed, by_words)
+    return measure("haystack-ai", "dense", handed, by_vector) + measure(
+        "haystack-ai", "keyword", handed, by_words
+    )

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 K = 10
 K1, B = 1.2, 0.75
 WARM_UPS = 2
-FEWEST = 3
-SECONDS_A_CELL = 15.0  # an engine that needs longer is asked fewer questions, and the table says how many
+FEWEST = 2
+SECONDS_A_CELL = 10.0  # an engine that needs longer is asked fewer questions, and the table says how many
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ def measure(engine: str, kind: str, handed: Handed, ask: Ask) -> list[dict[str, 
             hits.append([int(h) for h in found][:K])
             if len(ms) >= FEWEST and time.perf_counter() - begin > SECONDS_A_CELL:
                 break
-        print(f"  {engine} {kind} scope {at}: {np.median(ms):.1f} ms, n={len(ms)}", file=sys.stderr, flush=True)
+        print(
+            f"  {engine} {kind} scope {at}: {np.median(ms):.1f} ms, n={len(ms)}", file=sys.stderr, flush=True
+        )
         out.append({"engine": engine, "kind": kind, "scope": at, "ms": ms, "hits": hits})
     return out

@@ -48,9 +48,7 @@ def bm25s(handed: Handed) -> list[dict[str, Any]]:
     retriever = engine.BM25(k1=K1, b=B, method="lucene")
     retriever.index([text.split() for text in handed.texts], show_progress=False)
     tenant, rule = np.array(handed.tenant), np.array(handed.rule)
-    masks = {
-        id(s): ((tenant == s.tenant) & np.isin(rule, s.rules)).astype(np.float32) for s in handed.scopes
-    }
+    masks = {id(s): ((tenant == s.tenant) & np.isin(rule, s.rules)).astype(np.float32) for s in handed.scopes}
 
     def ask(question: int, scope: Scope) -> list[int]:
         words = handed.asked_texts[question].split()

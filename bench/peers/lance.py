@@ -31,14 +31,19 @@ def lancedb(handed: Handed) -> list[dict[str, Any]]:
 
     def by_vector(question: int, scope: Scope) -> list[int]:
         search = table.search(handed.asked[question]).distance_type("cosine")
-        return _ids(search.where(_readable(scope), prefilter=True))
+        return _ids(search.where(_readable(scope), prefilter=True), "_distance")
 
     def by_words(question: int, scope: Scope) -> list[int]:
         text = handed.asked_texts[question]
-        return _ids(table.search(text, query_type="fts").where(_readable(scope), prefilter=True)) if text else []
+        if not text:
+            return []
+        return _ids(table.search(text, query_type="fts").where(_readable(scope), prefilter=True), "_score")
 
     out = measure("lancedb flat", "dense", handed, by_vector)
-    _took("fts", lambda: table.create_fts_index("text", stem=False, remove_stop_words=False, ascii_folding=False))
+    _took(
+        "fts",
+        lambda: table.create_fts_index("text", stem=False, remove_stop_words=False, ascii_folding=False),
+    )
     out += measure("lancedb", "keyword", handed, by_words)
     if handed.rows >= _LEAST_TO_INDEX:
         for kind in ("IVF_PQ", "IVF_HNSW_SQ"):
@@ -51,8 +56,8 @@ def _readable(scope: Scope) -> str:
     return f"tenant = {scope.tenant} AND rule IN ({', '.join(map(str, scope.rules))})"
 
 
-def _ids(search: Any) -> list[int]:
-    found: list[int] = search.select(["id"]).limit(K).to_arrow()["id"].to_pylist()
+def _ids(search: Any, score: str) -> list[int]:
+    found: list[int] = search.select(["id", score]).limit(K).to_arrow()["id"].to_pylist()
     return found
 
 

@@ -33,7 +33,10 @@ def main() -> None:
     version = sqlite3.sqlite_version if peer == "fts5" else importlib.metadata.version(peer)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     seconds = round(time.perf_counter() - begin, 1)
-    json.dump({"peer": peer, "version": version, "peak_mb": peak, "seconds": seconds, "results": results}, sys.stdout)
+    json.dump(
+        {"peer": peer, "version": version, "peak_mb": peak, "seconds": seconds, "results": results},
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

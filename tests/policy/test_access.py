@@ -34,9 +34,7 @@ def lets_in(allow: Iterable[frozenset[str]], deny: frozenset[str], who: frozense
 
 
 @given(layers, denials)
-def test_the_canonical_form_means_what_was_written(
-    allow: list[frozenset[str]], deny: frozenset[str]
-) -> None:
+def test_the_canonical_form_means_what_was_written(allow: list[frozenset[str]], deny: frozenset[str]) -> None:
     rule = AccessRule.of(*allow, deny=deny)
     for who in EVERY_SUBSET:
         assert rule.permits(who) == lets_in(allow, deny, who)
@@ -143,7 +141,8 @@ def test_within_is_complete_where_nothing_is_denied(a: AccessRule, b: AccessRule
 
 
 @pytest.mark.parametrize(
-    "name", ["alice", "user:", "role:x", "user:a ", "user:\u200b", "USER:a", "", ":", "user:e\u0301", "anyone:x"]
+    "name",
+    ["alice", "user:", "role:x", "user:a ", "user:\u200b", "USER:a", "", ":", "user:e\u0301", "anyone:x"],
 )
 def test_what_is_no_principal_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
@@ -201,7 +200,9 @@ def test_an_absent_field_passes_no_test(test, about) -> None:  # type: ignore[no
 @given(fields, scalars, st.lists(scalars, max_size=3))
 def test_a_list_passes_when_one_element_does(field, value, rest) -> None:  # type: ignore[no-untyped-def]
     for test in (Equals(field, value), Range(field, "a", "b"), Range(field, 1, 2), Exists(field)):
-        assert matches(test, {field: [value, *rest]}) == any(matches(test, {field: v}) for v in (value, *rest))
+        assert matches(test, {field: [value, *rest]}) == any(
+            matches(test, {field: v}) for v in (value, *rest)
+        )
 
 
 @pytest.mark.parametrize(("a", "b"), [("1", 1), (1, True), (0, False), ("true", True), ("", False)])

@@ -18,6 +18,7 @@ ANYONE = "anyone"
 
 KINDS = ("user", "group", "service")
 LONGEST_NAME = 256
+_RENAME = "use letters, digits and punctuation that can be seen, as a keyboard makes them"
 
 
 def check_name(name: str, what: str = "name") -> str:
@@ -28,13 +29,13 @@ def check_name(name: str, what: str = "name") -> str:
     Raises UsageError.
     """
     if not name or len(name) > LONGEST_NAME:
-        raise UsageError(f"a {what} has 1 to {LONGEST_NAME} characters, this one has {len(name)}")
+        raise UsageError(f"a {what} has 1 to {LONGEST_NAME} characters, this one has {len(name)}", _RENAME)
     if name != name.strip():
-        raise UsageError(f"{what} {name!r} begins or ends with white space")
+        raise UsageError(f"{what} {name!r} begins or ends with white space", _RENAME)
     if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name):
-        raise UsageError(f"{what} {name!r} holds a control or invisible character")
+        raise UsageError(f"{what} {name!r} holds a control or invisible character", _RENAME)
     if unicodedata.normalize("NFC", name) != name:
-        raise UsageError(f"{what} {name!r} is not in Unicode normal form C")
+        raise UsageError(f"{what} {name!r} is not in Unicode normal form C", _RENAME)
     return name
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
 
-
 FEATURES = (
     "sentence_coverage",
     "best_coverage",

@@ -15,7 +15,6 @@ from affidavit.events.note import open_note
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database, Row
 
-
 _COLUMNS = ("kind", "tenant", "run", "at")
 
 

@@ -47,8 +47,8 @@ class AccessRow:
 class Feed(Protocol):
     """The catalog as the index sees it. Reads one consistent snapshot. ``after`` exclusive, ``upto`` inclusive.
 
-    A row *changed at* a position when its ``since`` or its ``until`` equals it; so a row can come twice: once when it is born and again
-    when it ends (with its ``until`` then set). ``after=-1`` gives everything, ended rows included, since as-of
+    A row *changed at* a position when its ``since`` or its ``until`` equals it; so a row can come twice: once when it is
+    born and again when it ends (with its ``until`` then set). ``after=-1`` gives everything, ended rows included, since as-of
     questions need them.
     """
 

@@ -143,8 +143,9 @@ class MemoryFeed:
         )
 
     def head(self) -> int:
-        times = [t for r in (*self.rows, *self.access_rows) for t in (r.since, r.until) if t < FOREVER]
-        return max(times, default=-1)
+        times = [t for r in self.rows for t in (r.since, r.until)]
+        times += [t for a in self.access_rows for t in (a.since, a.until)]
+        return max((t for t in times if t < FOREVER), default=-1)
 
     def chunks(self, after: int, upto: int) -> Iterator[ChunkRow]:
         born = [r for r in self.rows if after < r.since <= upto]

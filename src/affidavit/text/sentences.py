@@ -16,9 +16,10 @@ _END = re.compile(
     re.VERBOSE,
 )
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|no|nos|dr|mr|mrs|ms|prof|st|inc|ltd|co|corp|jr|sr|fig|sec|art|al)\.|\b[A-Z]\.|^\s*\d+[.)])$",
-    re.IGNORECASE,
+    r"(?:\b(?i:e\.g|i\.e|etc|vs|cf|approx|nos?|dr|mrs?|ms|prof|st|inc|ltd|co|corp|jr|sr|fig|sec|art|al)\.|\b[A-Z]\."
+    r"|(?:^|\n)\s*\d+[.)])$"
 )
+_LONGEST_ABBREVIATION = 16  # characters looked at before a stop: bounded, so that hostile text costs no more
 
 
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
@@ -27,7 +28,7 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
     cuts = [start]
     for match in _END.finditer(text, start, stop):
         cut = match.end()
-        if "\n" not in match.group() and _ABBREVIATION.search(text[cuts[-1] : match.start() + 1].rstrip()):
+        if "\n" not in match.group() and _ends_in_abbreviation(text, cuts[-1], match.start()):
             continue
         cuts.append(cut)
     cuts.append(stop)
@@ -39,3 +40,8 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
         if right > left:
             spans.append((a + left, a + right))
     return spans
+
+
+def _ends_in_abbreviation(text: str, start: int, stop: int) -> bool:
+    before = text[max(start, stop - _LONGEST_ABBREVIATION) : stop + 1].rstrip()
+    return _ABBREVIATION.search(before) is not None

@@ -52,10 +52,10 @@ class Directory:
 
     def extend(self, ids: I64) -> Directory:
         """This directory with those of ``ids`` it lacks."""
-        new = np.unique(ids)
-        new = new[self.find(new) < 0]
-        if not len(new):
+        unknown = self.find(ids) < 0
+        if not unknown.any():
             return self
+        new = np.unique(ids[unknown])
         where = np.searchsorted(self.keys, new)
         ordinals = np.arange(len(self), len(self) + len(new), dtype=np.int32)
         return Directory(

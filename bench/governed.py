@@ -1,0 +1,73 @@
+"""What governance costs: a whole question, recorded durably, beside retrieval alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from affidavit.app.workspace import Workspace
+from bench.corpus import Scope
+from bench.measure import fsync_once, percentile, say, spread, timed
+
+ANSWERING = ("suffice", "generate_verify")
+_WARM_UPS = 3
+
+
+def governed(
+    name: str, ws: Workspace, tenant: str, scopes: Sequence[Scope], questions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One line a person: whole questions, and how they divide into retrieval, answering, governance and fsync."""
+    out = []
+    for scope in scopes:
+        say(f"governed questions on {name}, {scope.name}")
+        out.append({"corpus": name, "scope": scope.name, **_one(ws, tenant, scope, questions)})
+    return out
+
+
+def _one(ws: Workspace, tenant: str, scope: Scope, questions: Sequence[str]) -> dict[str, Any]:
+    plain: list[float] = []
+    whole: list[float] = []
+    governance: list[float] = []
+    searched: list[float] = []
+    steps: dict[str, list[float]] = {}
+    for question in (*questions[:_WARM_UPS], *questions):
+        plain.append(_plain(ws, tenant, scope.principal, question))
+        searched.append(timed(lambda q=question: ws.search(q, scope.principal, tenant=tenant)))  # type: ignore[misc]
+        answers: list[Any] = []
+        whole.append(timed(lambda q=question, a=answers: a.append(ws.ask(q, scope.principal, tenant))))  # type: ignore[misc]
+        timings = answers[0].timings
+        answering = sum(timings.get(step, 0) for step in ANSWERING) / 1e3
+        governance.append(whole[-1] - answering - plain[-1])
+        for step, microseconds in timings.items():
+            steps.setdefault(step, []).append(microseconds / 1e3)
+    unsynced = _record_unsynced(ws, tenant, scope.principal, questions)
+    record = percentile(steps["record"][_WARM_UPS:], 50)
+    return {
+        **spread(whole[_WARM_UPS:]),
+        "plain_retrieval_p50_ms": percentile(plain[_WARM_UPS:], 50),
+        "governance_p50_ms": percentile(governance[_WARM_UPS:], 50),
+        "search_governance_p50_ms": percentile(
+            [s - p for s, p in zip(searched, plain, strict=True)][_WARM_UPS:], 50
+        ),
+        "fsync_p50_ms": round(max(0.0, record - unsynced), 3),
+        "disk_fsync_ms": fsync_once(ws.parts.folder),
+        "steps_p50_ms": {step: percentile(ms[-len(questions) :], 50) for step, ms in steps.items()},
+    }
+
+
+def _plain(ws: Workspace, tenant: str, principal: str, question: str) -> float:
+    """Retrieval alone, milliseconds: embed, search and fuse, for a scope that is known already."""
+    parts, settings = ws.parts, ws.parts.release().retrieval
+    with parts.database.read():
+        reader = parts.scopes.resolve(parts.tenant(tenant).id, principal)
+        return timed(lambda: parts.retriever.search(reader, question, settings))
+
+
+def _record_unsynced(ws: Workspace, tenant: str, principal: str, questions: Sequence[str]) -> float:
+    """p50 of the record step without waiting for the disk."""
+    ws.parts.database.run("PRAGMA synchronous=OFF")
+    try:
+        ms = [ws.ask(q, principal, tenant).timings["record"] / 1e3 for q in questions[:30]]
+    finally:
+        ws.parts.database.run("PRAGMA synchronous=FULL")
+    return percentile(ms, 50)

@@ -1,0 +1,147 @@
+"""Ranking quality on the handbook, and whether anything leaks to those who may not read the right page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import ir_measures
+from ir_measures import RR, R, nDCG
+
+from affidavit.app.workspace import Workspace
+from affidavit.domain.answer import Answer
+from bench.handbook import DATA, TENANT, lines, visible_documents, who_reads_most
+from bench.measure import say
+
+OFF_TOPIC = "How deep is the Mariana trench and which fish live there?"
+SLICE = 40
+_DEPTH = 100
+
+
+def ranking(ws: Workspace) -> dict[str, Any]:
+    """Document-level measures over all questions, as the person who may read most."""
+    queries = lines("queries.jsonl")
+    seen = visible_documents(ws, [u["id"] for u in lines("users.jsonl")])
+    who = who_reads_most(seen)
+    say(f"ranking {len(queries)} questions over {len(seen[who])} documents")
+    questions = [ws.question(q["text"], who, TENANT) for q in queries]
+    found = ws.search_batch(questions, _DEPTH, chunks=False)
+    run = [
+        ir_measures.ScoredDoc(query["id"], hit.view.name, -rank)
+        for query, hits in zip(queries, found, strict=True)
+        for rank, hit in enumerate(hits.hits)
+    ]
+    rows = (line.split("\t") for line in (DATA / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:])
+    qrels = [ir_measures.Qrel(query, document, int(grade)) for query, document, grade in rows]
+    measures = [nDCG @ 10, RR @ 10, R @ 5, R @ 10, R @ 100]
+    told = ir_measures.calc_aggregate(measures, qrels, run)
+    reference = json.loads((DATA / "bm25.json").read_text())["doc"]
+    return {
+        "questions": len(queries),
+        "documents": len(seen[who]),
+        "affidavit": {str(m): round(float(told[m]), 4) for m in measures},
+        "bm25": reference,
+    }
+
+
+class Readable:
+    """What a person may read, as text to compare an answer with."""
+
+    def __init__(self, documents: dict[str, dict[str, Any]], names: frozenset[str]) -> None:
+        self.names = names
+        self.titles = {documents[n]["title"] for n in names}
+        self._texts = [documents[n]["text"] for n in names]
+
+    def holds(self, piece: str) -> bool:
+        return any(piece in text for text in self._texts)
+
+
+def leaks(given: dict[str, Any], gold: dict[str, Any], readable: Readable, refusal: Any) -> list[str]:
+    """What in a denied person's answer comes from the page they may not read."""
+    found = []
+    cited = [c for claim in given["claims"] for c in (*claim["citations"], *claim["overrules"])]
+    if any(c["document"] not in readable.names for c in cited):
+        found.append("citation")
+    told = list(_strings(given))
+    if any(not readable.holds(piece) for text in told for piece in _slices(text, gold["text"])):
+        found.append("text")
+    if gold["title"] not in readable.titles and _tells_title(gold["title"], cited, told, readable):
+        found.append("title")
+    if given["status"] == "refused" and given["refusal"] != refusal:
+        found.append("refusal")
+    return found
+
+
+def _tells_title(title: str, cited: list[Any], told: list[str], readable: Readable) -> bool:
+    """A title of one word is also a word: it counts only where a title stands."""
+    if any(c["title"] == title for c in cited):
+        return True
+    return " " in title and any(title in text for text in told) and not readable.holds(title)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _slices(told: str, page: str) -> Iterator[str]:
+    """Pieces of ``SLICE`` characters that ``told`` has in common with ``page``."""
+    for start in range(max(0, len(told) - SLICE + 1)):
+        piece = told[start : start + SLICE]
+        if piece in page:
+            yield piece
+
+
+def access_cases(ws: Workspace, most: int) -> dict[str, Any]:
+    """Every access case asked twice: by who may not read the right page, and by who may."""
+    cases = lines("acl_cases.jsonl")[:most]
+    texts = {q["id"]: q["text"] for q in lines("queries.jsonl")}
+    documents = {d["id"]: d for d in lines("corpus.jsonl")}
+    people = {c[k] for c in cases for k in ("allowed_user", "denied_user")}
+    readable = {w: Readable(documents, names) for w, names in visible_documents(ws, people).items()}
+    out: dict[str, Any] = {"cases": len(cases), "denied": _tally(), "allowed": _tally()}
+    out |= {"leaks": 0, "leaking": {}, "misassigned": 0, "allowed_cite_the_page": 0}
+    for n, case in enumerate(cases):
+        if n % 50 == 0:
+            say(f"access case {n} of {len(cases)}")
+        gold = case["doc_id"]
+        out["misassigned"] += gold in readable[case["denied_user"]].names
+        out["misassigned"] += gold not in readable[case["allowed_user"]].names
+        denied = _ask(ws, texts[case["query_id"]], case["denied_user"], out["denied"])
+        refusal = (
+            ws.ask(OFF_TOPIC, case["denied_user"], TENANT).given()["refusal"] if denied.refusal else None
+        )
+        kinds = leaks(denied.given(), documents[gold], readable[case["denied_user"]], refusal)
+        out["leaks"] += bool(kinds)
+        for kind in kinds:
+            out["leaking"].setdefault(kind, []).append(case["query_id"])
+        allowed = _ask(ws, texts[case["query_id"]], case["allowed_user"], out["allowed"])
+        out["allowed_cite_the_page"] += gold in _cited(allowed)
+    out["allowed_cite_the_page_share"] = round(out["allowed_cite_the_page"] / max(1, len(cases)), 4)
+    return out
+
+
+def _tally() -> dict[str, int]:
+    return {"answered": 0, "refused": 0}
+
+
+def _ask(ws: Workspace, question: str, who: str, tally: dict[str, int]) -> Answer:
+    answer = ws.ask(question, who, TENANT)
+    tally[answer.status.value] = tally.get(answer.status.value, 0) + 1
+    return answer
+
+
+def _cited(answer: Answer) -> set[str]:
+    return {c.document for claim in answer.claims for c in claim.citations}
+
+
+def quality(ws: Workspace, most: int) -> dict[str, Any]:
+    """Ranking and access cases."""
+    return {"ranking": ranking(ws), "access": access_cases(ws, most)}

@@ -1,0 +1,210 @@
+"""The measurements as tables and as files: ``bench/results/results.json`` and ``results.md``. Nothing of this machine's paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    cpu = next(
+        (s.split(":", 1)[1].strip() for s in _lines("/proc/cpuinfo") if s.startswith("model name")), "unknown"
+    )
+    load = round(os.getloadavg()[0], 1)
+    return {"cpu": cpu, "processors": os.cpu_count(), "python": platform.python_version(), "load_at_start": load}
+
+
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text().splitlines() if file.is_file() else []
+
+
+def write(results: dict[str, Any], folder: Path = RESULTS) -> str:
+    """Write both files; the Markdown is given back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    text = markdown(results)
+    (folder / "results.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """All tables."""
+    about = results["machine"]
+    head = (
+        f"# Measurements\n\n{about['cpu']}, {about['processors']} processors, Python {about['python']}; load "
+        f"{about['load_at_start']} when it began. `make bench` makes this page; `results.json` holds every figure.\n"
+    )
+    parts = [head, _targets(results), _search(results), _governed(results), _revocation(results)]
+    parts += [_ingest(results), _footprint(results), _quality(results)]
+    return "\n".join(p for p in parts if p)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join('' if c is None else str(c) for c in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+# -- one section a suite
+
+
+def _targets(results: dict[str, Any]) -> str:
+    rows = [(what, wanted, got, "yes" if met else "**no**") for what, wanted, got, met in targets(results)]
+    return "## Targets\n\n" + table(("what", "wanted", "measured", "met"), rows) if rows else ""
+
+
+def targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    """(what, wanted, measured, met) of everything that has a target and was measured."""
+    out: list[tuple[str, str, str, bool]] = []
+    mine = [line for line in results.get("search", {}).get("lines", []) if line["engine"] == "affidavit"]
+    if mine:
+        recall, hidden = min(m["recall"] for m in mine), sum(m["forbidden"] for m in mine)
+        out.append(("search: lowest recall@10", "1.000", f"{recall:.3f}", recall == 1))
+        out.append(("search: forbidden hits", "0", str(hidden), hidden == 0))
+    for m in mine:
+        if "target_ms" in m:
+            what = f"dense search p50, {m['corpus']}, {m['scope']}"
+            wanted = f"≤ {m['target_ms']:.2f} ms (1 + 2.5 × {m['read_once_ms']:.2f})"
+            out.append((what, wanted, f"{m['p50_ms']:.2f} ms", m["p50_ms"] <= m["target_ms"]))
+    for g in results.get("governed", []):
+        what = f"governance over own retrieval p50, {g['corpus']}, {g['scope']}"
+        cost = g["governance_p50_ms"]
+        got = f"{cost:.2f} ms, of that fsync {g['fsync_p50_ms']:.2f}"
+        out.append((what, "< 5 ms", got, cost < 5))
+    for r in results.get("revocation", []):
+        got = f"{r['apply_p50_ms']:.1f} ms (worst {r['apply_worst_ms']:.1f}), then {r['hits_after']} hits"
+        met = r["apply_p50_ms"] < 50 and r["hits_after"] == 0 < r["hits_before"]
+        out.append((f"revocation: {r['what']}", "< 50 ms, then 0 hits", got, met))
+    return out + _more_targets(results)
+
+
+def _more_targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    out: list[tuple[str, str, str, bool]] = []
+    ingest = results.get("ingest", {})
+    if "overhead" in ingest:
+        share = ingest["overhead"]["other_to_embedding"]
+        out.append(("ingest: all but embedding, of embedding", "≤ 20 %", f"{share:.1%}", share <= 0.2))
+    if "unchanged" in ingest:
+        seconds, made = ingest["unchanged"]["no_change_sync_s"], ingest["unchanged"]["embedded_by_rename"]
+        out.append(("ingest: sync of 10,000 unchanged files", "< 2 s", f"{seconds:.2f} s", seconds < 2))
+        out.append(("ingest: embedded by a rename", "0", str(made), made == 0))
+    if "footprint" in results:
+        f = results["footprint"]
+        peak, import_ms, size = f["memory"]["searched"]["peak_mb"], f["import"]["p50_ms"], f["size"]["base_mb"]
+        what = f"memory for {f['memory']['chunks']:,} chunks (peak, mapped files included)"
+        out.append((what, "< 1,000 MB", f"{peak} MB", peak < 1000))
+        out.append(("import of the command line", "< 300 ms", f"{import_ms:.0f} ms", import_ms < 300))
+        out.append(("installed size of the base", "< 350 MB", f"{size} MB", size < 350))
+    if "quality" in results:
+        score, cases = results["quality"]["ranking"]["affidavit"]["nDCG@10"], results["quality"]["access"]
+        out.append(("nDCG@10 on the handbook, documents", "≥ 0.77", f"{score:.3f}", score >= 0.77))
+        out.append((f"leaks in {cases['cases']} access cases", "0", str(cases["leaks"]), cases["leaks"] == 0))
+    return out
+
+
+_SEARCH = ("engine", "visible", "recall@10", "forbidden hits", "p50 ms", "p95 ms", "questions", "× ours")
+
+
+def _search(results: dict[str, Any]) -> str:
+    found = results.get("search")
+    if not found:
+        return ""
+    out = ["## Filtered search\n"]
+    peers = ", ".join(f"{p['peer']} {p.get('version', 'FAILED')}" for p in found["peers"])
+    out.append(
+        f"Peers: {peers or 'none installed'}. Fewer questions where an engine needs long. Keyword recall is against BM25 with the "
+        "statistics of the visible chunks; in brackets against BM25 with everybody's, which is what the peers compute and which "
+        "lets hidden text move visible scores.\n"
+    )
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for line in found["lines"]:
+        groups.setdefault((line["corpus"], line["kind"], line["scope"]), []).append(line)
+    for (corpus, kind, scope), lines in groups.items():
+        out.append(f"**{corpus}, {kind}, {scope}**\n\n{table(_SEARCH, map(_search_row, lines))}")
+    return "\n".join(out)
+
+
+def _search_row(line: dict[str, Any]) -> tuple[object, ...]:
+    recall = f"{line['recall']:.3f}"
+    if "recall_everybodys_statistics" in line:
+        recall += f" ({line['recall_everybodys_statistics']:.3f})"
+    shown = (line["forbidden"], f"{line['p50_ms']:.2f}", f"{line['p95_ms']:.2f}", line["n"], line.get("times_ours"))
+    return (line["engine"], line["visible"], recall, *shown)
+
+
+def _governed(results: dict[str, Any]) -> str:
+    if not results.get("governed"):
+        return ""
+    plain = _peers_plain(results)
+    rows = [
+        (
+            g["corpus"],
+            g["scope"],
+            f"{g['p50_ms']:.1f}",
+            f"{g['plain_retrieval_p50_ms']:.2f}",
+            f"{g['governance_p50_ms']:.2f}",
+            f"{g['fsync_p50_ms']:.2f}",
+            f"{g['search_governance_p50_ms']:.2f}",
+            "; ".join(f"{step} {ms:.2f}" for step, ms in g["steps_p50_ms"].items()),
+            plain.get((g["corpus"], g["scope"]), ""),
+        )
+        for g in results["governed"]
+    ]
+    columns = ("corpus", "person sees", "whole question", "own retrieval", "governance", "of that fsync")
+    columns += ("governance of `search`", "steps", "peers' plain dense retrieval")
+    note = (
+        "p50 in milliseconds. Governance is the whole question less retrieval alone and less answering (`suffice` and "
+        "`generate_verify`, the extractive answerer).\n"
+    )
+    return f"## A governed question, end to end and durable\n\n{note}\n{table(columns, rows)}"
+
+
+def _peers_plain(results: dict[str, Any]) -> dict[tuple[str, str], str]:
+    out: dict[tuple[str, str], list[str]] = {}
+    for line in results.get("search", {}).get("lines", []):
+        if line["kind"] == "dense" and line["engine"] != "affidavit":
+            place = out.setdefault((line["corpus"], line["scope"]), [])
+            place.append(f"{line['engine']} {line['p50_ms']:.1f}")
+    return {key: "; ".join(parts) for key, parts in out.items()}
+
+
+def _revocation(results: dict[str, Any]) -> str:
+    if not results.get("revocation"):
+        return ""
+    columns = ("what", "chunks", "documents", "apply_p50_ms", "apply_worst_ms", "next_question_p50_ms")
+    columns += ("hits_before", "hits_after", "n")
+    return "## Revocation\n\n" + table(columns, [[r.get(c) for c in columns] for r in results["revocation"]])
+
+
+def _ingest(results: dict[str, Any]) -> str:
+    return _pairs("## Ingest", results.get("ingest", {}))
+
+
+def _footprint(results: dict[str, Any]) -> str:
+    return _pairs("## Footprint", results.get("footprint", {}))
+
+
+def _quality(results: dict[str, Any]) -> str:
+    return _pairs("## Quality on the handbook", results.get("quality", {}))
+
+
+def _pairs(title: str, found: dict[str, Any]) -> str:
+    if not found:
+        return ""
+    rows = [(name, json.dumps(value).replace("|", "/")) for part, value in found.items() for name, value in _flat(part, value)]
+    return f"{title}\n\n{table(('figure', 'value'), rows)}"
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}: {key}", inner)]
+    return [(name, value)]

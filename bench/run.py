@@ -1,0 +1,116 @@
+"""``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
+
+Suites: search, governed, revocation, ingest, footprint, quality, all. A figure that falls short is reported as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from affidavit.app.workspace import Workspace
+from bench import handbook, report
+from bench.corpus import ROWS, Corpus, spelled_text, synthetic
+from bench.footprint import footprint
+from bench.governed import governed
+from bench.ingest import ingest
+from bench.measure import say
+from bench.ours import synthetic_workspace
+from bench.quality import quality
+from bench.revocation import revocation
+from bench.search import Asked, judge, ours, peers
+
+SUITES = ("search", "governed", "revocation", "ingest", "footprint", "quality")
+_ON_SYNTHETIC = {"search", "governed", "revocation", "footprint"}
+_ON_HANDBOOK = {"search", "governed", "quality"}
+
+
+class Bench:
+    """One run. Suites share the two workspaces, and results collect in ``results``."""
+
+    def __init__(self, suites: set[str], chosen: argparse.Namespace, folder: Path) -> None:
+        self._suites, self._chosen, self._folder = suites, chosen, folder
+        self.results: dict[str, Any] = {
+            "machine": report.machine(),
+            "chunks": chosen.rows,
+            "questions": chosen.questions,
+        }
+
+    def run(self) -> None:
+        """Every chosen suite; what needs the handbook is left out, loudly, without it."""
+        data = handbook.present()
+        if data and self._suites & _ON_HANDBOOK:
+            with handbook.workspace(self._folder / "handbook") as ws:
+                self._handbook(ws)
+        if self._suites & _ON_SYNTHETIC:
+            self._synthetic()
+        if "ingest" in self._suites:
+            self.results["ingest"] = ingest(data)
+
+    def _handbook(self, ws: Workspace) -> None:
+        corpus, asked, rows = handbook.corpus(ws, min(self._chosen.questions, 100))
+        if "search" in self._suites:
+            self._search(ws, corpus, Asked(asked, rows.__getitem__))
+        if "governed" in self._suites:
+            lines = governed("handbook", ws, handbook.TENANT, corpus.scopes, asked[:50])
+            self.results.setdefault("governed", []).extend(lines)
+        if "quality" in self._suites:
+            self.results["quality"] = quality(ws, self._chosen.cases)
+
+    def _synthetic(self) -> None:
+        corpus = synthetic(self._chosen.rows, self._chosen.questions)
+        asked = [spelled_text(w) for w in corpus.words]
+        folder = self._folder / "synthetic"
+        with synthetic_workspace(corpus, folder) as ws:
+            if "search" in self._suites:
+                self._search(ws, corpus, Asked(asked, lambda chunk: chunk - 1))
+            if "governed" in self._suites:
+                lines = governed("synthetic", ws, "tenant01", corpus.scopes, asked[:100])
+                self.results.setdefault("governed", []).extend(lines)
+            if "revocation" in self._suites:
+                self.results["revocation"] = revocation(ws, corpus)
+        if "footprint" in self._suites:
+            self.results["footprint"] = footprint(folder)
+
+    def _search(self, ws: Workspace, corpus: Corpus, asked: Asked) -> None:
+        say(f"search on {corpus.name}: ours")
+        measured = ours(ws, corpus, asked)
+        found, about = ([], []) if self._chosen.no_peers else self._peers(corpus)
+        into = self.results.setdefault("search", {"peers": [], "lines": []})
+        into["peers"] += [{"corpus": corpus.name, **a} for a in about]
+        into["lines"] += judge(corpus, measured + found)
+
+    def _peers(self, corpus: Corpus) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        with tempfile.TemporaryDirectory() as folder:
+            return peers(corpus, Path(folder), self._chosen.peer_questions)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suites", nargs="*", default=["all"], metavar="SUITE", help=", ".join((*SUITES, "all")))
+    parser.add_argument("--rows", type=int, default=ROWS, help="chunks of the synthetic corpus, in ten thousands")
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--peer-questions", type=int, default=20)
+    parser.add_argument("--cases", type=int, default=422, help="access cases")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--results", type=Path, default=report.RESULTS)
+    parser.add_argument("--keep", type=Path, help="an empty folder for the workspaces, to look into afterwards")
+    chosen = parser.parse_args(arguments)
+    unknown = set(chosen.suites) - {*SUITES, "all"}
+    if unknown:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+    suites = set(SUITES) if "all" in chosen.suites else set(chosen.suites)
+    with ExitStack() as stack:
+        folder = chosen.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bench = Bench(suites, chosen, folder)
+        bench.run()
+        print(report.write(bench.results, chosen.results))
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
