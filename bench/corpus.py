@@ -1,7 +1,7 @@
 """What is searched: chunks as words and vectors, who may read them, and the questions.
 
-The synthetic corpus is the same on every machine: Zipf words, clustered unit vectors, one large tenant and 49 small ones, and four
-people of the large tenant who may read 50 %, 5 %, 0.5 % and 0.05 % of *all* chunks, scattered over it.
+The synthetic corpus is the same on every machine: Zipf words, clustered unit vectors, one large tenant and 49 small ones, and
+four people of the large tenant who may read 50 %, 5 %, 0.5 % and 0.05 % of *all* chunks, scattered over it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def spelled_text(numbers: Sequence[int] | I32) -> str:
 
 
 def _unit(vectors: F32) -> F32:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _chances(most_frequent: int) -> NDArray[np.float64]:

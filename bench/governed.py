@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from affidavit.app.workspace import Workspace
 from bench.corpus import Scope
-from bench.measure import fsync_once, percentile, say, spread, timed
+from bench.measure import fsync_once, percentile, say, spread, timed, timed_result
 
 ANSWERING = ("suffice", "generate_verify")
 _WARM_UPS = 3
@@ -32,13 +33,12 @@ def _one(ws: Workspace, tenant: str, scope: Scope, questions: Sequence[str]) -> 
     steps: dict[str, list[float]] = {}
     for question in (*questions[:_WARM_UPS], *questions):
         plain.append(_plain(ws, tenant, scope.principal, question))
-        searched.append(timed(lambda q=question: ws.search(q, scope.principal, tenant=tenant)))  # type: ignore[misc]
-        answers: list[Any] = []
-        whole.append(timed(lambda q=question, a=answers: a.append(ws.ask(q, scope.principal, tenant))))  # type: ignore[misc]
-        timings = answers[0].timings
-        answering = sum(timings.get(step, 0) for step in ANSWERING) / 1e3
-        governance.append(whole[-1] - answering - plain[-1])
-        for step, microseconds in timings.items():
+        searched.append(timed(partial(ws.search, question, scope.principal, tenant=tenant)))
+        ms, answer = timed_result(partial(ws.ask, question, scope.principal, tenant))
+        whole.append(ms)
+        answering = sum(answer.timings.get(step, 0) for step in ANSWERING) / 1e3
+        governance.append(ms - answering - plain[-1])
+        for step, microseconds in answer.timings.items():
             steps.setdefault(step, []).append(microseconds / 1e3)
     unsynced = _record_unsynced(ws, tenant, scope.principal, questions)
     record = percentile(steps["record"][_WARM_UPS:], 50)

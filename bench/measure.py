@@ -8,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 _STARTED = time.perf_counter()
 
 
@@ -22,9 +24,14 @@ def say(text: str) -> None:
 
 def timed(work: Callable[[], object]) -> float:
     """Milliseconds that ``work`` takes."""
+    return timed_result(work)[0]
+
+
+def timed_result(work: Callable[[], T]) -> tuple[float, T]:
+    """(milliseconds, result) of ``work``."""
     begin = time.perf_counter()
-    work()
-    return (time.perf_counter() - begin) * 1e3
+    result = work()
+    return (time.perf_counter() - begin) * 1e3, result
 
 
 def percentile(ms: Sequence[float], q: float) -> float:

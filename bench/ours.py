@@ -13,7 +13,7 @@ from affidavit.app.config import EmbedderSpec
 from affidavit.app.people import Entry
 from affidavit.app.workspace import Workspace, init
 from affidavit.domain.access import AccessRule
-from affidavit.domain.canonical import text_digest
+from affidavit.domain.canonical import Json, text_digest
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import Governance, Span, revision_name
 from affidavit.events.log import Transaction
@@ -146,7 +146,7 @@ class _Loader:
             "chunks": len(spans),
             "source": self._sources[tenant],
         }
-        body = {
+        body: Json = {
             "name": name,
             "revision": new.name,
             "text": new.digest,

@@ -18,7 +18,12 @@ def machine() -> dict[str, Any]:
         (s.split(":", 1)[1].strip() for s in _lines("/proc/cpuinfo") if s.startswith("model name")), "unknown"
     )
     load = round(os.getloadavg()[0], 1)
-    return {"cpu": cpu, "processors": os.cpu_count(), "python": platform.python_version(), "load_at_start": load}
+    return {
+        "cpu": cpu,
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_at_start": load,
+    }
 
 
 def _lines(path: str) -> list[str]:
@@ -99,7 +104,11 @@ def _more_targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         out.append(("ingest: embedded by a rename", "0", str(made), made == 0))
     if "footprint" in results:
         f = results["footprint"]
-        peak, import_ms, size = f["memory"]["searched"]["peak_mb"], f["import"]["p50_ms"], f["size"]["base_mb"]
+        peak, import_ms, size = (
+            f["memory"]["searched"]["peak_mb"],
+            f["import"]["p50_ms"],
+            f["size"]["base_mb"],
+        )
         what = f"memory for {f['memory']['chunks']:,} chunks (peak, mapped files included)"
         out.append((what, "< 1,000 MB", f"{peak} MB", peak < 1000))
         out.append(("import of the command line", "< 300 ms", f"{import_ms:.0f} ms", import_ms < 300))
@@ -121,8 +130,8 @@ def _search(results: dict[str, Any]) -> str:
     out = ["## Filtered search\n"]
     peers = ", ".join(f"{p['peer']} {p.get('version', 'FAILED')}" for p in found["peers"])
     out.append(
-        f"Peers: {peers or 'none installed'}. Fewer questions where an engine needs long. Keyword recall is against BM25 with the "
-        "statistics of the visible chunks; in brackets against BM25 with everybody's, which is what the peers compute and which "
+        f"Peers: {peers or 'none installed'}. Fewer questions where an engine needs long. Keyword recall is "
+        "against BM25 with the statistics of the visible chunks; in brackets against BM25 with everybody's, which is what the peers compute and which "
         "lets hidden text move visible scores.\n"
     )
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -137,8 +146,27 @@ def _search_row(line: dict[str, Any]) -> tuple[object, ...]:
     recall = f"{line['recall']:.3f}"
     if "recall_everybodys_statistics" in line:
         recall += f" ({line['recall_everybodys_statistics']:.3f})"
-    shown = (line["forbidden"], f"{line['p50_ms']:.2f}", f"{line['p95_ms']:.2f}", line["n"], line.get("times_ours"))
+    shown = (
+        line["forbidden"],
+        f"{line['p50_ms']:.2f}",
+        f"{line['p95_ms']:.2f}",
+        line["n"],
+        line.get("times_ours"),
+    )
     return (line["engine"], line["visible"], recall, *shown)
+
+
+_GOVERNED = (
+    "corpus",
+    "person sees",
+    "whole question",
+    "own retrieval",
+    "governance",
+    "of that fsync",
+    "governance of `search`",
+    "steps",
+    "peers' plain dense retrieval",
+)
 
 
 def _governed(results: dict[str, Any]) -> str:
@@ -159,13 +187,11 @@ def _governed(results: dict[str, Any]) -> str:
         )
         for g in results["governed"]
     ]
-    columns = ("corpus", "person sees", "whole question", "own retrieval", "governance", "of that fsync")
-    columns += ("governance of `search`", "steps", "peers' plain dense retrieval")
     note = (
         "p50 in milliseconds. Governance is the whole question less retrieval alone and less answering (`suffice` and "
         "`generate_verify`, the extractive answerer).\n"
     )
-    return f"## A governed question, end to end and durable\n\n{note}\n{table(columns, rows)}"
+    return f"## A governed question, end to end and durable\n\n{note}\n{table(_GOVERNED, rows)}"
 
 
 def _peers_plain(results: dict[str, Any]) -> dict[tuple[str, str], str]:
@@ -177,12 +203,25 @@ def _peers_plain(results: dict[str, Any]) -> dict[tuple[str, str], str]:
     return {key: "; ".join(parts) for key, parts in out.items()}
 
 
+_REVOCATION = (
+    "what",
+    "chunks",
+    "documents",
+    "apply_p50_ms",
+    "apply_worst_ms",
+    "next_question_p50_ms",
+    "hits_before",
+    "hits_after",
+    "n",
+)
+
+
 def _revocation(results: dict[str, Any]) -> str:
     if not results.get("revocation"):
         return ""
-    columns = ("what", "chunks", "documents", "apply_p50_ms", "apply_worst_ms", "next_question_p50_ms")
-    columns += ("hits_before", "hits_after", "n")
-    return "## Revocation\n\n" + table(columns, [[r.get(c) for c in columns] for r in results["revocation"]])
+    return "## Revocation\n\n" + table(
+        _REVOCATION, [[r.get(c) for c in _REVOCATION] for r in results["revocation"]]
+    )
 
 
 def _ingest(results: dict[str, Any]) -> str:
@@ -200,7 +239,11 @@ def _quality(results: dict[str, Any]) -> str:
 def _pairs(title: str, found: dict[str, Any]) -> str:
     if not found:
         return ""
-    rows = [(name, json.dumps(value).replace("|", "/")) for part, value in found.items() for name, value in _flat(part, value)]
+    rows = [
+        (name, json.dumps(value).replace("|", "/"))
+        for part, value in found.items()
+        for name, value in _flat(part, value)
+    ]
     return f"{title}\n\n{table(('figure', 'value'), rows)}"
 
 

@@ -91,14 +91,20 @@ class Bench:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suites", nargs="*", default=["all"], metavar="SUITE", help=", ".join((*SUITES, "all")))
-    parser.add_argument("--rows", type=int, default=ROWS, help="chunks of the synthetic corpus, in ten thousands")
+    parser.add_argument(
+        "suites", nargs="*", default=["all"], metavar="SUITE", help=", ".join((*SUITES, "all"))
+    )
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, help="chunks of the synthetic corpus, in ten thousands"
+    )
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--peer-questions", type=int, default=20)
     parser.add_argument("--cases", type=int, default=422, help="access cases")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
-    parser.add_argument("--keep", type=Path, help="an empty folder for the workspaces, to look into afterwards")
+    parser.add_argument(
+        "--keep", type=Path, help="an empty folder for the workspaces, to look into afterwards"
+    )
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.suites) - {*SUITES, "all"}
     if unknown:

@@ -6,16 +6,17 @@ import json
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from affidavit.app.workspace import Workspace
-from affidavit.ports.index import Candidate, Query
+from affidavit.ports.index import Candidate, Query, SearchResult
 from bench.corpus import Corpus, Scope, hand_over
 from bench.exact import K, Truth, dense_truths, forbidden, keyword_truths
-from bench.measure import read_once, say, spread, timed
+from bench.measure import read_once, say, spread, timed_result
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ("fts5", "bm25s", "lancedb", "langchain-core", "llama-index-core", "haystack-ai")
@@ -34,30 +35,37 @@ class Asked:
 
 def ours(workspace: Workspace, corpus: Corpus, asked: Asked) -> list[dict[str, Any]]:
     """Our index over the catalog of a real workspace, through the scopes of real people."""
-    parts, out = workspace.parts, []
-    tenants = {n: t.id for n, t in enumerate(parts.people.tenants(), 1)}
+    out = []
+    tenants = {n: t.id for n, t in enumerate(workspace.parts.people.tenants(), 1)}
     for at, scope in enumerate(corpus.scopes):
         for kind in ("dense", "keyword"):
-            with parts.database.read():
-                feed = parts.feed()
-                reader = parts.scopes.resolve(tenants[scope.tenant], scope.principal)
-                ms: list[float] = []
-                hits: list[list[int]] = []
-                for n in (*range(_WARM_UPS), *range(len(asked.texts))):
-                    dense = kind == "dense"
-                    query = Query("", corpus.asked[n]) if dense else Query(asked.texts[n])
-                    found: list[Any] = []
-                    ms.append(
-                        timed(lambda q=query, o=found: o.append(parts.index.search(feed, reader.scope, q, K)))
-                    )  # type: ignore[misc]
-                    hits.append([asked.row_of(c.chunk) for c in _best(found[0].candidates, dense)])
+            queries = [
+                Query("", vector) if kind == "dense" else Query(text)
+                for vector, text in zip(corpus.asked, asked.texts, strict=True)
+            ]
+            found = _ask_all(workspace, tenants[scope.tenant], scope.principal, queries)
+            hits = [
+                [asked.row_of(c.chunk) for c in _best(r.candidates, dense=kind == "dense")] for _, r in found
+            ]
             out.append(
-                {"engine": OURS, "kind": kind, "scope": at, "ms": ms[_WARM_UPS:], "hits": hits[_WARM_UPS:]}
+                {"engine": OURS, "kind": kind, "scope": at, "ms": [ms for ms, _ in found], "hits": hits}
             )
     return out
 
 
-def _best(candidates: Sequence[Candidate], dense: bool) -> list[Candidate]:
+def _ask_all(
+    workspace: Workspace, tenant: int, principal: str, queries: Sequence[Query]
+) -> list[tuple[float, SearchResult]]:
+    """(milliseconds, result) of each query, after a few to warm up."""
+    parts = workspace.parts
+    with parts.database.read():
+        feed, scope = parts.feed(), parts.scopes.resolve(tenant, principal).scope
+        for query in queries[:_WARM_UPS]:
+            parts.index.search(feed, scope, query, K)
+        return [timed_result(partial(parts.index.search, feed, scope, query, K)) for query in queries]
+
+
+def _best(candidates: Sequence[Candidate], *, dense: bool) -> list[Candidate]:
     def score(c: Candidate) -> float:
         return (c.dense if c.dense is not None else -2.0) if dense else c.keyword
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.peers.handed import B, K1, Handed, K, Scope, measure
+from bench.peers.handed import K1, B, Handed, K, Scope, measure
 
 
 def langchain(handed: Handed) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 K = 10
 K1, B = 1.2, 0.75
 WARM_UPS = 2
-FEWEST = 2
+FEWEST = 1
 SECONDS_A_CELL = 10.0  # an engine that needs longer is asked fewer questions, and the table says how many
 
 

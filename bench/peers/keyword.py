@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.handed import B, K1, Handed, K, Scope, measure
+from bench.peers.handed import K1, B, Handed, K, Scope, measure
 
 
 def fts5(handed: Handed) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from affidavit.ask.guard import output_signals
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.release import Answering
 
-_LEXICAL_SAME = 0.6
+_LEXICAL_SAME, _LEXICAL_LEAST = 0.7, 4
+"""Without vectors: the share of the shorter sentence's terms that both have, and how many terms it must have."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def _same(a: Scored, b: Scored, passages: Sequence[Passage], settings: Answering
         return False
     if a.vector is not None and b.vector is not None:
         return float(a.vector @ b.vector) >= settings.same
-    either = a.unit.terms | b.unit.terms
-    return bool(either) and len(a.unit.terms & b.unit.terms) / len(either) >= _LEXICAL_SAME
+    shorter = min(len(a.unit.terms), len(b.unit.terms))
+    return shorter >= _LEXICAL_LEAST and len(a.unit.terms & b.unit.terms) / shorter >= _LEXICAL_SAME
 
 
 def _ordered(picked: Sequence[Chosen]) -> list[Chosen]:
