@@ -131,8 +131,8 @@ def _search(results: dict[str, Any]) -> str:
     peers = ", ".join(f"{p['peer']} {p.get('version', 'FAILED')}" for p in found["peers"])
     out.append(
         f"Peers: {peers or 'none installed'}. Fewer questions where an engine needs long. Keyword recall is "
-        "against BM25 with the statistics of the visible chunks; in brackets against BM25 with everybody's, which is what the peers compute and which "
-        "lets hidden text move visible scores.\n"
+        "against BM25 with the statistics of the visible chunks; in brackets against BM25 with everybody's, which is what the "
+        "peers compute and which lets hidden text move visible scores.\n"
     )
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for line in found["lines"]:

@@ -52,6 +52,7 @@ GROUPS = ("group:eng", "group:finance", "group:staff")
 PRINCIPALS = (*USERS, *GROUPS, "anyone")
 FILES = ("f1.md", "f2.md", "f3.md")
 FOLDERS = ("d1", "d2")
+NUMBER = st.integers(0, 11)
 
 T = TypeVar("T")
 
@@ -176,19 +177,18 @@ class Sharing(RuleBasedStateMachine):
         there = sorted(self.tree.rules)
         return there[n % len(there)]
 
-    def _free(self, name: Name) -> bool:
-        return name not in self.tree.marks and name not in self.tree.rules
-
     def _put(self, name: Name) -> None:
         self.marks += 1
         self.tree.put(name, f"mark{self.marks}")
         self.new_text = True
-        self.changed()
+        self._changed(sync=False)
 
-    def changed(self) -> None:
-        """The source has another state now."""
+    def _changed(self, *, sync: bool) -> None:
+        """The source has another state now; ``sync``: and that is noticed at once."""
         self.synced = False
         self.window |= self.tree.snapshot()
+        if sync:
+            self.sync()
 
     @initialize(
         top=tables() | st.just(Table(allow=(frozenset({"anyone"}),))),
@@ -208,61 +208,61 @@ class Sharing(RuleBasedStateMachine):
             self.join(member, group)
         self.sync()
 
-    @rule(n=st.integers(0, 9), file=st.sampled_from(FILES))
-    def create(self, n: int, file: str) -> None:
-        name = (*self._folder(n), file)
-        if self._free(name):
-            self._put(name)
+    @rule(n=NUMBER, file=st.sampled_from(FILES), sync=st.booleans())
+    def write(self, n: int, file: str, sync: bool) -> None:
+        """A new document, or another text for one that is there."""
+        self._put((*self._folder(n), file))
+        if sync:
+            self.sync()
 
-    @rule(n=st.integers(0, 9))
-    def edit(self, n: int) -> None:
-        name = self._document(n)
-        if name is not None:
-            self._put(name)
-
-    @rule(n=st.integers(0, 9), folder=st.sampled_from(FOLDERS))
+    @rule(n=NUMBER, folder=st.sampled_from(FOLDERS))
     def make_folder(self, n: int, folder: str) -> None:
         name = (*self._folder(n), folder)
-        if self._free(name) and len(name) < 4:
+        if name not in self.tree.rules and len(name) < 4:
             self.tree.make_folder(name)
 
-    @rule(n=st.integers(0, 9), folder=st.booleans())
-    def delete(self, n: int, folder: bool) -> None:
+    @rule(n=NUMBER, folder=st.booleans(), sync=st.booleans())
+    def delete(self, n: int, folder: bool, sync: bool) -> None:
         name = self._folder(n) if folder else self._document(n)
         if name:
             self.tree.delete(name)
-            self.changed()
+            self._changed(sync=sync)
 
-    @rule(n=st.integers(0, 9), to=st.integers(0, 9), folder=st.booleans(), file=st.sampled_from(FILES))
-    def move(self, n: int, to: int, folder: bool, file: str) -> None:
-        old, into = (self._folder(n) if folder else self._document(n)), self._folder(to)
-        if not old or into[: len(old)] == old or len(into) > 2:
-            return
-        new = (*into, old[-1] if folder else file)
-        if self._free(new):
+    @rule(n=NUMBER, to=NUMBER, file=st.sampled_from(FILES), sync=st.booleans())
+    def move_document(self, n: int, to: int, file: str, sync: bool) -> None:
+        old, new = self._document(n), (*self._folder(to), file)
+        if old and new not in self.tree.marks:
             self.tree.move(old, new)
-            self.changed()
+            self._changed(sync=sync)
 
-    @rule(n=st.integers(0, 9), table=tables())
-    def share_folder(self, n: int, table: Table) -> None:
+    @rule(n=NUMBER, to=NUMBER, name=st.sampled_from(FOLDERS), sync=st.booleans())
+    def move_folder(self, n: int, to: int, name: str, sync: bool) -> None:
+        old, into = self._folder(n), self._folder(to)
+        new = (*into, name)
+        if old and into[: len(old)] != old and new not in self.tree.rules and len(new) < 4:
+            self.tree.move(old, new)
+            self._changed(sync=sync)
+
+    @rule(n=NUMBER, table=tables(), sync=st.booleans())
+    def share_folder(self, n: int, table: Table, sync: bool) -> None:
         folder = self._folder(n)
         self.tree.govern(folder, Rules(table, self.tree.rules[folder].files))
-        self.changed()
+        self._changed(sync=sync)
 
-    @rule(n=st.integers(0, 9), table=tables())
-    def share_file(self, n: int, table: Table) -> None:
+    @rule(n=NUMBER, table=tables(), sync=st.booleans())
+    def share_document(self, n: int, table: Table, sync: bool) -> None:
         name = self._document(n)
-        if name is not None:
+        if name:
             rules = self.tree.rules[name[:-1]]
             self.tree.govern(name[:-1], Rules(rules.folder, {**rules.files, name[-1]: table}, rules.broken))
-            self.changed()
+            self._changed(sync=sync)
 
-    @rule(n=st.integers(0, 9))
-    def break_or_mend_manifest(self, n: int) -> None:
+    @rule(n=NUMBER, sync=st.booleans())
+    def break_or_mend_manifest(self, n: int, sync: bool) -> None:
         folder = self._folder(n)
         rules = self.tree.rules[folder]
         self.tree.govern(folder, Rules(rules.folder, rules.files, not rules.broken))
-        self.changed()
+        self._changed(sync=sync)
 
     # -- people
 
@@ -277,7 +277,7 @@ class Sharing(RuleBasedStateMachine):
             self.workspace.people.join(tenant, who, group.removeprefix("group:"))
             self.crowd.members[group].add(who)
 
-    @rule(n=st.integers(0, 9))
+    @rule(n=NUMBER)
     def leave(self, n: int) -> None:
         there = sorted((g, m) for g, members in self.crowd.members.items() for m in members)
         if there:
@@ -285,10 +285,6 @@ class Sharing(RuleBasedStateMachine):
             tenant = self.workspace.parts.tenant(TENANT)
             self.workspace.people.leave(tenant, who, group.removeprefix("group:"))
             self.crowd.members[group].discard(who)
-
-    @rule(n=st.integers(0, 9))
-    def leave_too(self, n: int) -> None:  # as likely as joining
-        self.leave(n)
 
     @rule(who=st.sampled_from(USERS))
     def leave_for_good_or_come_back(self, who: str) -> None:
@@ -325,10 +321,6 @@ class Sharing(RuleBasedStateMachine):
         self.window = set(now)
         self.past.append((self.workspace.parts.log.head(), now, self.crowd.copy()))
 
-    @rule()
-    def sync_again(self) -> None:  # twice as likely
-        self.sync()
-
     @rule(at=st.integers(0, 6), where=st.sampled_from(("fetch", "before", "within", "done", "index")))
     def crash_in_sync(self, at: int, where: str) -> None:
         """Die in the middle of a sync (or after it, if it is shorter), and come back as another process."""
@@ -344,10 +336,6 @@ class Sharing(RuleBasedStateMachine):
                     self._sync()
         except Crash:
             pass
-        self.reopen()
-
-    @rule()
-    def reopen(self) -> None:
         self.workspace.close()
         self.workspace = self._open()
 

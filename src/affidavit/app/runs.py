@@ -6,6 +6,7 @@ The asker's view obeys noninterference too: it is built only from what was given
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from affidavit.app.wiring import Parts
@@ -38,17 +39,18 @@ class RunDesk:
         """The newest runs first: a person sees their own, an auditor and the operator (None) all of the tenant."""
         with self._parts.database.read():
             everything = principal is None or self.may_audit(tenant, principal)
-            out: list[dict[str, Any]] = []
-            for event in self._events.of_kind(EventKind.RUN_STARTED):
-                if event.tenant == tenant.id:
-                    body = self._events.body(event)
-                    if everything or body.get("principal") == principal:
-                        out.append(_headline(event, body))
-            newest = out[-limit:][::-1]
-            for entry in newest:
+            mine = (
+                _headline(event, body)
+                for event in self._events.of_kind(EventKind.RUN_STARTED, newest_first=True)
+                if event.tenant == tenant.id
+                for body in (self._events.body(event),)
+                if everything or body.get("principal") == principal
+            )
+            entries = list(islice(mine, limit))
+            for entry in entries:
                 finished = [e for e in self._events.of_run(entry["run"]) if e.kind is EventKind.RUN_FINISHED]
                 entry["status"] = finished[0].facts["status"] if finished else "unfinished"
-            return newest
+            return entries
 
     def show(self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False) -> dict[str, Any]:
         """The story of ``run``. Raises AccessDeniedError for an unknown run and for one the reader may not see, alike.

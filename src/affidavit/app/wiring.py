@@ -58,15 +58,32 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.retriever = Retriever(
-            self.database, self.catalog, self.bodies, self.scopes, self.index, self.embedder, self.feed
+            self.database,
+            self.catalog,
+            self.bodies,
+            self.scopes,
+            self.index,
+            self.embedder,
+            self.feed_of,
+            self.refresh,
         )
 
     def feed(self) -> Feed:
         """The catalog as the index sees it, with the serving embedder's vectors. Use inside a snapshot."""
-        if self.embedder is None:
+        return self.feed_of(self.embedder)
+
+    def feed_of(self, embedder: Embedder | None) -> Feed:
+        """``feed`` with the vectors of ``embedder``."""
+        if embedder is None:
             return CatalogFeed(self.catalog, self.bodies, "", None)
-        fingerprint = self.embedder.info.fingerprint
+        fingerprint = embedder.info.fingerprint
         return CatalogFeed(self.catalog, self.bodies, fingerprint, self.catalog.embedder(fingerprint))
+
+    def refresh(self) -> None:
+        """Follow a change of the embedder that another process made."""
+        spec = serving(self.catalog)
+        if spec != self.serving:
+            self.serve(spec)
 
     def vectors(self, embedder: Embedder | None) -> Vectors | None:
         """What makes and keeps ``embedder``'s vectors."""
@@ -110,6 +127,11 @@ class Parts:
         return release
 
 
+def serving(catalog: Catalog) -> EmbedderSpec:
+    """The embedder that serves, as the workspace says."""
+    return EmbedderSpec.from_json(json.loads(catalog.setting(SERVING) or '{"kind": "none"}'))
+
+
 def assemble(folder: Path, clock: Clock | None = None, randomness: Randomness | None = None) -> Parts:
     """The parts of the workspace in ``folder``. Raises WorkspaceError and its kin when it cannot be used."""
     clock, randomness = clock or SystemClock(), randomness or SystemRandomness()
@@ -119,7 +141,7 @@ def assemble(folder: Path, clock: Clock | None = None, randomness: Randomness | 
     people, catalog = People(database), Catalog(database)
     origin = catalog.setting("origin") or ""
     signer = Signer(folder / KEY, origin)
-    spec = EmbedderSpec.from_json(json.loads(catalog.setting(SERVING) or '{"kind": "none"}'))
+    spec = serving(catalog)
     return Parts(
         folder=folder,
         database=database,

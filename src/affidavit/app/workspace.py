@@ -115,6 +115,8 @@ class Workspace:
     ) -> Question:
         """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
         who = user if ":" in user else f"user:{user}"
+        if not who.startswith(("user:", "service:")):
+            raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
         parsed = None if where is None else parse_filter(where)
         return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where)
 

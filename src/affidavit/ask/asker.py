@@ -154,7 +154,7 @@ class Asker:
     def _suffice(
         self, run: Run, question: Question, found: Found, passages: Sequence[Passage], release: Release
     ) -> Evidence:
-        embedder = self._retriever.embedder if found.vector is not None else None
+        embedder = found.embedder if found.vector is not None else None
         try:
             calibration = release.keyword_only if embedder is None else release.dense
             evidence = gather(question.text, found, passages, embedder, calibration)

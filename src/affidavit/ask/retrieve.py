@@ -55,6 +55,7 @@ class Found:
     ranked: list[Ranked]
     result: SearchResult
     vector: NDArray[np.float32] | None
+    embedder: Embedder | None
     degraded: str
 
 
@@ -69,7 +70,8 @@ class Retriever:
         scopes: Scopes,
         index: Index,
         embedder: Embedder | None,
-        feed: Callable[[], Feed],
+        feed: Callable[[Embedder | None], Feed],
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = database
         self._catalog = catalog
@@ -78,19 +80,10 @@ class Retriever:
         self._index = index
         self.embedder = embedder
         self._feed = feed
+        self._refresh = refresh
         self._texts: OrderedDict[int, str] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
-
-    def embed(self, question: str) -> tuple[NDArray[np.float32] | None, str]:
-        """The question's vector, or None and why there is none (keyword search then goes on alone)."""
-        if self.embedder is None:
-            return None, ""
-        try:
-            vector: NDArray[np.float32] = self.embedder.embed([question])[0]
-        except EmbedderError as error:
-            return None, error.message
-        return vector, ""
 
     def search(self, reader: Reader, question: str, settings: Retrieval, pool: int = 0) -> Found:
         """The pool of candidates, fused. Call inside a snapshot."""
@@ -98,9 +91,12 @@ class Retriever:
 
     def search_scope(self, scope: Scope, question: str, settings: Retrieval, pool: int = 0) -> Found:
         """``search`` for a scope that belongs to no one person: the auditor's look at what was withheld."""
-        vector, degraded = self.embed(question)
-        result = self._index.search(self._feed(), scope, Query(question, vector), max(pool, settings.pool))
-        return Found(fuse(result.candidates, settings), result, vector, degraded)
+        self._refresh()  # another process may have changed the embedder
+        embedder = self.embedder
+        vector, degraded = _embed(embedder, question)
+        query = Query(question, vector)
+        result = self._index.search(self._feed(embedder), scope, query, max(pool, settings.pool))
+        return Found(fuse(result.candidates, settings), result, vector, embedder, degraded)
 
     def recheck(self, reader: Reader, ranked: Sequence[Ranked]) -> tuple[list[Passage], list[Denied]]:
         """Ask the catalog about every hit, at its *present* position, and at the reader's if that is earlier.
@@ -144,6 +140,17 @@ class Retriever:
             while self._held > _TEXTS_KEPT and len(self._texts) > 1:
                 self._held -= len(self._texts.popitem(last=False)[1])
         return text
+
+
+def _embed(embedder: Embedder | None, question: str) -> tuple[NDArray[np.float32] | None, str]:
+    """The question's vector, or None and why there is none: keyword search then goes on alone."""
+    if embedder is None:
+        return None, ""
+    try:
+        vector: NDArray[np.float32] = embedder.embed([question])[0]
+    except EmbedderError as error:
+        return None, error.message
+    return vector, ""
 
 
 def _judge(tenant: int, who: Identity, view: ChunkView, rules: Mapping[int, AccessRule]) -> tuple[str, bool]:

@@ -40,12 +40,11 @@ class Reader:
         rows = self._db.all(f"SELECT {_COLUMNS} FROM events WHERE run = ? ORDER BY position", (run,))  # noqa: S608
         return [_recorded(row) for row in rows]
 
-    def of_kind(self, kind: EventKind, *, newest: int | None = None) -> Iterator[Recorded]:
-        """Events of one kind, oldest first, or the ``newest`` so many, newest first."""
-        sql = f"SELECT {_COLUMNS} FROM events WHERE kind = ? ORDER BY position"  # noqa: S608
-        if newest is not None:
-            sql += f" DESC LIMIT {int(newest)}"
-        for row in self._db.all(sql, (kind.value,)):
+    def of_kind(self, kind: EventKind, *, newest_first: bool = False) -> Iterator[Recorded]:
+        """Events of one kind, oldest first unless told otherwise; stop taking them when there are enough."""
+        order = "DESC" if newest_first else "ASC"
+        sql = f"SELECT {_COLUMNS} FROM events WHERE kind = ? ORDER BY position {order}"  # noqa: S608
+        for row in self._db.each(sql, (kind.value,)):
             yield _recorded(row)
 
     def body(self, event: Recorded) -> Any:
