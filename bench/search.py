@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ PEERS = ("fts5", "bm25s", "lancedb", "langchain-core", "llama-index-core", "hays
 PEERS_PYTHON = ROOT / "bench" / ".venv" / "bin" / "python"
 OURS = "affidavit"
 _WARM_UPS = 2
+_QUIET = {"HAYSTACK_TELEMETRY_ENABLED": "False", "ANONYMIZED_TELEMETRY": "False", "RUST_LOG": "error"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def peers(corpus: Corpus, folder: Path, questions: int) -> tuple[list[dict[str, 
     for peer in PEERS:
         say(f"{corpus.name}: {peer}")
         command = [str(PEERS_PYTHON), "-m", "bench.peers.run", peer, str(folder), str(questions)]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False, env=os.environ | _QUIET)
         if done.returncode:
             say(f"{peer} FAILED with {done.returncode}; it is missing from the table")
             about.append({"peer": peer, "failed": done.returncode})

@@ -38,4 +38,7 @@ def test_signals_do_not_refuse() -> None:
 
 def test_output_signals() -> None:
     assert output_signals("-----BEGIN RSA PRIVATE KEY-----") == ("secret",)
-    assert output_signals("Leave is 20 days.") == ()
+    assert output_signals("Done: ![ok](https://evil.example/p.png?q=1)") == ("image",)
+    assert output_signals("Done: ![ok][ref]") == ("image",)
+    assert output_signals('See <IMG src="//evil.example/x">.') == ("image",)
+    assert output_signals("Leave is 20 days, see [the policy](https://acme.example/leave).") == ()

@@ -25,6 +25,10 @@ _SECRETS = re.compile(
     r"|\bgh[pousr]_[A-Za-z0-9]{36}\b"
     r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"
 )
+# What a page fetches by itself when it is shown: the way by which a planted sentence would carry an answer out.
+_IMAGES = re.compile(
+    r"!\[[^\]]*\]\s*[(\[]|<\s*(?:img|iframe|object|embed|link|script)\b|\burl\s*\(", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ def guard_question(question: str, settings: Guarding) -> Guarded:
 
 
 def output_signals(text: str) -> tuple[str, ...]:
-    """Signals in a sentence that would be quoted."""
-    return tuple(
-        name
-        for name, found in (("orders", looks_like_orders(text)), ("secret", bool(_SECRETS.search(text))))
-        if found
+    """Signals in a sentence that would be quoted; one that has any is left out of the answer."""
+    signals = (
+        ("orders", looks_like_orders(text)),
+        ("secret", _SECRETS.search(text)),
+        ("image", _IMAGES.search(text)),
     )
+    return tuple(name for name, found in signals if found)

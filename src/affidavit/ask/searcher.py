@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.ask.asker import Question, instant
-from affidavit.ask.rank import document_scores
+from affidavit.ask.rank import Ranked, document_scores
 from affidavit.ask.retrieve import Denied, Passage, Retriever
 from affidavit.ask.scopes import Reader, Scopes
 from affidavit.domain.canonical import Json
@@ -139,14 +139,30 @@ class Searcher:
         kept: dict[int, Passage] = {}
         while True:
             found = self._retriever.search(reader, question.text, settings, pool)
-            passages, denied = self._retriever.recheck(reader, found.ranked)
-            if not chunks:
+            if chunks:
+                passages, denied = self._checked(reader, found.ranked, k)
+            else:
+                passages, denied = self._retriever.recheck(reader, found.ranked)
                 passages = _documents(passages, settings.support)
             for passage in passages:
                 kept.setdefault(passage.ranked.chunk if chunks else passage.view.document, passage)
             if len(kept) >= k or pool >= found.result.visible:
                 return list(kept.values())[:k], denied, found.degraded
             pool = min(max(4 * pool, 2 * k), found.result.visible)
+
+    def _checked(
+        self, reader: Reader, ranked: Sequence[Ranked], k: int
+    ) -> tuple[list[Passage], list[Denied]]:
+        """The best ``k`` that pass the recheck; no more are asked about than that takes."""
+        kept: list[Passage] = []
+        denied: list[Denied] = []
+        for start in range(0, len(ranked), k):
+            passed, refused = self._retriever.recheck(reader, ranked[start : start + k])
+            kept += passed
+            denied += refused
+            if len(kept) >= k:
+                break
+        return kept, denied
 
 
 def _documents(passages: Sequence[Passage], support: float) -> list[Passage]:

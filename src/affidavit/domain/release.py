@@ -125,8 +125,31 @@ DEFAULT: Mapping[str, Any] = {
     "chunker": {"name": "blocks/1", "limit": 220},
     "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "support": "0.3", "k": 8, "per_document": 3},
     "suffice": {
-        "dense": {"bias": "0", "weights": {"sentence_coverage": "1"}, "threshold": "0.5"},
-        "keyword_only": {"bias": "0", "weights": {"sentence_coverage": "1"}, "threshold": "0.5"},
+        "dense": {
+            "bias": "-5.9614",
+            "weights": {
+                "sentence_coverage": "-0.6900",
+                "passage_coverage": "2.5161",
+                "keyword": "0.8183",
+                "dense": "1.2534",
+                "dense_gap": "2.0132",
+                "maxsim": "2.1162",
+                "cosine": "3.6873",
+                "rare_term_missing": "-0.9728",
+            },
+            "threshold": "0.45",
+        },
+        "keyword_only": {
+            "bias": "-2.9027",
+            "weights": {
+                "sentence_coverage": "0.1564",
+                "passage_coverage": "1.8129",
+                "top_passage_coverage": "1.5308",
+                "keyword": "1.8756",
+                "rare_term_missing": "-0.7852",
+            },
+            "threshold": "0.42",
+        },
     },
     "answer": {"answerer": "extractive/1", "sentences": 3, "margin": "1.0", "same": "0.8"},
     "guard": {"longest": 2000},

@@ -1,0 +1,1 @@
+"""What the developers of affidavit run; not part of the package."""
