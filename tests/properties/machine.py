@@ -43,7 +43,7 @@ from world import (
     Tree,
     listed,
     make,
-    reopened,
+    opened,
     shown_in_answer,
 )
 
@@ -156,16 +156,15 @@ class Sharing(RuleBasedStateMachine):
         template = self.base / "template"
         if not template.exists():
             (self.base / "docs").mkdir()
-            with make(template) as workspace:
-                workspace.load_people([Entry(u, frozenset()) for u in USERS], TENANT)
-                workspace.add_source("folder", self.base / "docs", "docs", TENANT)
+            crowd = Crowd(set(USERS))
+            make(template, {TENANT: crowd}, {TENANT: ("folder", self.base / "docs")})
         for name in ("docs", "ws"):
             shutil.rmtree(self.base / name, ignore_errors=True)
         shutil.copytree(template, self.base / "ws")
         (self.base / "docs").mkdir()
 
     def _open(self) -> Workspace:
-        return reopened(self.base / "ws", self.embedder)
+        return opened(self.base / "ws", self.embedder)
 
     # -- the source
 

@@ -20,10 +20,12 @@ from affidavit import Workspace
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.people import Entry
 from affidavit.domain.answer import Answer
+from affidavit.app.wiring import assemble
 from affidavit.ask.searcher import Hits
-from affidavit.domain.clock import Clock, Randomness
+from affidavit.domain.clock import SystemRandomness
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Index
+from affidavit.testing.clock import FixedClock, SeededRandomness
 
 TENANT = "acme"
 COMMON = "ledger"
@@ -192,28 +194,21 @@ def text_of(mark: str) -> str:
 # -- the workspace
 
 
-def make(
-    folder: Path,
-    embedder: Embedder | None = None,
-    clock: Clock | None = None,
-    randomness: Randomness | None = None,
-    index: Index | None = None,
-) -> Workspace:
-    """A new workspace in ``folder``."""
-    workspace = affidavit.init(folder, EmbedderSpec("none"), clock, randomness)
-    return fitted(workspace, embedder, index)
+def make(folder: Path, crowds: Mapping[str, Crowd], sources: Mapping[str, tuple[str, Path]]) -> None:
+    """A new workspace in ``folder``: people by tenant, and per tenant one source (kind, place) called ``docs``."""
+    with affidavit.init(folder, EmbedderSpec("none"), FixedClock(), SeededRandomness(1)) as workspace:
+        for tenant, crowd in crowds.items():
+            workspace.load_people(crowd.entries(), tenant)
+        for tenant, (kind, place) in sources.items():
+            workspace.add_source(kind, place, "docs", tenant)
 
 
-def reopened(folder: Path, embedder: Embedder | None = None) -> Workspace:
-    """The workspace in ``folder``, as another process would open it."""
-    return fitted(affidavit.open(folder), embedder, None)
+def opened(folder: Path, embedder: Embedder | None = None, index: Index | None = None) -> Workspace:
+    """The workspace in ``folder``, with an embedder and an index for which there is no setting.
 
-
-def fitted(workspace: Workspace, embedder: Embedder | None, index: Index | None) -> Workspace:
-    """``workspace`` with another embedder and index, for which there is no setting.
-
-    Without waiting for the disk: no test here cuts the power.
+    The clock stands still. Nothing waits for the disk: no test here cuts the power.
     """
+    workspace = Workspace(assemble(folder, FixedClock(), SystemRandomness()))
     parts = workspace.parts
     parts.database.run("PRAGMA synchronous=OFF")
     parts.embedder = parts.retriever.embedder = embedder

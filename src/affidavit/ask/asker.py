@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from affidavit.ask.evidence import Evidence, Scored, gather
-from affidavit.ask.extract import Choice, choose
+from affidavit.ask.extract import choose
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, diversify
 from affidavit.ask.scopes import Reader, Scopes
@@ -98,10 +98,9 @@ class Asker:
         timer.lap("suffice")
         if not evidence.sufficient:
             return self._refuse(run, reader, release, NOT_ENOUGH, timer)
-        choice = choose(evidence, passages, release.answering)
-        claims = self._verified(
-            run, [self._claim(c.scored, c.overruled, passages) for c in choice.chosen], passages, choice
-        )
+        chosen = choose(evidence, passages, release.answering)
+        drafted = [self._claim(c.scored, c.overruled, passages) for c in chosen]
+        claims = self._verified(run, drafted, passages, evidence)
         timer.lap("generate_verify")
         if not claims:
             return self._refuse(run, reader, release, NOT_ENOUGH, timer)
@@ -194,13 +193,13 @@ class Asker:
         )
 
     def _verified(
-        self, run: Run, claims: Sequence[Claim], passages: Sequence[Passage], choice: Choice
+        self, run: Run, claims: Sequence[Claim], passages: Sequence[Passage], evidence: Evidence
     ) -> tuple[Claim, ...]:
         """Only claims whose every citation lies in a rechecked passage and says what the revision says."""
         run.step(
             "generate",
             {"answerer": "extractive"},
-            {"claims": [c.as_json() for c in claims], "withheld": list(choice.withheld)},
+            {"claims": [c.as_json() for c in claims], "withheld": list(evidence.withheld)},
         )
         by_chunk = {p.chunk: p for p in passages}
         good = tuple(

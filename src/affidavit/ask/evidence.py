@@ -9,12 +9,13 @@ cannot refuse.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from affidavit.ask.guard import output_signals
 from affidavit.ask.rank import idf, z_scores
 from affidavit.ask.retrieve import Found, Passage
 from affidavit.ask.units import Unit, units
@@ -23,6 +24,8 @@ from affidavit.ports.embedder import Embedder
 from affidavit.text.analyze import terms
 
 UNITS_SCORED = 32
+_PRIOR = 100
+"""Chunks without any of the terms, imagined beside the visible ones: a handful of documents says little about what is rare."""
 _HEADING_SHARE = 0.5
 """A question's term that stands in the headings above a sentence counts half."""
 
@@ -41,18 +44,21 @@ class Scored:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Scored units best first, the features of the whole, and the probability that they answer."""
+    """Scored units best first, the features of the whole, and the probability that they answer; ``withheld`` names the
+    signals for which sentences were left out."""
 
     units: tuple[Scored, ...]
     features: Mapping[str, float]
     probability: float
     sufficient: bool
+    withheld: tuple[str, ...]
 
 
 def weigh_terms(question: str, found: Found) -> dict[str, float]:
     """Each distinct term of the question with its information among the visible chunks."""
     result = found.result
-    return {t: idf(result.visible, result.terms.get(t, 0)) for t in dict.fromkeys(terms(question))}
+    size = result.visible + _PRIOR
+    return {t: idf(size, result.terms.get(t, 0)) for t in dict.fromkeys(terms(question))}
 
 
 def _coverage(weights: Mapping[str, float], have: frozenset[str], near: frozenset[str]) -> float:
@@ -81,18 +87,30 @@ def gather(
     """Score what can be quoted from ``passages`` and judge whether it is enough. Raises EmbedderError."""
     weights = weigh_terms(question, found)
     contexts = [_context(p) for p in passages]
-    everything = [u for n, p in enumerate(passages) for u in units(n, p)]
+    signalled = [(u, output_signals(u.quote)) for n, p in enumerate(passages) for u in units(n, p)]
+    everything = [u for u, signals in signalled if not signals]
+    words = _words(passages, everything, {u.passage for u, signals in signalled if signals})
     covered = [_coverage(weights, u.terms, contexts[u.passage]) for u in everything]
     chosen = _shortlist(everything, covered, passages)
     scored = _score(
         question, [everything[n] for n in chosen], [covered[n] for n in chosen], passages, embedder
     )
-    features = _features(weights, found, passages, scored, contexts)
+    features = _features(weights, found, words, scored, contexts)
     total = calibration.bias + math.fsum(w * features[name] for name, w in calibration.weights.items())
     probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
-    return Evidence(
-        tuple(scored), features, probability, bool(scored) and probability >= calibration.threshold
-    )
+    sufficient = bool(scored) and probability >= calibration.threshold
+    withheld = tuple(sorted({s for _, signals in signalled for s in signals}))
+    return Evidence(tuple(scored), features, probability, sufficient, withheld)
+
+
+def _words(passages: Sequence[Passage], clean: Sequence[Unit], tainted: Set[int]) -> list[frozenset[str]]:
+    """The terms of each passage; where sentences were left out, of what remains: a planted order is no evidence."""
+    return [
+        frozenset(t for u in clean if u.passage == n for t in u.terms)
+        if n in tainted
+        else frozenset(terms(p.text))
+        for n, p in enumerate(passages)
+    ]
 
 
 def _shortlist(
@@ -166,13 +184,13 @@ def _maxsim(asked: NDArray[np.float32], answer: NDArray[np.float32]) -> float:
 def _features(
     weights: Mapping[str, float],
     found: Found,
-    passages: Sequence[Passage],
+    words: Sequence[frozenset[str]],
     scored: Sequence[Scored],
     contexts: Sequence[frozenset[str]],
 ) -> dict[str, float]:
     """What the calibration weighs. Every one is a function of visible rows only."""
     best = scored[0] if scored else None
-    full = [_coverage(weights, frozenset(terms(p.text)), c) for p, c in zip(passages, contexts, strict=True)]
+    full = [_coverage(weights, w, c) for w, c in zip(words, contexts, strict=True)]
     dense = sorted((r.dense for r in found.ranked if r.dense is not None), reverse=True)
     keyword = max((r.keyword for r in found.ranked), default=0.0)
     ceiling = 2.2 * math.fsum(weights.values()) or 1.0
@@ -190,18 +208,16 @@ def _features(
         "best_maxsim": best.maxsim if best else 0.0,
         "cosine": max((s.cosine for s in scored), default=0.0),
         "fused_gap": fused[0] - fused[-1] if len(fused) > 1 else 0.0,
-        "rare_term_missing": _rarest_missing(weights, passages, contexts),
+        "rare_term_missing": _rarest_missing(weights, words, contexts),
     }
 
 
 def _rarest_missing(
-    weights: Mapping[str, float], passages: Sequence[Passage], contexts: Sequence[frozenset[str]]
+    weights: Mapping[str, float], words: Sequence[frozenset[str]], contexts: Sequence[frozenset[str]]
 ) -> float:
     """The share of the question's information in its most telling term, if no passage has that term; else 0."""
     if not weights:
         return 1.0
     term, weight = max(weights.items(), key=lambda item: (item[1], item[0]))
-    present = any(
-        term in context or term in terms(p.text) for p, context in zip(passages, contexts, strict=True)
-    )
+    present = any(term in have for have in (*words, *contexts))
     return 0.0 if present else weight / (math.fsum(weights.values()) or 1.0)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from affidavit.ask.evidence import Evidence, Scored
-from affidavit.ask.guard import output_signals
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.release import Answering
 
@@ -16,29 +15,15 @@ _LEXICAL_SAME, _LEXICAL_LEAST = 0.7, 4
 
 @dataclass(frozen=True)
 class Chosen:
-    """A sentence of the answer, the less canonical ones that it stands for, and why sentences were left out."""
+    """A sentence of the answer, and the less canonical ones that it stands for."""
 
     scored: Scored
     overruled: tuple[Scored, ...]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The sentences in the order they are given; ``withheld`` counts those left out for a signal."""
-
-    chosen: tuple[Chosen, ...]
-    withheld: tuple[str, ...]
-
-
-def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering) -> Choice:
+def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering) -> list[Chosen]:
     """The best sentence and those near it, in reading order within a passage; the most canonical of those about one thing."""
-    clean: list[Scored] = []
-    withheld: list[str] = []
-    for scored in evidence.units:
-        signals = output_signals(scored.unit.quote)
-        withheld += signals
-        if not signals:
-            clean.append(scored)
+    clean = evidence.units
     picked: list[Chosen] = []
     used: set[int] = set()
     floor = clean[0].score - settings.margin if clean else 0.0
@@ -56,7 +41,7 @@ def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering)
         used.update(alike)
         overruled = [clean[m] for m in alike if _rank(clean[m], passages) > _rank(clean[winner], passages)]
         picked.append(Chosen(clean[winner], tuple(overruled)))
-    return Choice(tuple(_ordered(picked)), tuple(sorted(set(withheld))))
+    return _ordered(picked)
 
 
 def _rank(scored: Scored, passages: Sequence[Passage]) -> int:

@@ -21,7 +21,7 @@ LONGEST_TERM = 64
 
 STOPWORDS = frozenset(
     """a an and are as at be been but by can could did do does doing for from had has have having he her him his how i if
-    in into is it its itself just me my no nor not of off on or our ours out over own she should so some such than that
+    in into is it its itself just many me much my no nor not of off on or our ours out over own she should so some such than that
     the their theirs them then there these they this those through to too up very was we were what when where which while
     who whom why will with would you your yours""".split()
 )
