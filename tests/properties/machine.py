@@ -22,15 +22,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-
-from affidavit import Workspace
-from affidavit.adapters.folder import FolderConnector
-from affidavit.app.people import Entry
-from affidavit.domain.errors import UnknownNameError
-from affidavit.events.log import Transaction
-from affidavit.ports.connector import Content, Item
-from affidavit.store.catalog import Source
-from affidavit.testing.embedder import HashEmbedder
 from world import (
     COMMON,
     TENANT,
@@ -46,6 +37,15 @@ from world import (
     opened,
     shown_in_answer,
 )
+
+from affidavit import Workspace
+from affidavit.adapters.folder import FolderConnector
+from affidavit.app.people import Entry
+from affidavit.domain.errors import UnknownNameError
+from affidavit.events.log import Transaction
+from affidavit.ports.connector import Content, Item
+from affidavit.store.catalog import Source
+from affidavit.testing.embedder import HashEmbedder
 
 USERS = ("user:alice", "user:bob", "user:carol")
 GROUPS = ("group:eng", "group:finance", "group:staff")

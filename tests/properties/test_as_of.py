@@ -122,7 +122,11 @@ changes = st.one_of(
     st.tuples(st.just("put"), names, acls),
     st.tuples(st.just("share"), names, acls),
     st.tuples(st.just("delete"), names, st.just(())),
-    st.tuples(st.sampled_from(("join", "leave")), st.sampled_from(USERS), st.sampled_from(GROUPS).map(lambda g: (g,))),
+    st.tuples(
+        st.sampled_from(("join", "leave")),
+        st.sampled_from(USERS),
+        st.sampled_from(GROUPS).map(lambda g: (g,)),
+    ),
     st.tuples(st.just("turn"), st.just(BOB), st.just(())),
 )
 
@@ -173,7 +177,9 @@ def test_an_old_text_is_for_those_who_could_read_it_then(history: History) -> No
         assert listed(workspace, ALICE, as_of=public) == {("a", "mark2")}
         assert listed(workspace, ALICE, as_of=secret) == set()
         assert listed(workspace, BOB, as_of=secret) == {("a", "mark1")}
-        assert workspace.ask(f"What does the {COMMON} say?", ALICE, as_of=secret).given()["status"] == "refused"
+        assert (
+            workspace.ask(f"What does the {COMMON} say?", ALICE, as_of=secret).given()["status"] == "refused"
+        )
         answer = workspace.ask(f"What does the {COMMON} say?", BOB, as_of=secret).given()
         assert "mark1" in answer["answer"]
         assert "mark2" not in answer["answer"]

@@ -39,7 +39,9 @@ crowds = st.builds(
 
 def settled(crowd: Crowd) -> Crowd:
     """Without memberships of people who are not there, which nobody can import."""
-    there = {g: {m for m in members if m in crowd.known or m in GROUPS} for g, members in crowd.members.items()}
+    there = {
+        g: {m for m in members if m in crowd.known or m in GROUPS} for g, members in crowd.members.items()
+    }
     return Crowd(crowd.known, there)
 
 
@@ -137,7 +139,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 FOLDERS = ((), ("a",), ("a", "b"), ("c",))
 
 
-@given(crowds.map(settled), st.lists(tables, min_size=4, max_size=4), st.lists(tables, min_size=8), st.booleans())
+@given(
+    crowds.map(settled), st.lists(tables, min_size=4, max_size=4), st.lists(tables, min_size=8), st.booleans()
+)
 @SETTINGS
 def test_all_that_can_be_found_is_all_that_may_be_read(
     world: World, crowd: Crowd, folders: list[Table], files: list[Table], dense: bool

@@ -21,6 +21,8 @@ from hypothesis.errors import NoSuchExample
 from world import Crowd, Needs, make, opened, write_records
 
 from affidavit import Workspace
+from affidavit.domain.errors import UsageError
+from affidavit.domain.release import Calibration
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Index
 from affidavit.testing.embedder import HashEmbedder
@@ -37,7 +39,9 @@ CROWD = Crowd(
     },
 )
 PEOPLE = sorted(CROWD.known)
-WORDS = tuple("budget travel refund limit approval server outage pension salary merger invoice holiday".split())
+WORDS = tuple(
+    "budget travel refund limit approval server outage pension salary merger invoice holiday".split()
+)
 ANSWER = "The merger budget is seven million and needs approval."
 QUESTIONS = (
     "What is the merger budget?",
@@ -59,10 +63,14 @@ SETTINGS = settings(
 @st.composite
 def records(draw: st.DrawFn, name: str) -> Record:
     """A document of a few sentences or of several chunks, over few words, so that documents share many."""
-    sentence = st.lists(st.sampled_from(WORDS), min_size=3, max_size=9).map(lambda w: "The " + " ".join(w) + ".")
+    sentence = st.lists(st.sampled_from(WORDS), min_size=3, max_size=9).map(
+        lambda w: "The " + " ".join(w) + "."
+    )
     text = " ".join(draw(st.lists(sentence | st.just(ANSWER), min_size=1, max_size=5)))
     if draw(st.integers(0, 4)) == 0:
-        text = "\n\n".join(f"# Part {n}\n\n{text} Part {n} ends here." for n in range(draw(st.integers(4, 20))))
+        text = "\n\n".join(
+            f"# Part {n}\n\n{text} Part {n} ends here." for n in range(draw(st.integers(4, 20)))
+        )
     layer = st.lists(st.sampled_from((*GROUPS, "staff")), min_size=1, max_size=2, unique=True)
     return {
         "id": name,
@@ -137,7 +145,7 @@ class Workshop:
         shutil.rmtree(self._base / "ws", ignore_errors=True)
         shutil.copytree(self._base / "template", self._base / "ws")
         index = None if self._index is None else self._index()
-        workspace = opened(self._base / "ws", self._embedder, index)
+        workspace = opened(self._base / "ws", self._embedder, index, CHOOSY)
         self.write(workspace, hidden.states[0] if hidden.first else shared)
         for state in hidden.states:
             self.write(workspace, [*state, *shared])
@@ -165,6 +173,10 @@ def outlook(workspace: Workspace, who: str) -> str:
     return json.dumps(out, indent=1)
 
 
+# Features of every kind count, and about half of the questions are refused.
+CHOOSY = Calibration(
+    -2.0, {"sentence_coverage": 1.5, "keyword": 1.0, "maxsim": 1.0, "dense_gap": 0.5, "fused_gap": 0.2}, 0.5
+)
 _RECENT = {"range": ["year", 2021, 2022]}
 
 
@@ -281,7 +293,9 @@ def test_the_refusal_for_a_hidden_answer_is_that_for_none(who: str, tmp_path: Pa
 
 @pytest.mark.parametrize("dense", [False, True], ids=["keyword", "dense"])
 @pytest.mark.parametrize("who", PEOPLE)
-@pytest.mark.parametrize("question", ["What is the zanzibar codeword?", "heliotrope", "price of travel refunds"])
+@pytest.mark.parametrize(
+    "question", ["What is the zanzibar codeword?", "heliotrope", "price of travel refunds"]
+)
 def test_a_hidden_answer_is_as_no_answer(question: str, who: str, dense: bool, tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "world", HashEmbedder() if dense else None)
     given = []
@@ -299,7 +313,7 @@ def test_a_stranger_is_told_the_same_whatever_there_is(stranger: str, tmp_path: 
     for documents in ([], [PLAIN, SECRET]):
         with workshop.build(documents) as workspace:
             for ask in (workspace.ask, workspace.search):
-                with pytest.raises(Exception, match="there is no") as error:
+                with pytest.raises(UsageError) as error:
                     ask("zanzibar", stranger, tenant=ACME)
                 told.add((type(error.value), str(error.value)))
     assert len(told) == 1

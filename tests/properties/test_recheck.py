@@ -13,6 +13,7 @@ import pytest
 from world import ALL, COMMON, TENANT, Crowd, Shown, make, opened, shown_in, shown_in_answer, write_records
 
 from affidavit import Workspace
+from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.records import Scope
 from affidavit.ports.index import Candidate, Feed, Index, IndexCapabilities, IndexStatus, Query, SearchResult
 
@@ -146,7 +147,6 @@ def test_each_denial_is_on_the_record_for_auditors(place: Place, how: str) -> No
 def test_the_asker_is_not_told_of_denials(place: Place, how: str) -> None:
     _, run = place.look(how)
     told = json.dumps(place.story(run, ALICE))
-    assert OPEN in told or "open" in told or how == "search"
     assert not [word for word in NEVER_HERS if word in told]
 
 
@@ -155,7 +155,7 @@ def test_an_auditor_of_another_tenant_is_told_nothing(place: Place, how: str) ->
     _, run = place.look(how)
     parts = place.workspace.parts
     place.workspace.people.grant(parts.tenant(OTHER), GINA, "audit:read")
-    with pytest.raises(Exception, match="there is no run"):
+    with pytest.raises(AccessDeniedError):
         place.workspace.runs.show(parts.tenant(OTHER), run, GINA)
 
 

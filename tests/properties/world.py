@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import affidavit
 from affidavit import Workspace
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.people import Entry
-from affidavit.domain.answer import Answer
 from affidavit.app.wiring import assemble
 from affidavit.ask.searcher import Hits
+from affidavit.domain.answer import Answer
 from affidavit.domain.clock import SystemRandomness
+from affidavit.domain.release import Calibration
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Index
 from affidavit.testing.clock import FixedClock, SeededRandomness
@@ -203,10 +204,20 @@ def make(folder: Path, crowds: Mapping[str, Crowd], sources: Mapping[str, tuple[
             workspace.add_source(kind, place, "docs", tenant)
 
 
-def opened(folder: Path, embedder: Embedder | None = None, index: Index | None = None) -> Workspace:
-    """The workspace in ``folder``, with an embedder and an index for which there is no setting.
+ALWAYS = Calibration(0.0, {}, 0.0)
+"""Whatever there is, is enough: an answerer that never refuses what it could say."""
 
-    The clock stands still. Nothing waits for the disk: no test here cuts the power.
+
+def opened(
+    folder: Path,
+    embedder: Embedder | None = None,
+    index: Index | None = None,
+    calibration: Calibration = ALWAYS,
+) -> Workspace:
+    """The workspace in ``folder``, with parts for which there is no setting.
+
+    The clock stands still. The pool is small, so that it matters which candidates fill it. Nothing waits for the disk: no
+    test here cuts the power.
     """
     workspace = Workspace(assemble(folder, FixedClock(), SystemRandomness()))
     parts = workspace.parts
@@ -214,6 +225,14 @@ def opened(folder: Path, embedder: Embedder | None = None, index: Index | None =
     parts.embedder = parts.retriever.embedder = embedder
     if index is not None:
         parts.index = parts.retriever._index = index
+    release = parts.release()
+    tried = replace(
+        release,
+        retrieval=replace(release.retrieval, pool=6),
+        dense=calibration,
+        keyword_only=calibration,
+    )
+    parts.release = lambda: tried  # type: ignore[method-assign]
     return workspace
 
 

@@ -98,9 +98,17 @@ def gather(
     features = _features(weights, found, words, scored, contexts)
     total = calibration.bias + math.fsum(w * features[name] for name, w in calibration.weights.items())
     probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
-    sufficient = bool(scored) and probability >= calibration.threshold
+    named = _identifiers(weights) <= frozenset().union(*words, *contexts)
+    sufficient = bool(scored) and named and probability >= calibration.threshold
     withheld = tuple(sorted({s for _, signals in signalled for s in signals}))
     return Evidence(tuple(scored), features, probability, sufficient, withheld)
+
+
+def _identifiers(weights: Mapping[str, float]) -> frozenset[str]:
+    """Whole identifiers of the question, such as ``ERR-4032``: evidence that never names them is about something else."""
+    return frozenset(
+        t for t in weights if t.startswith("=") and any(c.isdigit() for c in t) and any(c.isalpha() for c in t)
+    )
 
 
 def _words(passages: Sequence[Passage], clean: Sequence[Unit], tainted: Set[int]) -> list[frozenset[str]]:
