@@ -107,7 +107,9 @@ def gather(
 def _identifiers(weights: Mapping[str, float]) -> frozenset[str]:
     """Whole identifiers of the question, such as ``ERR-4032``: evidence that never names them is about something else."""
     return frozenset(
-        t for t in weights if t.startswith("=") and any(c.isdigit() for c in t) and any(c.isalpha() for c in t)
+        t
+        for t in weights
+        if t.startswith("=") and any(c.isdigit() for c in t) and any(c.isalpha() for c in t)
     )
 
 

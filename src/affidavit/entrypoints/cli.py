@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +53,8 @@ for group, name in (
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415  # brings the whole e-mail package along
+
         typer.echo(metadata.version("affidavit"))
         raise typer.Exit
 

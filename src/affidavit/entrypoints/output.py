@@ -7,21 +7,15 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
+import typer
 
+from affidavit.app.config import environment
 from affidavit.domain.errors import AffidavitError
+
+if TYPE_CHECKING:  # rich takes 40 ms to import, and only tables and progress bars need it
+    from rich.progress import Progress
 
 # What a document or a name says must not move the cursor, change colours or hide itself.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -37,8 +31,6 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def json(self, value: Any) -> None:
         """One JSON value a line."""
@@ -46,43 +38,62 @@ class Output:
         sys.stdout.flush()
 
     def say(self, text: str = "", style: str = "") -> None:
-        """A line of our own words and, safely, of others'."""
-        self._out.print(escape(clean(text)), style=style or None)
+        """A line of our own words and, safely, of others'; ``style`` is ``bold``, ``dim`` or a colour."""
+        _print(text, style, error=False)
 
     def warn(self, text: str) -> None:
         """A line on standard error."""
-        self._err.print(escape(clean(text)), style="yellow")
+        _print(text, "yellow", error=True)
 
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A plain table."""
+        from rich.console import Console  # noqa: PLC0415  # slow to import
+        from rich.markup import escape  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in titles:
             table.add_column(title, overflow="fold")
         for row in rows:
             table.add_row(*(escape(clean("" if cell is None else cell)) for cell in row))
-        self._out.print(table)
+        Console(highlight=False, soft_wrap=True).print(table)
 
     def error(self, error: AffidavitError) -> None:
         """``code``, ``message``, ``hint``, ``retryable``: as JSON on standard output, or as words on standard error."""
         if self.as_json:
             self.json({"error": error.as_dict()})
             return
-        self._err.print(f"[red]error[/red] {escape(clean(error.message))}")
+        _print(f"error: {error.message}", "red", error=True)
         if error.hint:
-            self._err.print(f"[dim]what to do:[/dim] {escape(clean(error.hint))}")
+            _print(f"what to do: {error.hint}", "dim", error=True)
 
     @contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Progress]:
         """A progress bar on standard error, only at a terminal and not with ``--json``."""
-        with Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._err,
+        from rich import progress  # noqa: PLC0415  # slow to import
+        from rich.console import Console  # noqa: PLC0415
+
+        console = Console(stderr=True)
+        with progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            console=console,
             transient=True,
-            disable=self.as_json or not self._err.is_terminal,
+            disable=self.as_json or not console.is_terminal,
         ) as bar:
             bar.add_task(what, total=total)
             yield bar
+
+
+def _print(text: str, style: str, *, error: bool) -> None:
+    stream = sys.stderr if error else sys.stdout
+    line = clean(text)
+    if style and stream.isatty() and not environment("NO_COLOR"):
+        line = typer.style(
+            line, fg=None if style in ("bold", "dim") else style, bold=style == "bold", dim=style == "dim"
+        )
+    stream.write(line + "\n")
+    stream.flush()
