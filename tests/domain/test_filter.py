@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UsageError
 from affidavit.domain.filter import And, AnyOf, Equals, Exists, Not, Or, Range, matches, parse_filter
 
-META = {"kind": "policy", "year": 2024, "open": True, "tags": ["hr", "leave"], "none": None, "empty": []}
+META: dict[str, Json] = {
+    "kind": "policy",
+    "year": 2024,
+    "open": True,
+    "tags": ["hr", "leave"],
+    "none": None,
+    "empty": [],
+}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +48,7 @@ def test_meaning(filter: object, expected: bool) -> None:
 
 
 def test_parses_every_form() -> None:
-    value = {
+    value: Json = {
         "and": [
             {"equals": ["kind", "policy"]},
             {"or": [{"any_of": ["tags", ["hr"]]}, {"range": ["year", 2000, None]}]},

@@ -45,7 +45,7 @@ def test_known_roots() -> None:
 @given(st.lists(st.binary(max_size=8), max_size=70))
 def test_agrees_with_the_definition_and_with_pymerkle(entries: list[bytes]) -> None:
     frontier, oracle = Frontier(), InmemoryTree(algorithm="sha256")
-    seen = {}
+    seen: dict[tuple[int, int], bytes] = {}
     for entry in entries:
         frontier.append(leaf_hash(entry), lambda level, number, node: seen.__setitem__((level, number), node))
         oracle.append_entry(entry)

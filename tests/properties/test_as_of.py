@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from world import COMMON, TENANT, Crowd, Needs, Shown, listed, make, opened, write_records
 
 from affidavit import Workspace
 from affidavit.domain.errors import UnknownNameError, UsageError
+from tests.properties.world import COMMON, TENANT, Crowd, Needs, Shown, listed, make, opened, write_records
 
 ALICE, BOB = "user:alice", "user:bob"
 USERS = (ALICE, BOB)

@@ -11,12 +11,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from world import COMMON, TENANT, Crowd, Needs, Rules, Table, Tree, listed, make, opened, write_records
 
 from affidavit import Workspace
 from affidavit.domain.access import AccessRule
 from affidavit.policy.scope import VisibleRules, decide_read, identity, visible_rules
 from affidavit.testing.embedder import HashEmbedder
+from tests.properties.world import (
+    COMMON,
+    TENANT,
+    Crowd,
+    Needs,
+    Rules,
+    Table,
+    Tree,
+    listed,
+    make,
+    opened,
+    write_records,
+)
 
 USERS = tuple(f"user:u{n}" for n in range(4))
 GROUPS = tuple(f"group:g{n}" for n in range(5))

@@ -10,12 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import ALL, COMMON, TENANT, Crowd, Shown, make, opened, shown_in, shown_in_answer, write_records
 
 from affidavit import Workspace
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.records import Scope
 from affidavit.ports.index import Candidate, Feed, Index, IndexCapabilities, IndexStatus, Query, SearchResult
+from tests.properties.world import (
+    ALL,
+    COMMON,
+    TENANT,
+    Crowd,
+    Shown,
+    make,
+    opened,
+    shown_in,
+    shown_in_answer,
+    write_records,
+)
 
 OTHER = "globex"
 ALICE, DAVE, GINA = "user:alice", "user:dave", "user:gina"

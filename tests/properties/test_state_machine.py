@@ -11,7 +11,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from machine import Leak, Loss, Waste, run
 
 from affidavit.adapters.folder import FolderConnector, tree
 from affidavit.adapters.folder.connector import _Entered, _Place
@@ -26,12 +25,13 @@ from affidavit.ingest.sync import Sync
 from affidavit.ports.index import AccessRow, ChunkRow
 from affidavit.store.catalog import Catalog
 from affidavit.store.people import People
+from tests.properties.machine import Leak, Loss, Waste, run
 
 Patch = Any
 
 
 def test_nobody_ever_sees_what_they_may_not(tmp_path: Path) -> None:
-    run(tmp_path, examples=25, steps=30, shrink=True)
+    run(tmp_path, examples=20, steps=30, shrink=True)
 
 
 # -- seeded faults, each one seen in a real product

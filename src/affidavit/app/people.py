@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,9 +132,7 @@ class PeopleDesk:
             if progress is not None:
                 progress(len(batch))
         if remove_missing:
-            self._parts.log.write(
-                lambda tx: self._remove_missing(tenant, {e.principal for e in wanted}, report, tx)
-            )
+            self._parts.log.write(lambda tx: self._remove_missing(tenant, wanted, report, tx))
         return report
 
     def _apply(self, tenant: Tenant, batch: list[Entry], report: ImportReport, tx: Transaction) -> None:
@@ -174,10 +172,16 @@ class PeopleDesk:
         return len(joined), len(left)
 
     def _remove_missing(
-        self, tenant: Tenant, wanted: set[str], report: ImportReport, tx: Transaction
+        self, tenant: Tenant, entries: Sequence[Entry], report: ImportReport, tx: Transaction
     ) -> None:
+        wanted = {e.principal for e in entries}
+        named = {group for e in entries for group in e.groups}
         for who in self._people.principals(tenant.id, tx.next_position):
-            if who not in wanted:
+            if (
+                who in named and who not in wanted
+            ):  # a group that only lost its own line: it stays, in no other group
+                self._move(tenant, who, frozenset(), tx)
+            elif who not in wanted:
                 self._remove(tenant, who, tx)
                 report.removed += 1
 

@@ -147,6 +147,11 @@ class SourceDesk:
                 progress,
             )
             report = sync.run()
+            late += (
+                [Fault("", e.code, e.message, e.hint, hides=False) for e in vectors.rejected]
+                if vectors
+                else []
+            )
             report.faults += [f for f in late if f not in report.faults]
         with self._parts.database.read():
             self._parts.index.persist(self._parts.feed())

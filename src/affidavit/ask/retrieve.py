@@ -116,10 +116,14 @@ class Retriever:
                 {v.rule for v in [*views.values(), *then.values()] if v.rule is not None}
             )
             for hit in ranked:
-                view = views[hit.chunk]
+                view = views.get(hit.chunk)
+                if view is None:  # an index may hold what the catalog never had, or no longer has
+                    continue
                 reason, permitted = _judge(reader.tenant, now, view, rules)
                 if permitted and as_of:
                     reason, permitted = _judge(reader.tenant, reader.then, then[hit.chunk], rules)
+                if permitted and not (then if as_of else views)[hit.chunk].valid:
+                    reason, permitted = "its text was replaced", False
                 if permitted:
                     passages.append(Passage(view, self.text(view)[view.start : view.stop], hit, reason))
                 else:

@@ -119,7 +119,7 @@ class Searcher:
             )
             run.start(_asked(question, reader, k))
             run.step("scope", {}, {"now": sorted(reader.scope.now), "then": sorted(reader.scope.then)})
-            passages, denied, degraded = self._deepen(reader, question, k, release, chunks)
+        passages, denied, degraded = self._deepen(reader, question, k, release, chunks)
         run.step("retrieve", {"k": k}, {"hits": [p.chunk for p in passages], "degraded": degraded})
         for d in denied:
             body: dict[str, Json] = {"document": d.view.name, "source": d.view.source, "reason": d.reason}
@@ -138,12 +138,15 @@ class Searcher:
         pool = settings.pool
         kept: dict[int, Passage] = {}
         while True:
-            found = self._retriever.search(reader, question.text, settings, pool)
+            with self._db.read():
+                found = self._retriever.search(reader, question.text, settings, pool)
             if chunks:
                 passages, denied = self._checked(reader, found.ranked, k)
             else:
                 passages, denied = self._retriever.recheck(reader, found.ranked)
                 passages = _documents(passages, settings.support)
+            for d in denied:
+                kept.pop(d.view.chunk if chunks else d.view.document, None)
             for passage in passages:
                 kept.setdefault(passage.ranked.chunk if chunks else passage.view.document, passage)
             if len(kept) >= k or pool >= found.result.visible:

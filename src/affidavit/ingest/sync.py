@@ -117,13 +117,14 @@ class Sync:
     # -- reading
 
     def _page(self, page: Page) -> None:
+        for fault in page.faults:
+            self._fault(fault)
+        for name in page.gone:
+            self._hide(name)
         for item in page.items:
             self._item(item)
             if self._batch.full():
                 self._write()
-        for fault in page.faults:
-            self._fault(fault)
-        self._batch.gone += [self._known[name] for name in page.gone if name in self._known]
         self._write()
 
     def _item(self, item: Item) -> None:
@@ -181,12 +182,16 @@ class Sync:
 
     def _fault(self, fault: Fault) -> None:
         self.report.faults.append(fault)
-        known = self._known.get(fault.name)
-        if fault.hides and known is not None:
-            # what can no longer be read or trusted must not go on being answered from
+        if fault.hides:
+            self._hide(fault.name)
+
+    def _hide(self, name: str) -> None:
+        """What can no longer be read or trusted must not go on being answered from, nor be taken in by this pass."""
+        self._seen.add(name)
+        known = self._known.pop(name, None)
+        if known is not None:
+            self._widen.pop(known.document, None)
             self._batch.gone.append(known)
-            self._seen.add(fault.name)
-            del self._known[fault.name]
 
     # -- writing
 
@@ -266,6 +271,16 @@ class Sync:
         self._catalog.replace(self._source.tenant, document, self._revision(prepared, tx), position)
         if known is None or not self._governed_as(known, governance):
             self._catalog.govern([(document, self._intern(governance.access), governance)], position)
+        self._known[item.name] = Known(
+            document,
+            item.stamp,
+            self._intern(governance.access),
+            _columns(governance),
+            item.location,
+            prepared.revision,
+            prepared.metadata,
+            prepared.title,
+        )
         self.report.chunks += len(prepared.spans)
         if known is None:
             self.report.added += 1

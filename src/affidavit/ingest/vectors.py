@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from affidavit.domain.errors import EmbedderError
 from affidavit.domain.events import Event, EventKind
@@ -18,10 +19,11 @@ from affidavit.store.catalog import Catalog, unpack_path
 from affidavit.store.database import Database, Row
 
 BATCH = 64
+_PROBE = "Is anybody there?"
 
 
 class Vectors:
-    """Makes the vectors that are missing and keeps them."""
+    """Makes the vectors that are missing and keeps them; ``rejected`` collects what the embedder would not take."""
 
     def __init__(
         self, database: Database, log: Log, catalog: Catalog, bodies: Bodies, embedder: Embedder
@@ -32,6 +34,7 @@ class Vectors:
         self._bodies = bodies
         self._embedder = embedder
         self._id: int | None = None
+        self.rejected: list[EmbedderError] = []
 
     @property
     def id(self) -> int:
@@ -51,8 +54,7 @@ class Vectors:
         todo = [(digest, text) for digest, text in wanted.items() if digest not in have]
         out: list[tuple[str, bytes]] = []
         for start in range(0, len(todo), BATCH):
-            batch = todo[start : start + BATCH]
-            vectors = self._embedder.embed([text for _, text in batch])
+            batch, vectors = self._embedded(todo[start : start + BATCH])
             if (
                 vectors.shape != (len(batch), self._embedder.info.dimensions)
                 or not np.isfinite(vectors).all()
@@ -65,6 +67,26 @@ class Vectors:
                 for (digest, _), vector in zip(batch, vectors, strict=True)
             ]
         return out
+
+    def _embedded(self, batch: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], NDArray[np.float32]]:
+        """Those of ``batch`` that the embedder takes, with their vectors.
+
+        One text that it rejects must not cost the others theirs: somebody else's document would then move the
+        scores of one's own. Raises EmbedderError when it takes nothing at all, that is, when it is down.
+        """
+        try:
+            return batch, self._embedder.embed([text for _, text in batch])
+        except EmbedderError:
+            self._embedder.embed([_PROBE])
+        taken: list[tuple[str, str]] = []
+        vectors = [np.zeros((0, self._embedder.info.dimensions), np.float32)]
+        for one in batch:
+            try:
+                vectors.append(self._embedder.embed([one[1]]))
+                taken.append(one)
+            except EmbedderError as error:
+                self.rejected.append(error)
+        return taken, np.concatenate(vectors)
 
     def put(self, vectors: list[tuple[str, bytes]]) -> None:
         """Write vectors; call inside a transaction."""
@@ -86,7 +108,9 @@ class Vectors:
                 return made
             after = rows[-1][0]
             vectors = self.make(texts)
-            self._log.write(partial(self._store, vectors, [row[0] for row in rows] if reindex else []))
+            have = {digest for digest, _ in vectors}
+            chunks = [row[0] for row in rows if row[1] in have] if reindex else []
+            self._log.write(partial(self._store, vectors, chunks))
             made += len(vectors)
             if progress is not None:
                 progress(len(rows))

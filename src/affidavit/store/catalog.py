@@ -92,6 +92,7 @@ class ChunkView:
     classification: str
     rank: int
     fresh_days: int
+    valid: bool
 
 
 _SOURCE = "id, tenant, name, kind, location, settings, cursor, synced_at"
@@ -315,12 +316,13 @@ class Catalog:
             rows = self._db.all(
                 f"""SELECT c.id, c.document, c.tenant, d.name, s.name, r.name, c.ordinal, c.start, c.stop, c.path, c.kind,
                            r.title, r.location, r.modified, r.indexed_at, r.text_body, g.rule, coalesce(g.owner, ''),
-                           coalesce(g.classification, ''), coalesce(g.rank, 100), coalesce(g.fresh_days, 0)
+                           coalesce(g.classification, ''), coalesce(g.rank, 100), coalesce(g.fresh_days, 0),
+                           c.since <= ? AND c.until > ?
                     FROM chunks c JOIN revisions r ON r.id = c.revision
                     JOIN documents d ON d.id = c.document JOIN sources s ON s.id = d.source
                     LEFT JOIN governance g ON g.document = c.document AND g.since <= ? AND g.until > ?
                     WHERE c.id IN ({",".join("?" * len(batch))})""",
-                (position, position, *batch),
+                (position, position, position, position, *batch),
             )
             for row in rows:
                 out[row[0]] = ChunkView(*(*row[:9], unpack_path(row[9]), *row[10:]))
