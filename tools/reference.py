@@ -235,8 +235,8 @@ def event_kinds() -> str:
         "# Events",
         title,
         rest,
-        f"There are {len(rows)} kinds. `subject`, `source` and `tenant` are the catalog's own numbers; `step` counts from 1 within "
-        "a run. [The log](../explanation/log.md) says how they are kept and checked.",
+        f"There are {len(rows)} kinds. `subject`, `source` and `tenant` are the catalog's own numbers; `step` counts from 1 "
+        "within a run. [The log](../explanation/log.md) says how they are kept and checked.",
         table(("kind", "facts"), rows),
         "## Functions",
         *(
