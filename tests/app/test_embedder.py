@@ -175,6 +175,18 @@ def test_an_openai_compatible_endpoint_serves_a_workspace(
         server.shutdown()
         thread.join()
         server.server_close()
-    found = workspace.search("walrus fish", "alice")  # the endpoint is gone: keyword goes on, and says so
-    assert found.degraded
-    assert [h.view.name for h in found.hits] == ["a.md"]
+    for ws in (
+        workspace,
+        affidavit.open(tmp_path / "ws"),
+    ):  # the endpoint is gone: keyword goes on, and says so
+        found = ws.search("walrus fish", "alice")
+        assert found.degraded
+        assert [h.view.name for h in found.hits] == ["a.md"]
+        assert ws.ask("Where is the walrus fish?", "alice").status.value in ("answered", "refused")
+        assert ws.status()["embedder"] == "openai"
+        (report,) = ws.sync()
+        assert report.unchanged == 2
+        ws.close()
+    with affidavit.open(tmp_path / "ws") as ws:  # and there is a way back
+        ws.use_embedder(EmbedderSpec("none"))
+        assert not ws.search("walrus fish", "alice").degraded

@@ -49,7 +49,8 @@ class OpenAIEmbeddings:
     ``dimensions`` asks the endpoint for shorter vectors; without it the first answer tells. ``timeout`` in seconds is for one
     whole request, of which there are at most three. ``batch`` texts go into one request; batching changes the last bits of a
     vector on most servers, so only ``batch=1`` counts as deterministic. ``max_tokens`` is what the model reads; longer texts are
-    the endpoint's to cut or refuse. Redirects are not followed, certificates are checked.
+    the endpoint's to cut or refuse. ``width`` is the number of dimensions where it is known from before, so that nothing is
+    asked to learn it. Redirects are not followed, certificates are checked.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class OpenAIEmbeddings:
         transport: httpx.BaseTransport | None = None,
         *,
         max_tokens: int = 512,
+        width: int | None = None,
     ) -> None:
         if not model:
             raise EmbedderError("the embedding endpoint needs a model name", "set the model")
@@ -83,7 +85,7 @@ class OpenAIEmbeddings:
         self._max_tokens = max_tokens
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
-        self._dimensions: int | None = None
+        self._dimensions = width
 
     def __repr__(self) -> str:
         return f"OpenAIEmbeddings({self._url!r}, {self._model!r})"

@@ -25,13 +25,17 @@ EMBEDDER_KINDS = ("minilm", "openai", "none")
 
 @dataclass(frozen=True)
 class EmbedderSpec:
-    """Which embedder, as kept in the workspace: never a key, only what makes vectors what they are."""
+    """Which embedder, as kept in the workspace: never a key, only what makes vectors what they are.
+
+    ``dimensions`` is what an endpoint is asked for (0: its own choice), ``width`` what it was found to give.
+    """
 
     kind: str
     base_url: str = ""
     model: str = ""
     dimensions: int = 0
     precision: str = "int8"
+    width: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,9 +69,20 @@ def make_embedder(spec: EmbedderSpec) -> Embedder | None:
                 model_location(), precision="float32" if spec.precision == "float32" else "int8", threads=0
             )
         case "openai":
-            return OpenAIEmbeddings(
-                spec.base_url, spec.model, environment(EMBEDDINGS_KEY), spec.dimensions or None
-            )
+            key = environment(EMBEDDINGS_KEY)
+            asked, width = spec.dimensions or None, spec.width or None
+            return OpenAIEmbeddings(spec.base_url, spec.model, key, asked, width=width)
         case "none":
             return None
     raise UsageError(f"there is no embedder {spec.kind!r}", f"one of: {', '.join(EMBEDDER_KINDS)}")
+
+
+def weights_missing(spec: EmbedderSpec) -> bool:
+    """Whether ``spec`` needs the MiniLM weights and they are not on this machine."""
+    return spec.kind == "minilm" and not installed(model_location())
+
+
+def close_embedder(embedder: Embedder | None) -> None:
+    """Let go of an endpoint's connections."""
+    if isinstance(embedder, OpenAIEmbeddings):
+        embedder.close()

@@ -17,7 +17,11 @@ from affidavit.events.log import Transaction
 from affidavit.store.people import Tenant
 
 ACTIONS = ("audit:read",)
-_ALLOWED = '{"id": "alice", "groups": ["finance"]} for a person, {"group": "finance", "groups": ["staff"]} for a group'
+_ALLOWED = (
+    '{"id": "alice", "groups": ["finance"]} for a person, {"group": "finance", "groups": ["staff"]} for a group, '
+    '{"service": "bot", "groups": []} for a service'
+)
+_KINDS = {"id": "user", "group": "group", "service": "service"}
 _LONGEST_LINE = 1_000_000
 _BATCH = 500
 
@@ -67,10 +71,13 @@ def _entry(line: bytes, where: str) -> Entry:
         value = json.loads(line.decode("utf-8"))
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: not JSON: {error}", f"one object a line: {_ALLOWED}") from error
-    if not isinstance(value, dict) or ("id" in value) == ("group" in value):
-        raise ManifestError(f"{where}: neither a person nor a group", f"one object a line: {_ALLOWED}")
-    kind = "user" if "id" in value else "group"
-    name, groups = value.pop("id" if kind == "user" else "group"), value.pop("groups", [])
+    keys = [key for key in _KINDS if isinstance(value, dict) and key in value]
+    if len(keys) != 1:
+        raise ManifestError(
+            f"{where}: neither a person nor a group nor a service", f"one object a line: {_ALLOWED}"
+        )
+    kind = _KINDS[keys[0]]
+    name, groups = value.pop(keys[0]), value.pop("groups", [])
     if (
         not isinstance(name, str)
         or not isinstance(groups, list)
@@ -137,10 +144,10 @@ class PeopleDesk:
 
     def _apply(self, tenant: Tenant, batch: list[Entry], report: ImportReport, tx: Transaction) -> None:
         for entry in batch:
-            if entry.principal.startswith("user:"):
-                report.people += 1
-            else:
+            if entry.principal.startswith("group:"):
                 report.groups += 1
+            else:
+                report.people += 1
             if not self._set(tenant, entry, report, tx):
                 report.unchanged += 1
 

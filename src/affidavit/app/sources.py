@@ -59,7 +59,7 @@ class SourceDesk:
             raise UsageError(f"there is no source kind {kind!r}", f"one of: {', '.join(KINDS)}")
         if "/" in name or ":" in name:
             raise UsageError(f"source name {name!r} holds / or :", "choose a name without them")
-        place = location.absolute()
+        place = location.resolve()
         if kind == "folder" and not place.is_dir():
             raise UsageError(f"{place} is not a folder", "give the folder that holds the documents")
         if kind == "jsonl" and not place.is_file():

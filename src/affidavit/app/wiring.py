@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from affidavit.adapters.embedded import EmbeddedIndex
-from affidavit.app.config import EmbedderSpec, make_embedder
+from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder
 from affidavit.app.feed import CatalogFeed
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Scopes
@@ -93,9 +93,11 @@ class Parts:
 
     def serve(self, spec: EmbedderSpec) -> None:
         """From now on questions are embedded by ``spec``."""
+        before = self.embedder
         self.serving = spec
         self.embedder = make_embedder(spec)
         self.retriever.embedder = self.embedder
+        close_embedder(before)
 
     def tenant(self, name: str) -> Tenant:
         """The tenant called ``name``, or the only one if ``name`` is empty. Raises UnknownNameError."""

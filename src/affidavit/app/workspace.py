@@ -9,12 +9,19 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from affidavit.app.config import EmbedderSpec, default_embedder, make_embedder
+from affidavit.app.config import (
+    EmbedderSpec,
+    close_embedder,
+    default_embedder,
+    make_embedder,
+    weights_missing,
+)
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
@@ -63,7 +70,8 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files and connections."""
+        close_embedder(self.parts.embedder)
         self.parts.database.close()
 
     # -- people and sources
@@ -193,6 +201,8 @@ class Workspace:
     def _migrate(self, spec: EmbedderSpec, progress: Callable[[int], None] | None) -> None:
         self.parts.log.write(lambda tx: self.parts.catalog.set_setting(NEXT, json.dumps(spec.as_json())))
         embedder = make_embedder(spec)
+        if embedder is not None:
+            spec = replace(spec, width=embedder.info.dimensions)
         vectors = self.parts.vectors(embedder)
         if vectors is not None:
             while vectors.fill(reindex=False, progress=progress):
@@ -205,6 +215,7 @@ class Workspace:
             self.parts.catalog.set_setting(NEXT, "")
 
         self.parts.log.write(switch)
+        close_embedder(embedder)
         self.parts.serve(spec)
         with self.parts.database.read():
             self.parts.index.persist(self.parts.feed())
@@ -218,6 +229,7 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """How things stand, for people and for ``--json``."""
         parts = self.parts
+        unusable = weights_missing(parts.serving)
         with parts.database.read():
             index = parts.index.status()
             head = parts.log.head()
@@ -244,7 +256,8 @@ class Workspace:
             "embedder": parts.serving.kind,
             "embedder_name": parts.embedder.info.name if parts.embedder is not None else None,
             "embedder_next": json.loads(following)["kind"] if following else None,
-            "search": "keyword and dense" if parts.embedder is not None else "keyword only",
+            "search": "keyword only" if parts.embedder is None or unusable else "keyword and dense",
+            "weights_missing": unusable,
             "chunks_without_vector": pending,
             "index": {
                 "rows": index.rows,

@@ -155,7 +155,8 @@ class Asker:
     ) -> Evidence:
         embedder = found.embedder if found.vector is not None else None
         try:
-            calibration = release.keyword_only if embedder is None else release.dense
+            late = embedder is not None and embedder.info.token_vectors
+            calibration = release.dense if late else release.keyword_only
             evidence = gather(question.text, found, passages, embedder, calibration)
         except EmbedderError:
             evidence = gather(

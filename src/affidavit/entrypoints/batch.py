@@ -13,7 +13,7 @@ from typing import IO, Any
 from affidavit.app.workspace import Workspace
 from affidavit.ask.searcher import Hits
 from affidavit.domain.canonical import Json
-from affidavit.domain.errors import DiskFullError, ManifestError, UsageError
+from affidavit.domain.errors import DiskFullError, ManifestError, UnknownNameError, UsageError
 from affidavit.entrypoints.output import Output
 
 _SHAPE = '{"id": "q1", "text": "…", "as": "alice"} ("as" and "tenant" may be left out where --as and --tenant say it)'
@@ -81,9 +81,13 @@ def trec_lines(query: str, hits: Hits, *, chunks: bool) -> Iterator[str]:
     last = float("inf")
     for rank, hit in enumerate(hits.hits, 1):
         name = hit.chunk if chunks else hit.view.name
-        safe = urllib.parse.quote(name, safe="") if any(c.isspace() for c in name) else name
         last = min(hit.ranked.score, last - 1e-9)
-        yield f"{query} Q0 {safe} {rank} {last:.9f} affidavit\n"
+        yield f"{_word(query)} Q0 {_word(name)} {rank} {last:.9f} affidavit\n"
+
+
+def _word(name: str) -> str:
+    spaced = any(c.isspace() or not c.isprintable() for c in name)
+    return urllib.parse.quote(name, safe="") if spaced else name
 
 
 def batch_search(
@@ -128,11 +132,15 @@ def batch_ask(
     counts: dict[str, int] = {}
     with _written(target) as file, out.progress("asking", len(lines)) as bar:
         for q in lines:
-            answer = ws.ask(q["text"], _asker(q, user), q.get("tenant") or tenant, as_of, where)
-            counts[answer.status.value] = counts.get(answer.status.value, 0) + 1
-            file.write(json.dumps({"id": q["id"], **answer.as_json()}, ensure_ascii=False) + "\n")
+            try:
+                answer = ws.ask(q["text"], _asker(q, user), q.get("tenant") or tenant, as_of, where)
+                status, told = answer.status.value, answer.as_json()
+            except UnknownNameError as error:  # one stranger must not stop the others
+                status, told = "failed", {"status": "failed", "error": error.as_dict()}
+            counts[status] = counts.get(status, 0) + 1
+            file.write(json.dumps({"id": q["id"], **told}, ensure_ascii=False) + "\n")
             bar.advance(bar.tasks[0].id)
-    told = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    summary = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     out.json({"questions": len(lines), **counts, "out": str(target)}) if out.as_json else out.say(
-        f"{told or 'no questions'}; into {target}"
+        f"{summary or 'no questions'}; into {target}"
     )

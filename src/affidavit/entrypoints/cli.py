@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +32,8 @@ from affidavit.entrypoints.common import (
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
 from affidavit.ingest.sync import SyncReport
+
+_PATIENCE = 5.0  # seconds before a source that was out of reach is tried again
 
 app = typer.Typer(
     name="affidavit",
@@ -144,16 +148,16 @@ def sync(
         chosen = name or (sources[0].name if len(sources) == 1 else "")
         if not chosen:
             raise UsageError("--watch follows one source", "name it: affidavit sync NAME --watch")
-        changes = ws.sources.watch(ws.sources.get(ws.parts.tenant(tenant), chosen))
         name = chosen
         while True:
             try:
-                once()
+                for _ in chain((None,), ws.sources.watch(ws.sources.get(ws.parts.tenant(tenant), chosen))):
+                    once()
             except AffidavitError as error:
                 if not error.retryable:
                     raise
                 out.error(error)  # a vanished mount comes back; what was indexed stays as it is meanwhile
-            next(changes)
+                time.sleep(_PATIENCE)
 
 
 @app.command()

@@ -162,7 +162,7 @@ def source_add(
         typer.Option(
             "--map",
             metavar="OURS=THEIRS",
-            help="jsonl: which field holds id, title, text, acl, deny, owner, modified, location.",
+            help="jsonl: which field holds id, title, text, acl, deny, owner, modified, location, media_type; empty: none does.",
         ),
     ] = None,
     allow: Annotated[
@@ -184,7 +184,7 @@ def source_add(
     """
     with opened(workspace, as_json) as (ws, out):
         pairs = [m.partition("=") for m in mapping or ()]
-        if not all(ours and equals and theirs for ours, equals, theirs in pairs):
+        if not all(ours and equals for ours, equals, _ in pairs):
             raise UsageError("--map takes OURS=THEIRS", "for example --map text=body.content")
         ws.add_source(kind, location, name, tenant, {a: c for a, _, c in pairs}, allow or ())
         out.json({"added": name}) if as_json else out.say(
@@ -340,4 +340,6 @@ def embedder_use(
         total = sum(t["chunks"] for t in ws.status()["tenants"].values())
         with out.progress("embedding", total) as bar:
             ws.use_embedder(spec, lambda done: bar.advance(bar.tasks[0].id, done))
-        out.json({"embedder": kind}) if as_json else out.say(f"{kind} serves now")
+        out.json({"embedder": kind}) if as_json else out.say(
+            "search is by keyword only now" if kind == "none" else f"{kind} serves now"
+        )

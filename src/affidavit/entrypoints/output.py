@@ -53,7 +53,7 @@ class Output:
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in titles:
-            table.add_column(title, overflow="fold")
+            table.add_column(title, overflow="fold", no_wrap=title != titles[-1])
         for row in rows:
             table.add_row(*(escape(clean("" if cell is None else cell)) for cell in row))
         Console(highlight=False, soft_wrap=True).print(table)

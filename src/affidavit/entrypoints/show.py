@@ -10,6 +10,7 @@ from affidavit.entrypoints.output import Output
 from affidavit.ingest.sync import SyncReport
 
 _FAULTS_SHOWN = 20
+_HITS_SHOWN = 8
 
 
 def answer(out: Output, given: Mapping[str, Any], run: str, position: int) -> None:
@@ -78,9 +79,8 @@ def synced(out: Output, report: SyncReport) -> None:
         f"{report.embedded} embedded"
     )
     for fault in report.faults[:_FAULTS_SHOWN]:
-        out.warn(
-            f"  {fault.name or report.source}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "")
-        )
+        named = fault.message if fault.name in fault.message else f"{fault.name}: {fault.message}"
+        out.warn(f"  {named}" + (f" ({fault.hint})" if fault.hint else ""))
     if len(report.faults) > _FAULTS_SHOWN:
         out.warn(f"  … and {len(report.faults) - _FAULTS_SHOWN} more (all with --json)")
 
@@ -90,7 +90,9 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
     out.say(f"workspace {value['folder']} (version {value['version']}), log position {value['position']}")
     embedder = value["embedder_name"] or "no embedder"
     out.say(f"search: {value['search']} ({embedder})")
-    if value["search"] == "keyword only":
+    if value["weights_missing"]:
+        out.say("  the MiniLM weights are not on this machine: affidavit embedder install", "yellow")
+    elif value["search"] == "keyword only":
         out.say("  for dense search too: affidavit embedder install && affidavit embedder use minilm", "dim")
     if value["embedder_next"]:
         out.say(
@@ -140,8 +142,11 @@ def run(out: Output, story: Mapping[str, Any]) -> None:
     out.say(f"as of position {story['position']}, under release {story['release'][:12]}")
     if "sync" in story:
         out.say("  " + ", ".join(f"{n} {v}" for n, v in story["sync"]["counts"].items()))
-    for hit in story.get("retrieved", ()):
+    retrieved = story.get("retrieved", ())
+    for hit in retrieved[:_HITS_SHOWN]:
         out.say(f"  retrieved {hit['source']}/{hit['document']} ({hit['score']}), {hit['permitted_by']}")
+    if len(retrieved) > _HITS_SHOWN:
+        out.say(f"  … and {len(retrieved) - _HITS_SHOWN} more (all with --json)")
     if story.get("given"):
         out.say()
         answer(out, story["given"], story["run"], story["position"])

@@ -375,4 +375,5 @@ def _no_rule(name: str, folder: str | None, base: str) -> Fault:
         return Fault(name, "no_rule", message, hint, hides=False)  # the item itself says so: nobody
     path, here = (MANIFEST, "the top folder") if folder == "." else (f"{folder}/{MANIFEST}", folder)
     message = f"no one can read {name}, nor anything else in {here} that has no rule of its own"
-    return Fault(folder, "no_rule", message, f"write {path} with, for example: {EXAMPLE}")
+    narrows = "; its allow then holds for every folder below too" if folder == "." else ""
+    return Fault(folder, "no_rule", message, f"write {path} with, for example: {EXAMPLE}{narrows}")
