@@ -47,24 +47,33 @@ def dense_truths(corpus: Corpus, scope: Scope) -> Iterator[Truth]:
         yield Truth(rows, visible @ vector.astype(np.float64) + 2.0)
 
 
-def keyword_truths(corpus: Corpus, scope: Scope, *, everybody: bool) -> Iterator[Truth]:
-    """Per question BM25 of every visible chunk, with the statistics of the visible chunks or of ``everybody``'s."""
-    rows = corpus.visible(scope)
-    counted = corpus.tokens if everybody else corpus.tokens[rows]
-    lengths = (corpus.tokens[rows] != NOTHING).sum(axis=1)
-    average = (counted != NOTHING).sum() / max(1, len(counted))
-    norms = K1 * (1 - B + B * lengths / average)
-    cache: dict[int, tuple[I64, float]] = {}
-    for words in corpus.words:
-        scores = np.zeros(len(rows))
-        for word in words:
-            if word not in cache:
-                df = int((counted == word).any(axis=1).sum())
+class Postings:
+    """In which chunks the asked words occur and how often: found once, for every scope."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self.lengths = (corpus.tokens != NOTHING).sum(axis=1)
+        asked = sorted({word for words in corpus.words for word in words})
+        places = np.flatnonzero(np.isin(corpus.tokens, np.array(asked, np.int32)))
+        words, rows = corpus.tokens.reshape(-1)[places], places // corpus.tokens.shape[1]
+        order = np.argsort(words, kind="stable")
+        bounds = np.searchsorted(words[order], [*asked, asked[-1] + 1] if asked else [])
+        self._rows = {word: rows[order[bounds[n] : bounds[n + 1]]] for n, word in enumerate(asked)}
+
+    def truths(self, scope: Scope, *, everybody: bool) -> Iterator[Truth]:
+        """Per question BM25 of every visible chunk, with the statistics of the visible chunks or of ``everybody``'s."""
+        rows = self._corpus.visible(scope)
+        lengths = self.lengths[rows]
+        counted = self.lengths if everybody else lengths
+        norms = K1 * (1 - B + B * lengths / (counted.mean() if len(counted) else 1.0))
+        for words in self._corpus.words:
+            scores = np.zeros(len(rows))
+            for word in words:
+                tf = np.bincount(self._rows[word], minlength=self._corpus.rows)
+                df = int(np.count_nonzero(tf if everybody else tf[rows]))
                 weight = float(np.log(1 + (len(counted) - df + 0.5) / (df + 0.5)))
-                cache[word] = ((corpus.tokens[rows] == word).sum(axis=1), weight)
-            tf, weight = cache[word]
-            scores += weight * tf * (K1 + 1) / (tf + norms)
-        yield Truth(rows, scores)
+                scores += weight * tf[rows] * (K1 + 1) / (tf[rows] + norms)
+            yield Truth(rows, scores)
 
 
 def forbidden(corpus: Corpus, scope: Scope, hits: Sequence[Sequence[int]]) -> int:

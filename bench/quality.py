@@ -54,7 +54,8 @@ class Readable:
         self._texts = [documents[n]["text"] for n in names]
 
     def holds(self, piece: str) -> bool:
-        return any(piece in text for text in self._texts)
+        """Whether a readable page says so, or is called so: a hidden page may link to it by that name."""
+        return any(piece in text for text in self._texts) or any(piece in name for name in self.names)
 
 
 def leaks(given: dict[str, Any], gold: dict[str, Any], readable: Readable, refusal: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -26,6 +27,14 @@ def machine() -> dict[str, Any]:
     }
 
 
+def code() -> str:
+    """A digest of affidavit's source: a run whose code changed meanwhile is not one run."""
+    whole = hashlib.sha256()
+    for file in sorted((RESULTS.parent.parent / "src").rglob("*.py")):
+        whole.update(file.read_bytes())
+    return whole.hexdigest()[:16]
+
+
 def _lines(path: str) -> list[str]:
     file = Path(path)
     return file.read_text().splitlines() if file.is_file() else []
@@ -47,6 +56,8 @@ def markdown(results: dict[str, Any]) -> str:
         f"# Measurements\n\n{about['cpu']}, {about['processors']} processors, Python {about['python']}; load "
         f"{about['load_at_start']} when it began. `make bench` makes this page; `results.json` holds every figure.\n"
     )
+    if results["code"] != results["code_at_end"]:
+        head += "\n**The code changed while this ran: the figures belong to no one version.**\n"
     parts = [head, _targets(results), _search(results), _governed(results), _revocation(results)]
     parts += [_ingest(results), _footprint(results), _quality(results)]
     return "\n".join(p for p in parts if p)
@@ -116,6 +127,9 @@ def _more_targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     if "quality" in results:
         score, cases = results["quality"]["ranking"]["affidavit"]["nDCG@10"], results["quality"]["access"]
         out.append(("nDCG@10 on the handbook, documents", "≥ 0.77", f"{score:.3f}", score >= 0.77))
+        refused = cases["denied"].get("refused", 0)
+        what = "denied people refused in the access cases (else the refusal check has nothing to check)"
+        out.append((what, "> 0", str(refused), refused > 0))
         out.append((f"leaks in {cases['cases']} access cases", "0", str(cases["leaks"]), cases["leaks"] == 0))
     return out
 

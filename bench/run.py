@@ -36,6 +36,7 @@ class Bench:
         self._suites, self._chosen, self._folder = suites, chosen, folder
         self.results: dict[str, Any] = {
             "machine": report.machine(),
+            "code": report.code(),
             "chunks": chosen.rows,
             "questions": chosen.questions,
         }
@@ -50,6 +51,7 @@ class Bench:
             self._synthetic()
         if "ingest" in self._suites:
             self.results["ingest"] = ingest(data)
+        self.results["code_at_end"] = report.code()
 
     def _handbook(self, ws: Workspace) -> None:
         corpus, asked, rows = handbook.corpus(ws, min(self._chosen.questions, 100))

@@ -16,7 +16,7 @@ import numpy as np
 from affidavit.app.workspace import Workspace
 from affidavit.ports.index import Candidate, Query, SearchResult
 from bench.corpus import Corpus, Scope, hand_over
-from bench.exact import K, Truth, dense_truths, forbidden, keyword_truths
+from bench.exact import K, Postings, Truth, dense_truths, forbidden
 from bench.measure import read_once, say, spread, timed_result
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,19 +98,20 @@ def peers(corpus: Corpus, folder: Path, questions: int) -> tuple[list[dict[str, 
 def judge(corpus: Corpus, measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One line per engine, kind and scope: speed, recall, forbidden hits, and how much slower than ours."""
     lines: list[dict[str, Any]] = []
+    postings = Postings(corpus)
     for at, scope in enumerate(corpus.scopes):
-        for kind, truths in _truths(corpus, scope).items():
+        for kind, truths in _truths(corpus, scope, postings).items():
             mine = [m for m in measured if m["scope"] == at and m["kind"] == kind]
             base = next((float(np.median(m["ms"])) for m in mine if m["engine"] == OURS), None)
             lines += [_line(corpus, scope, m, truths, base) for m in mine]
     return lines
 
 
-def _truths(corpus: Corpus, scope: Scope) -> dict[str, list[list[Truth]]]:
+def _truths(corpus: Corpus, scope: Scope, postings: Postings) -> dict[str, list[list[Truth]]]:
     """Per kind the truths by question: for keywords also with everybody's statistics, which is what peers compute."""
     return {
         "dense": [list(dense_truths(corpus, scope))],
-        "keyword": [list(keyword_truths(corpus, scope, everybody=e)) for e in (False, True)],
+        "keyword": [list(postings.truths(scope, everybody=e)) for e in (False, True)],
     }
 
 

@@ -11,11 +11,14 @@ from bench.peers.handed import K1, B, Handed, K, Scope, measure
 
 
 def fts5(handed: Handed) -> list[dict[str, Any]]:
-    """FTS5: OR of the words, ranked by its ``bm25()``, joined with a table of tenant and rule."""
+    """FTS5: OR of the words, ranked by its ``bm25()``, joined with a table of tenant and rule.
+
+    With full detail: ``detail=column`` forgets how often a word occurs, and its ``bm25()`` is then worth nothing.
+    """
     db = sqlite3.connect(handed.folder / "fts5.db", isolation_level=None)
     db.execute("PRAGMA cache_size=-262144")
     db.execute("BEGIN")
-    db.execute("CREATE VIRTUAL TABLE words USING fts5 (text, content='', detail=column)")
+    db.execute("CREATE VIRTUAL TABLE words USING fts5 (text, content='')")
     db.execute("CREATE TABLE chunks (id INTEGER PRIMARY KEY, tenant INTEGER, rule INTEGER)")
     db.execute("CREATE TABLE mine (scope INTEGER, rule INTEGER, PRIMARY KEY (scope, rule)) WITHOUT ROWID")
     db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(handed.texts))
