@@ -129,8 +129,8 @@ class Verifier:
                 current.pop(facts["subject"], None)
             else:
                 for change in body:
-                    document = change.pop("document")
-                    current[document] = governed[document, position] = change
+                    for document in change["documents"]:
+                        current[document] = governed[document, position] = change["governance"]
         self._check_identity(identity, ended)
         self._check_governance(self._rules(), governed, ended)
         self._check_revisions(revisions, ended)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,21 @@ _TEXTS_KEPT = 32_000_000  # characters of revision texts held in memory
 
 @dataclass(frozen=True)
 class Passage:
-    """A chunk that passed the recheck: what it says, where, and why the reader may read it."""
+    """A chunk that passed the recheck: where it stands, why the reader may read it, and its text once it is asked for."""
 
     view: ChunkView
-    text: str
     ranked: Ranked
     permitted_by: str
+    revision_text: Callable[[ChunkView], str]
+
+    @cached_property
+    def text(self) -> str:
+        """The chunk's slice of its revision."""
+        return self.revision_text(self.view)[self.view.start : self.view.stop]
 
     @property
     def chunk(self) -> str:
+        """The chunk's public id."""
         return chunk_name(self.view.revision, self.view.ordinal)
 
 
@@ -81,6 +88,7 @@ class Retriever:
         self.embedder = embedder
         self._feed = feed
         self._refresh = refresh
+        self._known_rules: dict[int, AccessRule] = {}
         self._texts: OrderedDict[int, str] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
@@ -112,9 +120,7 @@ class Retriever:
             views = self._catalog.views(chunks, head)
             as_of = reader.scope.position != reader.scope.head
             then = self._catalog.views(chunks, reader.scope.position) if as_of else {}
-            rules = self._catalog.rules_by_id(
-                {v.rule for v in [*views.values(), *then.values()] if v.rule is not None}
-            )
+            rules = self._rules({v.rule for v in [*views.values(), *then.values()] if v.rule is not None})
             for hit in ranked:
                 view = views.get(hit.chunk)
                 if view is None:  # an index may hold what the catalog never had, or no longer has
@@ -125,10 +131,17 @@ class Retriever:
                 if permitted and not (then if as_of else views)[hit.chunk].valid:
                     reason, permitted = "its text was replaced", False
                 if permitted:
-                    passages.append(Passage(view, self.text(view)[view.start : view.stop], hit, reason))
+                    passages.append(Passage(view, hit, reason, self.text))
                 else:
                     denied.append(Denied(view, reason))
         return passages, denied
+
+    def _rules(self, ids: Set[int]) -> Mapping[int, AccessRule]:
+        """Rules by id. A rule never changes once it has an id, so it is read once."""
+        missing = [id for id in ids if id not in self._known_rules]
+        if missing:
+            self._known_rules.update(self._catalog.rules_by_id(missing))
+        return self._known_rules
 
     def text(self, view: ChunkView) -> str:
         """The whole text of the chunk's revision. Immutable, so it is kept for a while."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
@@ -74,14 +75,12 @@ class AccessRule:
 
     layers: tuple[frozenset[str], ...] = ()
     deny: frozenset[str] = frozenset()
-    _digest: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         unique = set(self.layers)
         needed = [a for a in unique if not any(b < a for b in unique)]
         ordered = tuple(sorted(needed, key=sorted))
         object.__setattr__(self, "layers", ordered)
-        object.__setattr__(self, "_digest", digest(self.as_json()))
 
     @classmethod
     def of(cls, *layers: Iterable[str], deny: Iterable[str] = ()) -> AccessRule:
@@ -101,10 +100,10 @@ class AccessRule:
         """``{"allow": [[…], …], "deny": […]}``, everything sorted."""
         return {"allow": [sorted(layer) for layer in self.layers], "deny": sorted(self.deny)}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Content address of the rule; identical rules share one row in the catalog."""
-        return self._digest
+        return digest(self.as_json())
 
     def permits(self, principals: Set[str]) -> bool:
         """Whether somebody who is all of ``principals`` at once may read."""

@@ -316,7 +316,10 @@ class Sync:
     def _regovern(self, rows: list[tuple[int, int, Governance]], tx: Transaction) -> None:
         if not rows:
             return
-        body: Json = [{"document": d, **g.as_json()} for d, _, g in rows]
+        groups: dict[Governance, list[int]] = {}
+        for document, _, governance in rows:
+            groups.setdefault(governance, []).append(document)
+        body: Json = [{"governance": g.as_json(), "documents": documents} for g, documents in groups.items()]
         facts: dict[str, int | str] = {"source": self._source.id, "documents": len(rows)}
         position = tx.append(Event(EventKind.ACCESS_CHANGED, self._source.tenant, self._run.id, facts, body))
         self._catalog.govern(rows, position)

@@ -11,7 +11,7 @@ from affidavit.store.database import Database
 
 PLAIN, DEFLATED = 0, 1
 SALT_BYTES = 16
-_WORTH_COMPRESSING = 200
+_WORTH_COMPRESSING = 1000  # setting zlib up costs more than it saves below
 
 
 class Bodies:

@@ -280,17 +280,21 @@ class Catalog:
         self._touch(position)
 
     def govern(self, rows: Iterable[tuple[int, int, Governance]], position: int) -> None:
-        """Set (document, rule id, governance) for many documents at once."""
-        rows = list(rows)
-        self._db.many(
-            f"UPDATE governance SET until = ? WHERE document = ? AND {_OPEN}",
-            [(position, document) for document, _, _ in rows],
-        )
-        self._db.many(
-            "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
-            f"VALUES (?, ?, ?, ?, ?, ?, ?, {FOREVER})",
-            [(d, rule, g.owner, g.classification, g.rank, g.fresh_days, position) for d, rule, g in rows],
-        )
+        """Set (document, rule id, governance) for many documents at once, a statement for each distinct governance."""
+        groups: dict[tuple[int, Governance], list[int]] = {}
+        for document, rule, governance in rows:
+            groups.setdefault((rule, governance), []).append(document)
+        for (rule, g), documents in groups.items():
+            listed = json.dumps(documents)
+            self._db.run(
+                f"UPDATE governance SET until = ? WHERE {_OPEN} AND document IN (SELECT value FROM json_each(?))",
+                (position, listed),
+            )
+            self._db.run(
+                "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
+                f"SELECT value, ?, ?, ?, ?, ?, ?, {FOREVER} FROM json_each(?)",
+                (rule, g.owner, g.classification, g.rank, g.fresh_days, position, listed),
+            )
         self._touch(position)
 
     def reindex(self, chunks: Sequence[int], position: int) -> None:
