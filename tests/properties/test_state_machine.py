@@ -42,10 +42,7 @@ def unchecked(
 ) -> tuple[list[Passage], list[Denied]]:
     """The index is believed."""
     views = self._catalog.views([r.chunk for r in ranked], reader.scope.position)
-    return [
-        Passage(views[r.chunk], self.text(views[r.chunk])[views[r.chunk].start : views[r.chunk].stop], r, "")
-        for r in ranked
-    ], []
+    return [Passage(views[r.chunk], r, "", self.text) for r in ranked], []
 
 
 NO_RECHECK = patch.object(Retriever, "recheck", unchecked)
