@@ -99,7 +99,10 @@ def _share(ws: Workspace, rows: list[tuple[int, Governance]]) -> None:
         for _, governance in rows:
             rule = governance.access
             known.setdefault(rule.digest, 0) or known.update({rule.digest: catalog.intern(tenant, rule)})
-        body: Json = [{"document": d, **g.as_json()} for d, g in rows]
+        groups: dict[Governance, list[int]] = {}
+        for document, governance in rows:
+            groups.setdefault(governance, []).append(document)
+        body: Json = [{"governance": g.as_json(), "documents": documents} for g, documents in groups.items()]
         facts: dict[str, int | str] = {"source": 1, "documents": len(rows)}
         position = tx.append(Event(EventKind.ACCESS_CHANGED, tenant, facts=facts, body=body))
         catalog.govern([(d, known[g.access.digest], g) for d, g in rows], position)
