@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NoReturn
 
-from affidavit.adapters.listing import escaped, is_text_name, media_type
+from affidavit.adapters.listing import escaped, is_text_name
 from affidavit.domain.access import ANYONE, NOBODY, AccessRule, principal
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
+from affidavit.domain.media import media_type_for
 from affidavit.domain.records import Governance
 from affidavit.ports.connector import Item
 
@@ -171,7 +172,7 @@ class RecordReader:
     def _media_type(self, value: Mapping[str, object], name: str) -> str:
         written = self._text(value, "media_type")
         if written is None:
-            return media_type(name) or "text/plain"
+            return media_type_for(name) or "text/plain"
         if not _MEDIA_TYPE.fullmatch(written):
             message = f"{written[:40]!r} is not a media type"
             raise BadRecordError("bad_record", message, "write text/markdown, for example")

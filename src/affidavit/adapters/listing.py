@@ -1,4 +1,4 @@
-"""What every listing connector needs: legal names, media types by suffix, and pages."""
+"""What every listing connector needs: legal names and pages."""
 
 from __future__ import annotations
 
@@ -7,21 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from affidavit.domain.errors import SourceError
 from affidavit.ports.connector import Fault, Item, Page
-
-MEDIA_TYPES = {
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".txt": "text/plain",
-    ".text": "text/plain",
-    ".log": "text/plain",
-    ".rst": "text/plain",
-    ".csv": "text/csv",
-    ".tsv": "text/tab-separated-values",
-    ".py": "text/x-python",
-    ".pyi": "text/x-python",
-}
 
 # Control characters, line separators, lone surrogates, and the invisible marks that reorder the text around them: a name
 # that holds one can forge a line of output or look like another name.
@@ -36,12 +21,6 @@ def is_text_name(name: str) -> bool:
 def escaped(name: str) -> str:
     """``name`` with everything unprintable written as an escape, safe to print."""
     return _UNPRINTABLE.sub(lambda m: m.group().encode("unicode_escape", "surrogatepass").decode(), name)
-
-
-def media_type(name: str) -> str | None:
-    """The media type that the suffix of ``name`` (in any case) stands for, or None."""
-    dot = name.rfind(".")
-    return MEDIA_TYPES.get(name[dot:].lower()) if dot > 0 else None
 
 
 def pages(found: Iterable[Item | Fault], size: int) -> Iterator[Page]:

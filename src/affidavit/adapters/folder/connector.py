@@ -23,9 +23,10 @@ from affidavit.adapters.folder.manifest import (
     Manifest,
     parse_manifest,
 )
-from affidavit.adapters.listing import MEDIA_TYPES, escaped, gone, is_text_name, media_type, pages
+from affidavit.adapters.listing import escaped, gone, is_text_name, pages
 from affidavit.domain.clock import SystemClock
 from affidavit.domain.errors import ManifestError, SourceError
+from affidavit.domain.media import MEDIA_TYPES, media_type_for
 from affidavit.domain.records import Governance
 from affidavit.ports.connector import ConnectorCapabilities, Content, Fault, Item, Page
 
@@ -99,7 +100,7 @@ class FolderConnector:
         Raises SourceError if it is gone, unreadable, too large or keeps changing.
         """
         parts = tuple(item.name.split("/"))
-        kind = media_type(parts[-1])
+        kind = media_type_for(parts[-1])
         if kind is None or not all(is_text_name(part) and not _skipped(part) and part for part in parts):
             raise SourceError(f"{escaped(item.name)} is not a document of {self._root}")
         for _ in range(3):
@@ -233,7 +234,7 @@ class FolderConnector:
             return Fault(name, "symlink", f"{name} is a symbolic link", hint)
         if tree.is_special(found.st_mode):
             return Fault(name, "special", f"{name} is a pipe, socket or device", "it was not opened")
-        if media_type(base) is None:
+        if media_type_for(base) is None:
             hint = f"these are: {' '.join(MEDIA_TYPES)}"
             return Fault(name, "unsupported", f"{name}: files of this kind are not read", hint)
         if found.st_size > self._max_bytes:

@@ -7,7 +7,6 @@ No parser recurses, executes, follows a link or reads another file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 
 from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Parsed
@@ -34,26 +33,6 @@ PARSERS: Mapping[str, Parser] = {
     "text/tab-separated-values": _of_text(parse_tsv),
     "text/x-python": _of_text(parse_python),
 }
-
-_MEDIA_TYPES: Mapping[str, str] = {
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".txt": "text/plain",
-    ".text": "text/plain",
-    ".log": "text/plain",
-    ".rst": "text/plain",
-    ".csv": "text/csv",
-    ".tsv": "text/tab-separated-values",
-    ".py": "text/x-python",
-    ".pyi": "text/x-python",
-}
-
-
-def media_type_for(name: str) -> str | None:
-    """The media type of a file by the end of its name, or None if no parser reads such files."""
-    return _MEDIA_TYPES.get(PurePosixPath(name.lower()).suffix)
 
 
 def parse(data: bytes, media_type: str, name: str) -> Parsed:
