@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -61,12 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ready(made: Path, tmp_path: Path) -> Path:
-    """A copy of the workspace of ``made``, for one test; its source is a copy of the documents."""
+    """A copy of the workspace of ``made``, for one test. Its source stays where it was: a location is on the log."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    database = sqlite3.connect(tmp_path / "ws" / "affidavit.db")
-    database.execute("UPDATE sources SET location = ?", (str(tmp_path / "docs"),))
-    database.commit()
-    database.close()
     return tmp_path / "ws"
 
 

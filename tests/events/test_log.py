@@ -13,7 +13,9 @@ from affidavit.domain.events import Event, EventKind
 from affidavit.events.log import Transaction
 from affidavit.testing.clock import FixedClock
 
-EVENT = Event(EventKind.TENANT_CREATED, facts={"subject": 1}, body={"name": "x"})
+EVENT = Event(
+    EventKind.RUN_STARTED, run="run-x", facts={"journey": "test", "release": "r"}, body={"name": "x"}
+)
 
 
 def test_positions_are_consecutive_and_a_failed_change_leaves_none(workspace: affidavit.Workspace) -> None:
@@ -76,7 +78,8 @@ def test_full_disk_is_named_and_nothing_is_half_written(workspace: affidavit.Wor
     with pytest.raises(DiskFullError, match="full"):
         log.write(
             lambda tx: [
-                tx.append(Event(EVENT.kind, facts=EVENT.facts, body={"x": str(i) * 4000})) for i in range(99)
+                tx.append(Event(EVENT.kind, run=EVENT.run, facts=EVENT.facts, body={"x": str(i) * 4000}))
+                for i in range(99)
             ]
         )
     assert log.head() == head

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
 from affidavit.domain.errors import LogDamagedError
+from affidavit.events.merkle import Frontier
+from affidavit.events.note import Checkpoint, sign, verifier_key
 from affidavit.store.database import Database
 
 ACCESS = 'allow = ["group:staff"]\n'
@@ -151,8 +154,58 @@ TAMPERS: dict[str, tuple[str | Callable[[Database], None], str]] = {
         "UPDATE chunks SET document = (SELECT max(id) FROM documents) WHERE document = (SELECT min(id) FROM documents)",
         "belongs to another document",
     ),
+    "chunk deleted": ("DELETE FROM chunks WHERE id = 1", "chunk"),
+    "chunk ended early": ("UPDATE chunks SET until = since + 1 WHERE id = 1", "chunk 0"),
+    "chunk moved": ("UPDATE chunks SET start = start + 1", "the chunks are not those"),
+    "chunk renamed": ("UPDATE chunks SET path = '[]', kind = 'code'", "the chunks are not those"),
+    "chunk twice": (
+        "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
+        "SELECT revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until FROM chunks WHERE id = 1",
+        "chunk 0",
+    ),
+    "metadata edited": ("UPDATE revisions SET metadata = '{}'", "metadata or times"),
+    "time of indexing edited": ("UPDATE revisions SET indexed_at = 1", "metadata or times"),
+    "place edited": ("UPDATE revisions SET location = '/elsewhere'", "metadata or times"),
+    "tenant renamed": ("UPDATE tenants SET name = 'other'", "the tenants"),
+    "source re-pointed": ("UPDATE sources SET location = '/elsewhere'", "the sources"),
+    "embedder sent elsewhere": (
+        'UPDATE meta SET value = \'{"kind": "openai", "base_url": "http://evil.example"}\' WHERE key = \'embedder\'',
+        "the embedder",
+    ),
+    "channel re-pointed": ("UPDATE channels SET until = 5", "a channel points"),
+    "head set back": ("UPDATE heads SET position = 0", "head was set back"),
     "release edited": ("UPDATE releases SET content = replace(content, '2000', '2001')", "release"),
 }
+
+
+def test_a_log_signed_anew_with_another_key_is_found(busy: affidavit.Workspace) -> None:
+    """Whoever has the database but not the key file can sign everything again, with a key of their own."""
+    db = busy.parts.database
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    name = busy.parts.signer.origin
+    frontier = Frontier.from_text(db.value("SELECT value FROM meta WHERE key = 'frontier'"))
+    note = sign(Checkpoint(name, frontier.size, frontier.root()), name, key, public)
+    db.run("DELETE FROM checkpoints")
+    db.run("INSERT INTO checkpoints (size, at, note) VALUES (?, 0, ?)", (frontier.size, note))
+    db.run("UPDATE meta SET value = ? WHERE key = 'verifier'", (verifier_key(name, public),))
+    with pytest.raises(LogDamagedError, match="not that of the log's key file"):
+        busy.verify()
+
+
+def test_a_trigger_is_found(busy: affidavit.Workspace) -> None:
+    busy.parts.database.run("CREATE TRIGGER quiet AFTER INSERT ON grants BEGIN DELETE FROM grants; END")
+    with pytest.raises(LogDamagedError, match="layout was changed: quiet"):
+        busy.verify()
+
+
+def test_an_edited_body_is_not_shown_as_if_it_were_the_record(busy: affidavit.Workspace) -> None:
+    db, tenant = busy.parts.database, busy.parts.tenant("")
+    run = busy.runs.newest(tenant, None, 1)[0]["run"]
+    body = db.value("SELECT body FROM events WHERE run = ? AND kind = 'answer.released'", (run,))
+    db.run("UPDATE bodies SET data = ?, codec = 0, size = 16 WHERE id = ?", (b'{"answer":"yes"}', body))
+    with pytest.raises(LogDamagedError, match="the body was changed"):
+        busy.runs.show(tenant, run, None)
 
 
 @pytest.mark.parametrize("name", list(TAMPERS))

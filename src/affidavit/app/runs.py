@@ -58,7 +58,7 @@ class RunDesk:
         ``principal`` None is the operator at the machine, who sees the asker's view unless ``audit``.
         """
         with self._parts.database.read():
-            events = self._events.of_run(run)
+            events = self._events.of_run(run) if run.isascii() else []
             started = self._events.body(events[0]) if events else {}
             auditor = audit if principal is None else self.may_audit(tenant, principal)
             mine = principal is None or started.get("principal") == principal
@@ -102,10 +102,10 @@ class RunDesk:
             "denied_at_recheck": decisions,
         }
         if "question" in started:
-            out["withheld"] = self._withheld(tenant, started)
+            out["withheld"] = self._withheld(tenant, started, events[0].facts["release"])
         return out
 
-    def _withheld(self, tenant: Tenant, started: dict[str, Any]) -> list[dict[str, Any]]:
+    def _withheld(self, tenant: Tenant, started: dict[str, Any], release: str) -> list[dict[str, Any]]:
         """What would have ranked, had the asker been allowed: computed now, from the record, at the run's own positions.
 
         Never computed while the person waits, so it can neither slow nor change what they get.

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
-from affidavit.app.wiring import Parts
+from affidavit.app.wiring import SERVING, Parts, schema
 from affidavit.domain.access import AccessRule
-from affidavit.domain.canonical import sha256
+from affidavit.domain.canonical import canonical, digest, sha256
 from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.events import EventKind
-from affidavit.domain.records import FOREVER
+from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
+from affidavit.store.catalog import chunk_details, unpack_path
+from affidavit.store.database import Row, sqlite_objects
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days")
 
@@ -33,6 +36,8 @@ class Verifier:
     def run(self) -> dict[str, Any]:
         """What was checked, as counts and the root."""
         verifier = self._parts.catalog.setting("verifier") or ""
+        if verifier != self._parts.signer.verifier():
+            raise _row("the public key in the database is not that of the log's key file")
         with self._db.read():
             report = LogVerifier(self._db, self._parts.bodies, verifier, self._progress).run()
             people, documents = self._folded()
@@ -50,6 +55,8 @@ class Verifier:
         try:
             counts = self._people(), self._documents()
             self._releases()
+            self._settings()
+            self._tables()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -151,10 +158,10 @@ class Verifier:
 
     def _rules(self) -> dict[int, str]:
         rules = {}
-        for id, digest, text in self._db.each("SELECT id, digest, rule FROM access_rules"):
-            if AccessRule.from_json(json.loads(text)).digest != digest:
+        for id, filed, text in self._db.each("SELECT id, digest, rule FROM access_rules"):
+            if AccessRule.from_json(json.loads(text)).digest != filed:
                 raise _row(f"access rule {id} was changed: it does not have the digest it is filed under")
-            rules[id] = digest
+            rules[id] = filed
         return rules
 
     def _check_governance(
@@ -186,24 +193,36 @@ class Verifier:
             )
 
     def _check_revisions(self, revisions: dict[tuple[int, int], Any], ended: dict[int, int]) -> None:
-        rows = self._db.all(
-            "SELECT document, since, until, name, title, digest, text_body FROM revisions ORDER BY document, since"
-        )
         starts: dict[int, list[int]] = defaultdict(list)
         for document, position in sorted(revisions):
             starts[document].append(position)
+        chunks = self._chunks()
         seen = set()
-        for document, since, until, name, title, digest, text_body in rows:
+        rows = self._db.all(
+            "SELECT id, document, since, until, name, title, digest, text_body, source_body, location, media_type, metadata, "
+            "modified, indexed_at FROM revisions ORDER BY document, since"
+        )
+        for id, document, since, until, name, title, text, text_body, source_body, *details in rows:
             body = revisions.get((document, since))
-            if body is None or (body["revision"], body["text"], body["title"]) != (name, digest, title):
+            if body is None or (body["revision"], body["text"], body["title"]) != (name, text, title):
                 raise _row(f"document {document} has a revision from position {since} that no event made")
             later = [p for p in starts[document] if p > since]
             if until != (later[0] if later else ended.get(document, FOREVER)):
                 raise _row(
                     f"document {document}: the revision of position {since} ends at another position than recorded"
                 )
-            if sha256(self._parts.bodies.get(text_body)) != digest:
+            if digest(details) != body["details"]:
+                raise _row(
+                    f"document {document}: place, kind, metadata or times of the revision of position {since} changed"
+                )
+            if sha256(self._parts.bodies.get(text_body)) != text:
                 raise _row(f"document {document}: the text of the revision of position {since} was changed")
+            original = None if source_body is None else sha256(self._parts.bodies.get(source_body))
+            if original != body["original"]:
+                raise _row(
+                    f"document {document}: the source bytes of the revision of position {since} were changed"
+                )
+            self._check_chunks(document, (since, until), chunks.get(id, []), body["chunks"])
             seen.add((document, since))
         missing = set(revisions) - seen
         if missing:
@@ -211,11 +230,91 @@ class Verifier:
                 f"document {min(missing)[0]} lacks the revision that the log made at position {min(missing)[1]}"
             )
 
+    def _chunks(self) -> dict[int, list[Row]]:
+        found: dict[int, list[Row]] = defaultdict(list)
+        sql = (
+            "SELECT revision, ordinal, since, until, start, stop, path, kind, digest FROM chunks "
+            "ORDER BY revision, ordinal, since"
+        )
+        for revision, *rest in self._db.each(sql):
+            found[revision].append(tuple(rest))
+        return found
+
+    def _check_chunks(self, document: int, span: tuple[int, int], rows: list[Row], expected: str) -> None:
+        """Each chunk covers its revision's whole time without a gap (vectors that came late make a second row), and says
+        what the log says."""
+        facts: list[tuple[Span, str]] = []
+        for ordinal, group in groupby(rows, key=lambda row: row[0]):
+            since = span[0]
+            versions = list(group)
+            for _, begins, ends, *_rest in versions:
+                if begins != since:
+                    raise _row(
+                        f"document {document}: chunk {ordinal} is not there for the whole of its revision"
+                    )
+                since = ends
+            same = {row[3:] for row in versions}
+            if since != span[1] or ordinal != len(facts) or len(same) != 1:
+                raise _row(f"document {document}: chunk {ordinal} is not as its revision has it")
+            start, stop, path, kind, text = same.pop()
+            facts.append((Span(start, stop, unpack_path(path), kind), text))
+        if chunk_details(facts) != expected:
+            raise _row(
+                f"document {document}: the chunks are not those that the log made at position {span[0]}"
+            )
+
     def _releases(self) -> None:
-        published = {event[3]["release"] for event in self._events(EventKind.RELEASE_PUBLISHED)}
-        for digest, content in self._db.all("SELECT digest, content FROM releases"):
-            if digest not in published or sha256(content.encode()) != digest:
-                raise _row(f"release {digest[:12]} was changed or never published")
+        published = self._events(EventKind.RELEASE_PUBLISHED)
+        names = {facts["release"] for _, _, _, facts, _ in published}
+        for name, content in self._db.all("SELECT digest, content FROM releases"):
+            if name not in names or sha256(content.encode()) != name:
+                raise _row(f"release {name[:12]} was changed or never published")
+        serving = {facts["channel"]: facts["release"] for _, _, _, facts, _ in published}
+        rows = self._db.all("SELECT name, release FROM channels WHERE until = ?", (FOREVER,))
+        if dict(rows) != serving or len(rows) != len(serving):
+            raise _row("a channel points at another release than the log says")
+
+    def _tables(self) -> None:
+        """No table, index, view or trigger but ours: a trigger could change what a commit writes."""
+        ours = sqlite_objects(schema())
+        there = self._db.all(
+            "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+        )
+        if there != ours:
+            other = sorted({row[1] for row in set(there) ^ set(ours)})
+            raise _row(f"the database's layout was changed: {other[0]}")
+        head = self._db.value("SELECT position FROM heads WHERE name = 'catalog'")
+        last = self._db.value(
+            "SELECT max(p) FROM (SELECT max(since) p FROM governance UNION SELECT max(until) FROM governance WHERE until < ? "
+            "UNION SELECT max(since) FROM chunks UNION SELECT max(until) FROM chunks WHERE until < ?)",
+            (FOREVER, FOREVER),
+        )
+        if (head or -1) < (last or -1):
+            raise _row("the catalog's head was set back: an index would not learn of changes")
+
+    def _settings(self) -> None:
+        """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""
+        names = {
+            facts["subject"]: body["name"] for _, _, _, facts, body in self._events(EventKind.TENANT_CREATED)
+        }
+        if dict(self._db.all("SELECT id, name FROM tenants")) != names:
+            raise _row("the tenants are not those that the log knows")
+        sources: dict[int, list[Any]] = {}
+        for position, _, tenant, facts, body in self._events(EventKind.SOURCE_CHANGED):
+            if facts["change"] == "added":
+                said = (body["name"], body["kind"], body["location"], canonical(body["settings"]).decode())
+                sources[facts["subject"]] = [tenant, *said, position, FOREVER]
+            else:
+                sources[facts["subject"]][-1] = position
+        rows = self._db.all("SELECT id, tenant, name, kind, location, settings, since, until FROM sources")
+        if {id: list(rest) for id, *rest in rows} != sources:
+            raise _row("the sources are not those that the log knows")
+        changes = self._events(EventKind.EMBEDDER_CHANGED)
+        serving = json.loads(self._parts.catalog.setting(SERVING) or "null")
+        # `init` must put the first embedder into the body of WORKSPACE_CREATED; without that it is not accounted for
+        created = self._events(EventKind.WORKSPACE_CREATED)[0][4].get("embedder")
+        if serving != (changes[-1][4] if changes else created):
+            raise _row("the embedder is not the one that the log knows")
 
 
 def _close(rows: list[list[Any]], position: int) -> None:

@@ -120,13 +120,27 @@ class Parts:
             found = self.catalog.channel(STABLE)
         if found is None:
             raise WorkspaceDamagedError("no release is published", "restore the workspace from a backup")
-        release = load(json.loads(found[1]))
-        if release.digest != found[0]:
+        return _checked(*found)
+
+    def release_named(self, digest: str) -> Release:
+        """A release by its digest: the one an old run cites. Raises WorkspaceDamagedError."""
+        with self.database.read():
+            content = self.catalog.release(digest)
+        if content is None:
             raise WorkspaceDamagedError(
-                "the release was changed: its content does not have the digest it is filed under",
-                "run `affidavit audit verify`; restore the workspace from a backup",
+                f"release {digest[:12]} is gone", "restore the workspace from a backup"
             )
-        return release
+        return _checked(digest, content)
+
+
+def _checked(digest: str, content: str) -> Release:
+    release = load(json.loads(content))
+    if release.digest != digest:
+        raise WorkspaceDamagedError(
+            "the release was changed: its content does not have the digest it is filed under",
+            "run `affidavit audit verify`; restore the workspace from a backup",
+        )
+    return release
 
 
 def serving(catalog: Catalog) -> EmbedderSpec:

@@ -31,7 +31,7 @@ from affidavit.ask.asker import Asker, Question
 from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import principal
 from affidavit.domain.answer import Answer
-from affidavit.domain.canonical import Json
+from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import DiskFullError, UsageError, WorkspaceError, WorkspaceMissingError
 from affidavit.domain.events import Event, EventKind
@@ -125,6 +125,12 @@ class Workspace:
         who = user if ":" in user else f"user:{user}"
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
+        try:
+            canonical([text, where])
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"the question or filter cannot be kept exactly: {error}", "type it again"
+            ) from error
         parsed = None if where is None else parse_filter(where)
         return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where)
 
@@ -287,6 +293,7 @@ def init(
         raise UsageError(f"{folder} is a workspace already", f"look at it with: affidavit -w {folder} status")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # every text is in there
         foreign = {p.name for p in folder.iterdir()} - {
             DATABASE,
             f"{DATABASE}-wal",
@@ -330,11 +337,13 @@ def _unusable(folder: Path, error: OSError) -> WorkspaceError:
 
 
 def _make_key(path: Path, randomness: Randomness) -> None:
-    """The log's private key, readable by its owner alone; durable before anything is signed with it."""
-    if path.exists() and path.stat().st_size == KEY_BYTES:
-        return
+    """The log's private key, readable by its owner alone; durable before anything is signed with it.
+
+    Made anew even if a file is there: nothing was signed yet, and who knows who put it there.
+    """
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(randomness.token(KEY_BYTES))
         file.flush()
@@ -357,7 +366,11 @@ def _first_events(
         catalog.set_setting("verifier", signer.verifier())
         catalog.set_setting(SERVING, json.dumps(spec.as_json()))
         tx.append(
-            Event(EventKind.WORKSPACE_CREATED, facts={"schema": SCHEMA_VERSION}, body={"origin": origin})
+            Event(
+                EventKind.WORKSPACE_CREATED,
+                facts={"schema": SCHEMA_VERSION},
+                body={"origin": origin, "verifier": signer.verifier(), "embedder": spec.as_json()},
+            )
         )
         facts: dict[str, int | str] = {"release": release.digest, "channel": STABLE}
         position = tx.append(Event(EventKind.RELEASE_PUBLISHED, facts=facts, body=release.content))

@@ -19,6 +19,7 @@ from affidavit.domain.errors import EmbedderError
 from affidavit.domain.filter import Filter
 from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
+from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.database import Database
@@ -121,6 +122,8 @@ class Asker:
                 "position": reader.scope.position,
                 "head": reader.scope.head,
                 "filter": question.filter_json,
+                "software": VERSION,
+                "embedder": self._retriever.embedder_name(),
             }
         )
         run.step(
@@ -244,6 +247,8 @@ def _hit(passage: Passage) -> dict[str, Json]:
         "document": view.name,
         "source": view.source,
         "chunk": passage.chunk,
+        "start": view.start,
+        "end": view.stop,
         "score": _decimal(ranked.score),
         "keyword": _decimal(ranked.keyword),
         "dense": None if ranked.dense is None else _decimal(ranked.dense),

@@ -27,7 +27,8 @@ _SECRETS = re.compile(
 )
 # What a page fetches by itself when it is shown: the way by which a planted sentence would carry an answer out.
 _IMAGES = re.compile(
-    r"!\[[^\]]*\]\s*[(\[]|<\s*(?:img|iframe|object|embed|link|script)\b|\burl\s*\(", re.IGNORECASE
+    r"!\[[^\]]*\]\s*[(\[]|<\s*[a-z][^>]*[\s/](?:src|srcset|href|data|style|poster|action|formaction|on\w+)\s*=|\burl\s*\(",
+    re.IGNORECASE,
 )
 
 

@@ -93,6 +93,13 @@ class Retriever:
         self._held = 0
         self._lock = threading.Lock()
 
+    def embedder_name(self) -> str:
+        """Which embedder serves, for the record; "" for none, or for an endpoint that cannot be asked."""
+        try:
+            return self.embedder.info.fingerprint if self.embedder is not None else ""
+        except EmbedderError:
+            return ""
+
     def search(self, reader: Reader, question: str, settings: Retrieval, pool: int = 0) -> Found:
         """The pool of candidates, fused. Call inside a snapshot."""
         return self.search_scope(reader.scope, question, settings, pool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,9 +51,12 @@ def _written(path: Path | None) -> Iterator[IO[str]]:
     """A file that appears whole or not at all."""
     if path is None:
         raise UsageError("--batch needs --out FILE", "say where the results go")
-    part = path.with_name(path.name + ".part")
+    part: Path | None = None
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
+        # a new file under a name that nobody can foresee: never through a link, never over another file
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        part = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -61,7 +65,8 @@ def _written(path: Path | None) -> Iterator[IO[str]]:
         kind = DiskFullError if error.errno == 28 else UsageError  # ENOSPC
         raise kind(f"{path} cannot be written: {error.strerror}", "check the folder and its space") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def _asker(question: dict[str, Any], user: str) -> str:

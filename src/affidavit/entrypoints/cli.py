@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -15,6 +16,7 @@ from affidavit.app.config import EMBEDDER_KINDS, EmbedderSpec, default_embedder
 from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
+from affidavit.domain.version import VERSION
 from affidavit.entrypoints import show
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (
@@ -57,9 +59,7 @@ for group, name in (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib import metadata  # noqa: PLC0415  # brings the whole e-mail package along
-
-        typer.echo(metadata.version("affidavit"))
+        typer.echo(VERSION)
         raise typer.Exit
 
 
@@ -248,6 +248,9 @@ def _filter(where: str | None) -> Json:
 
 def main() -> None:
     """The ``affidavit`` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows fewer characters than a document
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:

@@ -236,7 +236,7 @@ Auditor = Annotated[
 @run.command("list")
 def run_list(
     user: Auditor = "",
-    limit: Annotated[int, typer.Option("-n", help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("-n", min=1, help="How many, newest first.")] = 20,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:  # rich takes 40 ms to import, and only tables and progress ba
     from rich.progress import Progress
 
 # What a document or a name says must not move the cursor, change colours or hide itself.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def clean(text: object) -> str:

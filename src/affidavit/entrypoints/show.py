@@ -22,14 +22,21 @@ def answer(out: Output, given: Mapping[str, Any], run: str, position: int) -> No
             out.say(f"  - {step}")
     notes: list[str] = []
     for number, claim in enumerate(given["claims"], 1):
-        out.say(f"{claim['text']} [{number}]")
+        # what follows a line break in a quote must not pass for a line of ours
+        out.say(f"{_indented(claim['text'])} [{number}]")
         notes.append(f"[{number}] {_note(claim['citations'][0])}")
-        notes += [f"    overrules {_where(other)}: “{other['quote']}”" for other in claim["overrules"]]
+        notes += [
+            f"    overrules {_where(other)}: “{_indented(other['quote'])}”" for other in claim["overrules"]
+        ]
     if notes:
         out.say()
     for note in notes:
         out.say(note, "dim")
     out.say(f"{run} at position {position}; release {given['release'][:12]}", "dim")
+
+
+def _indented(quote: str) -> str:
+    return "\n    | ".join(quote.splitlines())
 
 
 def _where(cited: Mapping[str, Any]) -> str:

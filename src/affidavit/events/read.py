@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.domain.canonical import Json
-from affidavit.domain.events import EventKind
+from affidavit.domain.errors import LogDamagedError
+from affidavit.domain.events import EventKind, commit_body
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
 
@@ -26,6 +26,7 @@ class Recorded:
     at: int
     facts: dict[str, Any]
     body_id: int | None
+    commitment: str
 
 
 class Reader:
@@ -48,11 +49,19 @@ class Reader:
             yield _recorded(row)
 
     def body(self, event: Recorded) -> Any:
-        """The event's body as JSON, None without one."""
-        return None if event.body_id is None else json.loads(self._bodies.get(event.body_id))
+        """The event's body as JSON, None without one. Raises LogDamagedError if it is not the one that was recorded."""
+        if event.body_id is None:
+            return None
+        salt, data = self._bodies.opened(event.body_id)
+        if commit_body(salt, data) != event.commitment:
+            raise LogDamagedError(
+                f"position {event.position}: the body was changed: its commitment does not match",
+                "run `affidavit audit verify`; restore the workspace from a backup",
+            )
+        return json.loads(data)
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
     position, kind, tenant, run, at, header, body = row
-    facts: dict[str, Json] = json.loads(header)["facts"]
-    return Recorded(position, EventKind(kind), tenant, run, at, facts, body)
+    said = json.loads(header)
+    return Recorded(position, EventKind(kind), tenant, run, at, said["facts"], body, said.get("body", ""))

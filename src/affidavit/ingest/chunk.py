@@ -119,16 +119,17 @@ def _header(title: str, path: tuple[str, ...]) -> str:
 def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:
     """Runs of blocks under one path, each with the heading (or headings, if they follow one another) above it."""
     section: list[Block] = []
+    only_headings = True
     for block in blocks:
         if section:
             last = section[-1]
-            only_headings = all(b.kind == "heading" for b in section)
             begins = block.kind == "heading" and not only_headings
             moved = block.kind != "heading" and last.kind != "heading" and block.path != last.path
             if begins or moved:
                 yield section
-                section = []
+                section, only_headings = [], True
         section.append(block)
+        only_headings = only_headings and block.kind == "heading"
     if section:
         yield section
 

@@ -8,7 +8,7 @@ from affidavit.domain.canonical import canonical, text_digest
 from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Span, revision_name
 from affidavit.ingest.chunk import chunk, chunk_input
-from affidavit.ingest.parse import parse
+from affidavit.ingest.parse import LONGEST_WORDS, parse
 from affidavit.ports.connector import Content, Item
 
 _TEXT_IS_SOURCE = frozenset(
@@ -46,7 +46,7 @@ def prepare(source: str, item: Item, content: Content) -> Prepared:
         raise ParseError(
             f"the text or metadata cannot be kept exactly: {error}", "remove broken Unicode"
         ) from error
-    title = item.title or parsed.title
+    title = (item.title or parsed.title)[:LONGEST_WORDS]
     spans = tuple(chunk(parsed))
     inputs = tuple(chunk_input(title, span, parsed.text) for span in spans)
     return Prepared(

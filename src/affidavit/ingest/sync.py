@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from affidavit.domain.access import AccessRule
-from affidavit.domain.canonical import Json
+from affidavit.domain.canonical import Json, sha256
 from affidavit.domain.clock import Clock
 from affidavit.domain.errors import EmbedderError, ParseError, SourceError
 from affidavit.domain.events import Event, EventKind
@@ -22,7 +22,7 @@ from affidavit.ingest.prepare import Prepared, prepare
 from affidavit.ingest.vectors import Vectors
 from affidavit.ports.connector import Connector, Fault, Item, Page
 from affidavit.runs.recorder import Run
-from affidavit.store.catalog import Catalog, Known, NewRevision, Source
+from affidavit.store.catalog import Catalog, Known, NewRevision, Source, chunk_details, revision_details
 from affidavit.store.database import Database
 
 BATCH_DOCUMENTS = 64
@@ -247,6 +247,7 @@ class Sync:
         item = prepared.item
         document = self._catalog.next_document() if known is None else known.document
         governance = self._narrowed(known, document, item.governance)
+        revision = self._revision(prepared, tx)
         facts: dict[str, int | str] = {
             "subject": document,
             "chunks": len(prepared.spans),
@@ -257,6 +258,9 @@ class Sync:
             "revision": prepared.revision,
             "text": prepared.digest,
             "title": prepared.title,
+            "details": revision_details(revision),
+            "chunks": chunk_details(zip(prepared.spans, prepared.digests, strict=True)),
+            "original": None if prepared.source is None else sha256(prepared.source),
             "governance": governance.as_json(),
         }
         position = tx.append(
@@ -268,7 +272,7 @@ class Sync:
             )
         else:
             self._catalog.set_stamp(document, item.stamp)
-        self._catalog.replace(self._source.tenant, document, self._revision(prepared, tx), position)
+        self._catalog.replace(self._source.tenant, document, revision, position)
         if known is None or not self._governed_as(known, governance):
             self._catalog.govern([(document, self._intern(governance.access), governance)], position)
         self._known[item.name] = Known(

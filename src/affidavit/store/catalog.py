@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.domain.access import AccessRule
-from affidavit.domain.canonical import Json, canonical
+from affidavit.domain.canonical import Json, canonical, digest
 from affidavit.domain.records import FOREVER, Governance, Span
 from affidavit.store.database import Database, Row
 
@@ -65,6 +65,18 @@ class NewRevision:
     text_body: int
     spans: Sequence[Span]
     chunk_digests: Sequence[str]
+
+
+def revision_details(revision: NewRevision) -> str:
+    """Digest of what a revision says besides its text; the log holds it, so that a change by hand is found."""
+    return digest(
+        [revision.location, revision.media_type, revision.metadata, revision.modified, revision.indexed_at]
+    )
+
+
+def chunk_details(chunks: Iterable[tuple[Span, str]]) -> str:
+    """Digest of a revision's chunks in order: offsets, headings, kind and text digest of each."""
+    return digest([[s.start, s.end, list(s.path), s.kind, text] for s, text in chunks])
 
 
 @dataclass(frozen=True)
@@ -459,6 +471,10 @@ class Catalog:
             "INSERT INTO channels (name, release, since, until) VALUES (?, ?, ?, ?)",
             (channel, digest, position, FOREVER),
         )
+
+    def release(self, digest: str) -> str | None:
+        """The content of a release by its digest."""
+        return self._db.value("SELECT content FROM releases WHERE digest = ?", (digest,))  # type: ignore[no-any-return]
 
     def channel(self, name: str) -> tuple[str, str] | None:
         """(digest, content) of the release that ``name`` points at."""

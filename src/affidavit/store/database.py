@@ -54,6 +54,22 @@ def _explain(error: sqlite3.Error, path: Path) -> AffidavitError:
     return WorkspaceError(f"{path}: {text}", "this is a fault in affidavit; please report it")
 
 
+def _lay_out(connection: sqlite3.Connection, schema: str) -> None:
+    for statement in filter(str.strip, schema.split(";\n")):
+        connection.execute(statement)
+
+
+def sqlite_objects(schema: str) -> list[Row]:
+    """(type, name, sql) of everything that ``schema`` makes, ordered by name."""
+    connection = sqlite3.connect(":memory:")
+    _lay_out(connection, schema)
+    rows = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    ).fetchall()
+    connection.close()
+    return rows
+
+
 class Database:
     """One SQLite file. Safe to share between threads; each gets its own connection."""
 
@@ -109,8 +125,7 @@ class Database:
             try:
                 if connection.execute("PRAGMA user_version").fetchone()[0]:
                     return False
-                for statement in filter(str.strip, schema.split(";\n")):
-                    connection.execute(statement)
+                _lay_out(connection, schema)
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.execute("COMMIT")

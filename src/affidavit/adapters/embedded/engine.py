@@ -58,6 +58,8 @@ class EmbeddedIndex:
             return search_view(state.view(scope), query, k, self._k1, self._b)
         except IndexDamagedError as wrong:
             state = self._start_again(feed, state, wrong.message)
+        except IndexError as wrong:  # a file whose numbers point outside its own arrays
+            state = self._start_again(feed, state, f"a segment is inconsistent: {wrong}")
         return search_view(state.view(scope), query, k, self._k1, self._b)
 
     def persist(self, feed: Feed) -> None:

@@ -130,6 +130,8 @@ def load(folder: Path, known: Mapping[str, Segment]) -> Loaded | None:
         try:
             segments = tuple(known.get(s.name) or _load_segment(folder, s) for s in manifest.segments)
             return Loaded(manifest, segments, _load_facts(folder, manifest.facts))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as wrong:
+            raise IndexDamagedError(f"an index file is not of the right form: {wrong!r}"[:200]) from wrong
         except OSError as wrong:
             newer = read_manifest(folder)
             if newer == manifest:

@@ -7,6 +7,7 @@ No parser recurses, executes, follows a link or reads another file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Parsed
@@ -16,6 +17,9 @@ from affidavit.ingest.parse.markdown import parse_markdown
 from affidavit.ingest.parse.plain import parse_plain
 from affidavit.ingest.parse.python import parse_python
 from affidavit.ingest.parse.table import parse_csv, parse_tsv
+
+LONGEST_WORDS = 1_000
+"""Characters of a title and of each heading above a block that are kept."""
 
 Parser = Callable[[bytes, str], Parsed]
 """(content, name) to what it says. Raises ParseError."""
@@ -47,4 +51,15 @@ def parse(data: bytes, media_type: str, name: str) -> Parsed:
             f"no parser reads {media_type or 'an unnamed media type'}.",
             "Readable: " + ", ".join(PARSERS) + ".",
         )
-    return parser(data, name)
+    return _short(parser(data, name))
+
+
+def _short(parsed: Parsed) -> Parsed:
+    """``parsed`` with title and headings cut: every chunk carries a copy of them, so their cost is quadratic in the file."""
+    cut: dict[tuple[str, ...], tuple[str, ...]] = {}
+    blocks = []
+    for block in parsed.blocks:
+        if block.path not in cut:
+            cut[block.path] = tuple(words[:LONGEST_WORDS] for words in block.path)
+        blocks.append(block if cut[block.path] == block.path else replace(block, path=cut[block.path]))
+    return replace(parsed, title=parsed.title[:LONGEST_WORDS], blocks=tuple(blocks))

@@ -19,6 +19,9 @@ from affidavit.ingest.parse.plain import plain_blocks
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
+MOST_CHARACTERS = 500_000
+"""A longer file gets paragraphs only: a syntax tree takes up to 1 KB a character."""
+
 _WARNINGS = threading.Lock()
 """``catch_warnings`` changes the whole process: two threads at once could leave warnings switched off."""
 
@@ -60,6 +63,8 @@ def module_name(name: str) -> str:
 
 def _tree(text: str) -> tuple[ast.Module | None, str]:
     """The syntax tree, or None and why not. Nesting deeper than the parser's own limit is a fault like another."""
+    if len(text) > MOST_CHARACTERS:
+        return None, "too long to be parsed"
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter(
