@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +63,16 @@ def ready(made: Path, tmp_path: Path) -> Path:
     """A copy of the workspace of ``made``, for one test. Its source stays where it was: a location is on the log."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "ws"
+
+
+@pytest.fixture
+def source(made: Path) -> Iterator[Path]:
+    """The folder ``ready`` reads. What a test puts there goes again when it ends."""
+    docs = made / "docs"
+    before = set(docs.iterdir())
+    yield docs
+    for added in set(docs.iterdir()) - before:
+        added.unlink()
 
 
 def test_from_nothing_to_a_verified_answer(run: Run, ready: Path, tmp_path: Path) -> None:
@@ -184,8 +194,8 @@ def test_errors_have_a_status_a_message_and_a_hint(
         assert shaped["hint"]
 
 
-def test_what_a_document_says_cannot_move_the_cursor(run: Run, ready: Path, tmp_path: Path) -> None:
-    (tmp_path / "docs" / "evil.md").write_text(
+def test_what_a_document_says_cannot_move_the_cursor(run: Run, ready: Path, source: Path) -> None:
+    (source / "evil.md").write_text(
         "# Squid\n\nSquid says \x1b[31mred\x1b[0m and \u202ereversed and [bold]markup[/bold]."
     )
     run("sync", "-w", "ws")
@@ -209,7 +219,7 @@ def test_output_into_a_closed_pipe_is_quiet(ready: Path) -> None:
     assert done.stderr == ""
 
 
-def test_watch_follows_changes_until_interrupted(ready: Path, tmp_path: Path, run: Run) -> None:
+def test_watch_follows_changes_until_interrupted(ready: Path, source: Path, run: Run) -> None:
     watcher = subprocess.Popen(
         [AFFIDAVIT, "sync", "docs", "--watch", "-w", str(ready), "--json"],
         stdout=subprocess.PIPE,
@@ -219,7 +229,7 @@ def test_watch_follows_changes_until_interrupted(ready: Path, tmp_path: Path, ru
     assert watcher.stdout is not None
     json.loads(watcher.stdout.readline())
     deadline = time.monotonic() + 60
-    (tmp_path / "docs" / "new.md").write_text("# Narwhal\n\nNarwhals are real.")
+    (source / "new.md").write_text("# Narwhal\n\nNarwhals are real.")
     while json.loads(watcher.stdout.readline())["added"] != 1:
         assert time.monotonic() < deadline
     assert "new.md" in run("search", "narwhal", "--as", "alice", "-w", "ws").stdout
