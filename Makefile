@@ -44,7 +44,13 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 docs: $(READY) ## write the reference pages from the code
 	$(BIN)/python -m tools.reference
 
-bench: $(READY) $(MODEL) ## measure, beside what one would use instead (about half an hour)
+PEERS := bench/.venv/.ready
+$(PEERS): bench/requirements.lock
+	$(PYTHON) -m venv bench/.venv
+	bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+bench: $(READY) $(MODEL) $(PEERS) ## measure, beside what one would use instead (about half an hour)
 	$(BIN)/python -m bench.run all
 
 clean: ## remove everything that was made

@@ -114,9 +114,8 @@ class RunDesk:
         rules = frozenset(self._parts.catalog.rules(tenant.id))
         scope = Scope(tenant.id, rules, rules, head, position)
         asker = self._parts.scopes.identify(tenant.id, started["principal"], position)
-        found = self._parts.retriever.search_scope(
-            scope, started["question"], self._parts.release().retrieval
-        )
+        settings = self._parts.release_named(release).retrieval
+        found = self._parts.retriever.search_scope(scope, started["question"], settings)
         chunks = [r.chunk for r in found.ranked]
         views = self._parts.catalog.views(chunks, position)
         rule_ids = {v.rule for v in views.values() if v.rule is not None}
