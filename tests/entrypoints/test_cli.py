@@ -225,6 +225,9 @@ def test_watch_follows_changes_until_interrupted(ready: Path, source: Path, run:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        ),  # tests run in the background ignore it
     )
     assert watcher.stdout is not None
     json.loads(watcher.stdout.readline())
