@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from affidavit.app.recorded import recorded_run
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
@@ -102,10 +103,12 @@ class RunDesk:
             "denied_at_recheck": decisions,
         }
         if "question" in started:
-            out["withheld"] = self._withheld(tenant, started, events[0].facts["release"])
+            out["withheld"] = self._withheld(tenant, started, events)
         return out
 
-    def _withheld(self, tenant: Tenant, started: dict[str, Any], release: str) -> list[dict[str, Any]]:
+    def _withheld(
+        self, tenant: Tenant, started: dict[str, Any], events: Sequence[Recorded]
+    ) -> list[dict[str, Any]]:
         """What would have ranked, had the asker been allowed: computed now, from the record, at the run's own positions.
 
         Never computed while the person waits, so it can neither slow nor change what they get.
@@ -114,8 +117,10 @@ class RunDesk:
         rules = frozenset(self._parts.catalog.rules(tenant.id))
         scope = Scope(tenant.id, rules, rules, head, position)
         asker = self._parts.scopes.identify(tenant.id, started["principal"], position)
-        settings = self._parts.release_named(release).retrieval
-        found = self._parts.retriever.search_scope(scope, started["question"], settings)
+        settings = self._parts.release_named(events[0].facts["release"]).retrieval
+        found = self._parts.retriever.search(
+            scope, recorded_run(self._events, list(events)).asked(), settings
+        )
         chunks = [r.chunk for r in found.ranked]
         views = self._parts.catalog.views(chunks, position)
         rule_ids = {v.rule for v in views.values() if v.rule is not None}

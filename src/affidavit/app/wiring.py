@@ -70,13 +70,12 @@ class Parts:
 
     def feed(self) -> Feed:
         """The catalog as the index sees it, with the serving embedder's vectors. Use inside a snapshot."""
-        return self.feed_of(self.embedder)
+        return self.feed_of("" if self.embedder is None else self.embedder.info.fingerprint)
 
-    def feed_of(self, embedder: Embedder | None) -> Feed:
-        """``feed`` with the vectors of ``embedder``."""
-        if embedder is None:
+    def feed_of(self, fingerprint: str) -> Feed:
+        """``feed`` with the vectors of the embedder ``fingerprint``; "" for none."""
+        if not fingerprint:
             return CatalogFeed(self.catalog, self.bodies, "", None)
-        fingerprint = embedder.info.fingerprint
         return CatalogFeed(self.catalog, self.bodies, fingerprint, self.catalog.embedder(fingerprint))
 
     def refresh(self) -> None:

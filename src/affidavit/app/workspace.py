@@ -23,6 +23,7 @@ from affidavit.app.config import (
     weights_missing,
 )
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
+from affidavit.app.replay import ReplayDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
 from affidavit.app.verify import Verifier
@@ -55,6 +56,7 @@ class Workspace:
         self.parts = parts
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
+        self.replays = ReplayDesk(parts)
         self.runs = RunDesk(parts)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
 from affidavit.ask.guard import guard_question
-from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, diversify
-from affidavit.ask.scopes import Reader, Scopes
+from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
+from affidavit.ask.scopes import Past, Reader, Scopes
+from affidavit.ask.timer import Timer
 from affidavit.domain.answer import NOT_ENOUGH, Answer, Citation, Claim, Refusal
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
-from affidavit.domain.errors import EmbedderError
 from affidavit.domain.filter import Filter
 from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
+from affidavit.ports.embedder import Embedder
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.database import Database
 
@@ -37,19 +38,6 @@ class Question:
     as_of: int | None = None
     filter: Filter | None = None
     filter_json: Json = None
-
-
-class _Timer:
-    """Microseconds by step; monotonic, and not part of what is given."""
-
-    def __init__(self) -> None:
-        self._last = time.perf_counter_ns()
-        self.taken: dict[str, int] = {}
-
-    def lap(self, step: str) -> None:
-        now = time.perf_counter_ns()
-        self.taken[step] = (now - self._last) // 1000
-        self._last = now
 
 
 class Asker:
@@ -76,45 +64,57 @@ class Asker:
 
         Raises UnknownNameError for a stranger and UsageError for an impossible position; those leave no run.
         """
-        timer = _Timer()
         run = Run(new_run_id(self._randomness), question.tenant, "ask", release.digest)
+        timer = Timer()
+        answer = self.answer(run, question, release, None, timer)
+        run.finish(answer.status.value, {"timings": dict(timer.taken)})
+        self._log.write(run.flush)  # step 10: durable first, given afterwards
+        timer.lap("record")
+        return replace(answer, timings=timer.taken)
+
+    def answer(
+        self, run: Run, question: Question, release: Release, past: Past | None, timer: Timer
+    ) -> Answer:
+        """Steps 1 to 9, collected in ``run`` and not written: now, or once more as at an earlier moment."""
+        embedder, fingerprint = self._retriever.serving()
+        fingerprint = fingerprint if past is None else past.embedder
         with self._db.read():
             reader = self._scopes.resolve(
-                question.tenant, question.principal, question.as_of, question.filter
+                question.tenant, question.principal, question.as_of, question.filter, past
             )
             timer.lap("identify_scope")
-            self._start(run, question, reader)
+            clock = self._clock.now() if past is None else past.clock
+            self._start(run, question, reader, fingerprint, clock)
             guarded = guard_question(question.text, release.guarding)
             run.step("guard", {"characters": len(question.text)}, {"signals": list(guarded.signals)})
             run.step("route", {}, {"answerer": "extractive"})
             timer.lap("guard_route")
-            if guarded.refusal is None:
-                found = self._retriever.search(reader, question.text, release.retrieval)
-        if guarded.refusal is not None:
-            return self._refuse(run, reader, release, guarded.refusal, timer)
+            if guarded.refusal is not None:
+                return _refuse(run, reader, release, guarded.refusal)
+            asked = embed_question(run, embedder, fingerprint, question.text)
+            found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
-        passages = self._recheck(run, reader, found, release)
+        passages = self._recheck(run, reader, asked, found, release, past)
         timer.lap("recheck")
-        evidence = self._suffice(run, question, found, passages, release)
+        evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
         if not evidence.sufficient:
-            return self._refuse(run, reader, release, NOT_ENOUGH, timer)
+            return _refuse(run, reader, release, NOT_ENOUGH)
         chosen = choose(evidence, passages, release.answering)
-        drafted = [self._claim(c.scored, c.overruled, passages) for c in chosen]
+        drafted = [self._claim(c.scored, c.overruled, passages, clock) for c in chosen]
         claims = self._verified(run, drafted, passages, evidence)
         timer.lap("generate_verify")
         if not claims:
-            return self._refuse(run, reader, release, NOT_ENOUGH, timer)
+            return _refuse(run, reader, release, NOT_ENOUGH)
         text = "\n".join(claim.text for claim in claims)
-        return self._record(
+        return _given(
             run,
             Answer(run.id, reader.scope.position, RunStatus.ANSWERED, text, claims, None, release.digest),
-            timer,
         )
 
     # -- steps
 
-    def _start(self, run: Run, question: Question, reader: Reader) -> None:
+    def _start(self, run: Run, question: Question, reader: Reader, embedder: str, clock: int) -> None:
         run.start(
             {
                 "principal": question.principal,
@@ -123,7 +123,9 @@ class Asker:
                 "head": reader.scope.head,
                 "filter": question.filter_json,
                 "software": VERSION,
-                "embedder": self._retriever.embedder_name(),
+                "embedder": embedder,
+                "clock": clock,
+                "rules": reader.rules,
             }
         )
         run.step(
@@ -133,50 +135,55 @@ class Asker:
         )
         run.step("scope", {}, {"now": sorted(reader.scope.now), "then": sorted(reader.scope.then)})
 
-    def _recheck(self, run: Run, reader: Reader, found: Found, release: Release) -> list[Passage]:
+    def _recheck(
+        self, run: Run, reader: Reader, asked: Asked, found: Found, release: Release, past: Past | None
+    ) -> list[Passage]:
         settings = release.retrieval
         top = found.ranked[: 4 * settings.k]
-        passages, denied = self._retriever.recheck(reader, top)
-        kept = diversify(passages, settings.k, settings.per_document)
+        checked = self._retriever.recheck(reader, top, None if past is None else past.checks[0])
+        kept = diversify(checked.passages, settings.k, settings.per_document)
         run.step(
             "retrieve",
-            {"pool": settings.pool, "dense": found.vector is not None, "degraded": found.degraded},
+            {"pool": settings.pool, "dense": asked.vector is not None, "degraded": asked.degraded},
             {
                 "visible": found.result.visible,
                 "terms": dict(found.result.terms),
                 "candidates": len(found.ranked),
-                "hits": [_hit(p) for p in passages],
+                "hits": [hit_record(p) for p in checked.passages],
             },
         )
-        run.step("recheck", {"checked": len(top)}, {"kept": [p.chunk for p in kept]})
-        for d in denied:
+        run.step("recheck", {"checked": len(top), "head": checked.head}, {"kept": [p.chunk for p in kept]})
+        for d in checked.denied:
             run.decide("document:read", "forbid", _denial(reader, d))
         return kept
 
     def _suffice(
-        self, run: Run, question: Question, found: Found, passages: Sequence[Passage], release: Release
+        self,
+        run: Run,
+        embedder: Embedder | None,
+        asked: Asked,
+        found: Found,
+        passages: Sequence[Passage],
+        release: Release,
     ) -> Evidence:
-        embedder = found.embedder if found.vector is not None else None
-        try:
-            late = embedder is not None and embedder.info.token_vectors
-            calibration = release.dense if late else release.keyword_only
-            evidence = gather(question.text, found, passages, embedder, calibration)
-        except EmbedderError:
-            evidence = gather(
-                question.text, replace(found, vector=None), passages, None, release.keyword_only
-            )
+        def score(sentences: Sequence[str]) -> Scores | None:
+            return score_sentences(run, embedder, asked, sentences, release.answering.same)
+
+        evidence = gather(asked.text, found, passages, score, release)
         run.step(
             "suffice",
-            {"features": {name: _decimal(value) for name, value in evidence.features.items()}},
-            {"probability": _decimal(evidence.probability), "sufficient": evidence.sufficient},
+            {"features": {name: decimal(value) for name, value in evidence.features.items()}},
+            {"probability": decimal(evidence.probability), "sufficient": evidence.sufficient},
         )
         return evidence
 
-    def _claim(self, scored: Scored, overruled: Sequence[Scored], passages: Sequence[Passage]) -> Claim:
-        cited = self._cite(scored, passages)
-        return Claim(cited.quote, (cited,), tuple(self._cite(o, passages) for o in overruled))
+    def _claim(
+        self, scored: Scored, overruled: Sequence[Scored], passages: Sequence[Passage], clock: int
+    ) -> Claim:
+        cited = self._cite(scored, passages, clock)
+        return Claim(cited.quote, (cited,), tuple(self._cite(o, passages, clock) for o in overruled))
 
-    def _cite(self, scored: Scored, passages: Sequence[Passage]) -> Citation:
+    def _cite(self, scored: Scored, passages: Sequence[Passage], clock: int) -> Citation:
         passage, unit = passages[scored.unit.passage], scored.unit
         view = passage.view
         modified = view.indexed_at if view.modified is None else view.modified
@@ -193,7 +200,7 @@ class Asker:
             indexed_at=instant(view.indexed_at),
             permitted_by=passage.permitted_by,
             rank=view.rank,
-            stale=bool(view.fresh_days) and self._clock.now() - modified > view.fresh_days * _DAY,
+            stale=bool(view.fresh_days) and clock - modified > view.fresh_days * _DAY,
         )
 
     def _verified(
@@ -219,41 +226,20 @@ class Asker:
             return False
         return self._retriever.text(passage.view)[citation.start : citation.end] == citation.quote
 
-    def _refuse(self, run: Run, reader: Reader, release: Release, refusal: Refusal, timer: _Timer) -> Answer:
-        answer = Answer(run.id, reader.scope.position, RunStatus.REFUSED, "", (), refusal, release.digest)
-        return self._record(run, answer, timer)
 
-    def _record(self, run: Run, answer: Answer, timer: _Timer) -> Answer:
-        """Step 10: durable first, given afterwards."""
-        run.release_answer(answer.status, answer.given())
-        run.finish(answer.status.value, {"timings": dict(timer.taken)})
-        self._log.write(run.flush)
-        timer.lap("record")
-        return replace(answer, timings=timer.taken)
+def _refuse(run: Run, reader: Reader, release: Release, refusal: Refusal) -> Answer:
+    answer = Answer(run.id, reader.scope.position, RunStatus.REFUSED, "", (), refusal, release.digest)
+    return _given(run, answer)
+
+
+def _given(run: Run, answer: Answer) -> Answer:
+    run.release_answer(answer.status, answer.given())
+    return answer
 
 
 def instant(microseconds: int) -> str:
     """ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(microseconds // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _decimal(value: float) -> str:
-    return format(value, ".6f")
-
-
-def _hit(passage: Passage) -> dict[str, Json]:
-    view, ranked = passage.view, passage.ranked
-    return {
-        "document": view.name,
-        "source": view.source,
-        "chunk": passage.chunk,
-        "start": view.start,
-        "end": view.stop,
-        "score": _decimal(ranked.score),
-        "keyword": _decimal(ranked.keyword),
-        "dense": None if ranked.dense is None else _decimal(ranked.dense),
-        "permitted_by": passage.permitted_by,
-    }
 
 
 def _denial(reader: Reader, denied: Denied) -> dict[str, Json]:

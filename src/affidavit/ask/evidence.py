@@ -9,18 +9,15 @@ cannot refuse.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from affidavit.ask.effects import Scores
 from affidavit.ask.guard import output_signals
 from affidavit.ask.rank import idf, z_scores
 from affidavit.ask.retrieve import Found, Passage
 from affidavit.ask.units import Unit, units
-from affidavit.domain.release import Calibration
-from affidavit.ports.embedder import Embedder
+from affidavit.domain.release import Release
 from affidavit.text.analyze import terms
 
 UNITS_SCORED = 32
@@ -32,22 +29,24 @@ _HEADING_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Scored:
-    """A unit with its features; ``score`` orders units, larger is better. ``vector`` is the mean of its token vectors."""
+    """A unit with its features; ``score`` orders units, larger is better. ``number`` is its place in what was scored."""
 
     unit: Unit
     score: float
     coverage: float
     maxsim: float
     cosine: float
-    vector: NDArray[np.float32] | None
+    number: int
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Scored units best first, the features of the whole, and the probability that they answer; ``withheld`` names the
-    signals for which sentences were left out."""
+    """Scored units best first, the features of the whole, and the probability that they answer; ``alike``: pairs of their
+    numbers that a model finds about the same thing, None without one; ``withheld`` names the signals for which sentences
+    were left out."""
 
     units: tuple[Scored, ...]
+    alike: frozenset[tuple[int, int]] | None
     features: Mapping[str, float]
     probability: float
     sufficient: bool
@@ -81,10 +80,13 @@ def gather(
     question: str,
     found: Found,
     passages: Sequence[Passage],
-    embedder: Embedder | None,
-    calibration: Calibration,
+    score: Callable[[Sequence[str]], Scores | None],
+    release: Release,
 ) -> Evidence:
-    """Score what can be quoted from ``passages`` and judge whether it is enough. Raises EmbedderError."""
+    """Score what can be quoted from ``passages`` and judge whether it is enough.
+
+    ``score`` gives sentences their numbers by a model, or None where there is none.
+    """
     weights = weigh_terms(question, found)
     contexts = [_context(p) for p in passages]
     signalled = [(u, output_signals(u.quote)) for n, p in enumerate(passages) for u in units(n, p)]
@@ -92,16 +94,17 @@ def gather(
     words = _words(passages, everything, {u.passage for u, signals in signalled if signals})
     covered = [_coverage(weights, u.terms, contexts[u.passage]) for u in everything]
     chosen = _shortlist(everything, covered, passages)
-    scored = _score(
-        question, [everything[n] for n in chosen], [covered[n] for n in chosen], passages, embedder
-    )
+    scores = score([everything[n].quote for n in chosen])
+    scored = _score([everything[n] for n in chosen], [covered[n] for n in chosen], passages, scores)
+    calibration = release.keyword_only if scores is None else release.dense
     features = _features(weights, found, words, scored, contexts)
     total = calibration.bias + math.fsum(w * features[name] for name, w in calibration.weights.items())
     probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
     named = _identifiers(weights) <= frozenset().union(*words, *contexts)
     sufficient = bool(scored) and named and probability >= calibration.threshold
     withheld = tuple(sorted({s for _, signals in signalled for s in signals}))
-    return Evidence(tuple(scored), features, probability, sufficient, withheld)
+    alike = None if scores is None else scores.alike
+    return Evidence(tuple(scored), alike, features, probability, sufficient, withheld)
 
 
 def _identifiers(weights: Mapping[str, float]) -> frozenset[str]:
@@ -140,55 +143,22 @@ def _shortlist(
 
 
 def _score(
-    question: str,
-    chosen: Sequence[Unit],
-    covered: Sequence[float],
-    passages: Sequence[Passage],
-    embedder: Embedder | None,
+    chosen: Sequence[Unit], covered: Sequence[float], passages: Sequence[Passage], scores: Scores | None
 ) -> list[Scored]:
     prior = z_scores([passages[u.passage].ranked.score for u in chosen])
-    if embedder is None or not embedder.info.token_vectors:
-        coverage = z_scores(covered)
+    coverage = z_scores(covered)
+    if scores is None:
         rows = [
-            Scored(u, c + 0.25 * p, raw, 0.0, 0.0, None)
-            for u, c, raw, p in zip(chosen, coverage, covered, prior, strict=True)
+            Scored(u, c + 0.25 * p, raw, 0.0, 0.0, n)
+            for n, (u, c, raw, p) in enumerate(zip(chosen, coverage, covered, prior, strict=True))
         ]
     else:
-        rows = _score_dense(question, chosen, covered, prior, embedder)
+        zs = zip(z_scores(scores.maxsim), coverage, z_scores(scores.cosine), prior, strict=True)
+        rows = [
+            Scored(u, m + 0.5 * c + 0.5 * d + 0.25 * p, covered[n], scores.maxsim[n], scores.cosine[n], n)
+            for n, (u, (m, c, d, p)) in enumerate(zip(chosen, zs, strict=True))
+        ]
     return sorted(rows, key=lambda s: (-s.score, s.unit.passage, s.unit.start))
-
-
-def _score_dense(
-    question: str,
-    chosen: Sequence[Unit],
-    covered: Sequence[float],
-    prior: Sequence[float],
-    embedder: Embedder,
-) -> list[Scored]:
-    asked, *answers = embedder.tokens([question, *(u.quote for u in chosen)])
-    mean_asked = _unit_mean(asked)
-    vectors = [_unit_mean(a) for a in answers]
-    maxsim = [_maxsim(asked, a) for a in answers]
-    cosine = [float(v @ mean_asked) for v in vectors]
-    zs = zip(z_scores(maxsim), z_scores(covered), z_scores(cosine), prior, strict=True)
-    return [
-        Scored(u, m + 0.5 * c + 0.5 * d + 0.25 * p, covered[n], maxsim[n], cosine[n], vectors[n])
-        for n, (u, (m, c, d, p)) in enumerate(zip(chosen, zs, strict=True))
-    ]
-
-
-def _unit_mean(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not len(tokens):
-        return np.zeros(tokens.shape[1], np.float32)
-    mean = tokens.mean(axis=0)
-    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
-    return unit
-
-
-def _maxsim(asked: NDArray[np.float32], answer: NDArray[np.float32]) -> float:
-    if not len(asked) or not len(answer):
-        return 0.0
-    return float((asked @ answer.T).max(axis=1).mean())
 
 
 def _features(

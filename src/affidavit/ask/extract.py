@@ -35,7 +35,7 @@ def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering)
         alike = [
             m
             for m in range(n, len(clean))
-            if m == n or (m not in used and _same(scored, clean[m], passages, settings))
+            if m == n or (m not in used and _same(scored, clean[m], passages, evidence.alike))
         ]
         winner = min(alike, key=lambda m: (_rank(clean[m], passages), m))
         used.update(alike)
@@ -48,14 +48,16 @@ def _rank(scored: Scored, passages: Sequence[Passage]) -> int:
     return passages[scored.unit.passage].view.rank
 
 
-def _same(a: Scored, b: Scored, passages: Sequence[Passage], settings: Answering) -> bool:
+def _same(
+    a: Scored, b: Scored, passages: Sequence[Passage], alike: frozenset[tuple[int, int]] | None
+) -> bool:
     """Whether two sentences are about the same thing: near copies anywhere, or like ones in different documents."""
     if a.unit.quote == b.unit.quote:
         return True
     if passages[a.unit.passage].view.document == passages[b.unit.passage].view.document:
         return False
-    if a.vector is not None and b.vector is not None:
-        return float(a.vector @ b.vector) >= settings.same
+    if alike is not None:
+        return (min(a.number, b.number), max(a.number, b.number)) in alike
     shorter = min(len(a.unit.terms), len(b.unit.terms))
     return shorter >= _LEXICAL_LEAST and len(a.unit.terms & b.unit.terms) / shorter >= _LEXICAL_SAME
 

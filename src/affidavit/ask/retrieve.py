@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
+from affidavit.ask.effects import Asked
 from affidavit.ask.rank import Ranked, fuse
 from affidavit.ask.scopes import Reader, Scopes
 from affidavit.domain.access import AccessRule
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import EmbedderError
 from affidavit.domain.records import Scope, chunk_name
 from affidavit.domain.release import Retrieval
@@ -61,9 +60,15 @@ class Found:
 
     ranked: list[Ranked]
     result: SearchResult
-    vector: NDArray[np.float32] | None
-    embedder: Embedder | None
-    degraded: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Hits after the recheck, and the head of the log at which it was made."""
+
+    passages: list[Passage]
+    denied: list[Denied]
+    head: int
 
 
 class Retriever:
@@ -77,7 +82,7 @@ class Retriever:
         scopes: Scopes,
         index: Index,
         embedder: Embedder | None,
-        feed: Callable[[Embedder | None], Feed],
+        feed: Callable[[str], Feed],
         refresh: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = database
@@ -93,35 +98,30 @@ class Retriever:
         self._held = 0
         self._lock = threading.Lock()
 
-    def embedder_name(self) -> str:
-        """Which embedder serves, for the record; "" for none, or for an endpoint that cannot be asked."""
+    def serving(self) -> tuple[Embedder | None, str]:
+        """The embedder that serves now, and its fingerprint: "" for none, or for an endpoint that cannot be asked."""
+        self._refresh()  # another process may have changed it
         try:
-            return self.embedder.info.fingerprint if self.embedder is not None else ""
+            return self.embedder, "" if self.embedder is None else self.embedder.info.fingerprint
         except EmbedderError:
-            return ""
+            return self.embedder, ""
 
-    def search(self, reader: Reader, question: str, settings: Retrieval, pool: int = 0) -> Found:
+    def search(self, scope: Scope, asked: Asked, settings: Retrieval, pool: int = 0) -> Found:
         """The pool of candidates, fused. Call inside a snapshot."""
-        return self.search_scope(reader.scope, question, settings, pool)
+        query = Query(asked.text, asked.vector)
+        result = self._index.search(self._feed(asked.fingerprint), scope, query, max(pool, settings.pool))
+        return Found(fuse(result.candidates, settings), result)
 
-    def search_scope(self, scope: Scope, question: str, settings: Retrieval, pool: int = 0) -> Found:
-        """``search`` for a scope that belongs to no one person: the auditor's look at what was withheld."""
-        self._refresh()  # another process may have changed the embedder
-        embedder = self.embedder
-        vector, degraded = _embed(embedder, question)
-        query = Query(question, vector)
-        result = self._index.search(self._feed(embedder), scope, query, max(pool, settings.pool))
-        return Found(fuse(result.candidates, settings), result, vector, embedder, degraded)
-
-    def recheck(self, reader: Reader, ranked: Sequence[Ranked]) -> tuple[list[Passage], list[Denied]]:
+    def recheck(self, reader: Reader, ranked: Sequence[Ranked], at: int | None = None) -> Checked:
         """Ask the catalog about every hit, at its *present* position, and at the reader's if that is earlier.
 
-        Opens its own snapshot, so a revocation since the search began is seen.
+        Opens its own snapshot, so a revocation since the search began is seen. ``at`` moves what "present" means.
         """
         passages: list[Passage] = []
         denied: list[Denied] = []
         with self._db.read():
-            head = self._scopes.head()
+            head = self._scopes.head() if at is None else at
+            instead = dict(reader.scope.instead)
             now = self._scopes.identify(reader.tenant, reader.now.principal, head)
             chunks = [r.chunk for r in ranked]
             views = self._catalog.views(chunks, head)
@@ -133,7 +133,9 @@ class Retriever:
                 if view is None:  # an index may hold what the catalog never had, or no longer has
                     continue
                 reason, permitted = _judge(reader.tenant, now, view, rules)
-                if permitted and as_of:
+                if view.document in instead:
+                    reason, permitted = "supposed", instead[view.document]
+                elif permitted and as_of:
                     reason, permitted = _judge(reader.tenant, reader.then, then[hit.chunk], rules)
                 if permitted and not (then if as_of else views)[hit.chunk].valid:
                     reason, permitted = "its text was replaced", False
@@ -141,7 +143,7 @@ class Retriever:
                     passages.append(Passage(view, hit, reason, self.text))
                 else:
                     denied.append(Denied(view, reason))
-        return passages, denied
+        return Checked(passages, denied, head)
 
     def _rules(self, ids: Set[int]) -> Mapping[int, AccessRule]:
         """Rules by id. A rule never changes once it has an id, so it is read once."""
@@ -164,17 +166,6 @@ class Retriever:
             while self._held > _TEXTS_KEPT and len(self._texts) > 1:
                 self._held -= len(self._texts.popitem(last=False)[1])
         return text
-
-
-def _embed(embedder: Embedder | None, question: str) -> tuple[NDArray[np.float32] | None, str]:
-    """The question's vector, or None and why there is none: keyword search then goes on alone."""
-    if embedder is None:
-        return None, ""
-    try:
-        vector: NDArray[np.float32] = embedder.embed([question])[0]
-    except EmbedderError as error:
-        return None, error.message
-    return vector, ""
 
 
 def _judge(tenant: int, who: Identity, view: ChunkView, rules: Mapping[int, AccessRule]) -> tuple[str, bool]:
@@ -203,3 +194,24 @@ def diversify(passages: Sequence[Passage], k: int, per_document: int) -> list[Pa
         if len(kept) == k:
             break
     return kept
+
+
+def decimal(value: float) -> str:
+    """A number as the record holds it."""
+    return format(value, ".6f")
+
+
+def hit_record(passage: Passage) -> dict[str, Json]:
+    """One hit as the record holds it."""
+    view, ranked = passage.view, passage.ranked
+    return {
+        "document": view.name,
+        "source": view.source,
+        "chunk": passage.chunk,
+        "start": view.start,
+        "end": view.stop,
+        "score": decimal(ranked.score),
+        "keyword": decimal(ranked.keyword),
+        "dense": None if ranked.dense is None else decimal(ranked.dense),
+        "permitted_by": passage.permitted_by,
+    }

@@ -16,12 +16,29 @@ from affidavit.store.people import People
 
 @dataclass(frozen=True)
 class Reader:
-    """A person about to read: who they are now, who they were at the position asked about, and their scope."""
+    """A person about to read: who they are now, who they were at the position asked about, and their scope.
+
+    ``rules``: the last access rule there was; later ones could not be in the scope.
+    """
 
     tenant: int
     now: Identity
     then: Identity
     scope: Scope
+    rules: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """An earlier moment at which a question is asked again: the log's ``head``, the last access rule there was, the time
+    on the clock, the embedder that served, and the heads at which hits were checked again, in order."""
+
+    head: int
+    rules: int
+    clock: int
+    embedder: str
+    checks: tuple[int, ...]
+    instead: tuple[tuple[int, bool], ...] = ()
 
 
 class Scopes:
@@ -46,13 +63,20 @@ class Scopes:
         )
 
     def resolve(
-        self, tenant: int, principal: str, as_of: int | None = None, filter: Filter | None = None
+        self,
+        tenant: int,
+        principal: str,
+        as_of: int | None = None,
+        filter: Filter | None = None,
+        past: Past | None = None,
     ) -> Reader:
         """The reader's scope now, or as of an earlier position: what was visible then *and* is visible now.
 
+        ``past`` moves what "now" means.
+
         Raises UnknownNameError for a stranger, UsageError for a position that has not been reached.
         """
-        head = self.head()
+        head = self.head() if past is None else past.head
         if as_of is not None and not 0 <= as_of <= head:
             raise UsageError(
                 f"position {as_of} is not between 0 and {head}", "`affidavit status` shows the position"
@@ -67,10 +91,20 @@ class Scopes:
         with self._lock:
             rules = self._rules(tenant)
             visible_now, visible_then = rules.of(now), rules.of(then)
-        return Reader(tenant, now, then, Scope(tenant, visible_now, visible_then, head, position, filter))
+            last = rules.last
+        if past is not None:
+            last = past.rules
+            visible_now, visible_then = _until(visible_now, last), _until(visible_then, last)
+        instead = () if past is None else past.instead
+        scope = Scope(tenant, visible_now, visible_then, head, position, filter, instead)
+        return Reader(tenant, now, then, scope, last)
 
     def _rules(self, tenant: int) -> VisibleRules:
         rules = self._tenants.setdefault(tenant, VisibleRules())
         if self._catalog.last_rule(tenant) > rules.last:
             rules.extend(self._catalog.rules(tenant, rules.last))
         return rules
+
+
+def _until(rules: frozenset[int], last: int) -> frozenset[int]:
+    return frozenset(id for id in rules if id <= last)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.ask.asker import Question, instant
+from affidavit.ask.effects import Asked, embed_question
 from affidavit.ask.rank import Ranked, document_scores
-from affidavit.ask.retrieve import Denied, Passage, Retriever
-from affidavit.ask.scopes import Reader, Scopes
+from affidavit.ask.retrieve import Denied, Passage, Retriever, hit_record
+from affidavit.ask.scopes import Past, Reader, Scopes
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import Randomness
 from affidavit.domain.errors import UsageError
@@ -113,59 +114,95 @@ class Searcher:
 
     def _one(self, question: Question, k: int, release: Release, chunks: bool) -> tuple[Run, Hits]:
         run = Run(new_run_id(self._randomness), question.tenant, "search", release.digest)
+        hits = self.find(run, question, k, release, None, chunks=chunks)
+        run.finish(RunStatus.ANSWERED.value, {})
+        return run, hits
+
+    def find(
+        self, run: Run, question: Question, k: int, release: Release, past: Past | None, *, chunks: bool
+    ) -> Hits:
+        """One search, collected in ``run`` and not written: now, or once more as at an earlier moment."""
+        embedder, fingerprint = self._retriever.serving()
+        fingerprint = fingerprint if past is None else past.embedder
         with self._db.read():
             reader = self._scopes.resolve(
-                question.tenant, question.principal, question.as_of, question.filter
+                question.tenant, question.principal, question.as_of, question.filter, past
             )
-            run.start(_asked(question, reader, k))
+            run.start(_asked(question, reader, k, chunks, fingerprint))
             run.step("scope", {}, {"now": sorted(reader.scope.now), "then": sorted(reader.scope.then)})
-        passages, denied, degraded = self._deepen(reader, question, k, release, chunks)
-        run.step("retrieve", {"k": k}, {"hits": [p.chunk for p in passages], "degraded": degraded})
-        for d in denied:
+            asked = embed_question(run, embedder, fingerprint, question.text)
+        deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
+        passages = deepening.run(self._db, k, chunks)
+        run.step(
+            "retrieve",
+            {"k": k, "heads": list(deepening.heads)},
+            {"hits": [hit_record(p) for p in passages], "degraded": asked.degraded},
+        )
+        for d in deepening.denied:
             body: dict[str, Json] = {"document": d.view.name, "source": d.view.source, "reason": d.reason}
             run.decide("document:read", "forbid", {"principal": reader.now.principal, **body})
-        run.finish(RunStatus.ANSWERED.value, {})
-        return run, Hits(run.id, reader.scope.position, question.text, tuple(passages), degraded)
+        return Hits(run.id, reader.scope.position, question.text, tuple(passages), asked.degraded)
 
-    def _deepen(
-        self, reader: Reader, question: Question, k: int, release: Release, chunks: bool
-    ) -> tuple[list[Passage], list[Denied], str]:
-        """Widen the pool until ``k`` are found or nothing more is visible: never a short list.
 
-        What a wider pool adds comes after what the narrower one found, so the first hits do not depend on ``k``.
-        """
-        settings = release.retrieval
-        pool = settings.pool
+class _Deepening:
+    """Widens the pool until there are enough hits or nothing more is visible: never a short list.
+
+    What a wider pool adds comes after what the narrower one found, so the first hits do not depend on how many are
+    asked for. ``heads``: the log's head at each recheck; ``past`` gives them when a search is repeated.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        reader: Reader,
+        asked: Asked,
+        release: Release,
+        past: Sequence[int] | None,
+    ) -> None:
+        self._retriever = retriever
+        self._reader = reader
+        self._asked = asked
+        self._settings = release.retrieval
+        self._past = past
+        self.heads: list[int] = []
+        self.denied: list[Denied] = []
+
+    def run(self, database: Database, k: int, chunks: bool) -> list[Passage]:
+        """The best ``k`` passages, or the best passages of the best ``k`` documents."""
+        pool = self._settings.pool
         kept: dict[int, Passage] = {}
         while True:
-            with self._db.read():
-                found = self._retriever.search(reader, question.text, settings, pool)
-            if chunks:
-                passages, denied = self._checked(reader, found.ranked, k)
-            else:
-                passages, denied = self._retriever.recheck(reader, found.ranked)
-                passages = _documents(passages, settings.support)
-            for d in denied:
+            with database.read():
+                found = self._retriever.search(self._reader.scope, self._asked, self._settings, pool)
+            self.denied = []
+            passages = self._best(found.ranked, k) if chunks else self._documents(found.ranked)
+            for d in self.denied:
                 kept.pop(d.view.chunk if chunks else d.view.document, None)
             for passage in passages:
                 kept.setdefault(passage.ranked.chunk if chunks else passage.view.document, passage)
             if len(kept) >= k or pool >= found.result.visible:
-                return list(kept.values())[:k], denied, found.degraded
+                return list(kept.values())[:k]
             pool = min(max(4 * pool, 2 * k), found.result.visible)
 
-    def _checked(
-        self, reader: Reader, ranked: Sequence[Ranked], k: int
-    ) -> tuple[list[Passage], list[Denied]]:
+    def _documents(self, ranked: Sequence[Ranked]) -> list[Passage]:
+        return _documents(self._check(ranked), self._settings.support)
+
+    def _check(self, ranked: Sequence[Ranked]) -> list[Passage]:
+        done = len(self.heads)
+        at = None if self._past is None else self._past[min(done, len(self._past) - 1)]
+        checked = self._retriever.recheck(self._reader, ranked, at)
+        self.heads.append(checked.head)
+        self.denied += checked.denied
+        return checked.passages
+
+    def _best(self, ranked: Sequence[Ranked], k: int) -> list[Passage]:
         """The best ``k`` that pass the recheck; no more are asked about than that takes."""
         kept: list[Passage] = []
-        denied: list[Denied] = []
         for start in range(0, len(ranked), k):
-            passed, refused = self._retriever.recheck(reader, ranked[start : start + k])
-            kept += passed
-            denied += refused
+            kept += self._check(ranked[start : start + k])
             if len(kept) >= k:
                 break
-        return kept, denied
+        return kept
 
 
 def _documents(passages: Sequence[Passage], support: float) -> list[Passage]:
@@ -178,7 +215,7 @@ def _documents(passages: Sequence[Passage], support: float) -> list[Passage]:
     return sorted(scored, key=lambda p: (-p.ranked.score, p.ranked.tie))
 
 
-def _asked(question: Question, reader: Reader, k: int) -> dict[str, Json]:
+def _asked(question: Question, reader: Reader, k: int, chunks: bool, embedder: str) -> dict[str, Json]:
     return {
         "principal": question.principal,
         "question": question.text,
@@ -186,4 +223,7 @@ def _asked(question: Question, reader: Reader, k: int) -> dict[str, Json]:
         "head": reader.scope.head,
         "filter": question.filter_json,
         "k": k,
+        "chunks": chunks,
+        "embedder": embedder,
+        "rules": reader.rules,
     }

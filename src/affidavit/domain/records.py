@@ -87,6 +87,7 @@ class Scope:
     ``head`` is the log's position now, ``position`` the one asked about (equal unless as-of).
     A document is in scope when its rule *at* ``position`` is in ``then`` and its rule *at* ``head`` is in
     ``now``; a chunk must be valid at ``position``. Rules are catalog ids.
+    ``instead`` is for counterfactuals: (document, whether it is in scope) for documents decided otherwise than by their rules.
     """
 
     tenant: int
@@ -95,6 +96,7 @@ class Scope:
     head: int
     position: int
     filter: Filter | None = None
+    instead: tuple[tuple[int, bool], ...] = ()
 
 
 class RunStatus(str, Enum):

@@ -48,6 +48,13 @@ class Reader:
         for row in self._db.each(sql, (kind.value,)):
             yield _recorded(row)
 
+    def finished(self, tenant: int) -> Iterator[tuple[str, str]]:
+        """(run, journey) of the tenant's finished runs, oldest first."""
+        ended = {e.run for e in self.of_kind(EventKind.RUN_FINISHED) if e.tenant == tenant}
+        for event in self.of_kind(EventKind.RUN_STARTED):
+            if event.run in ended:
+                yield event.run, event.facts["journey"]
+
     def body(self, event: Recorded) -> Any:
         """The event's body as JSON, None without one. Raises LogDamagedError if it is not the one that was recorded."""
         if event.body_id is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import Randomness
@@ -20,7 +21,8 @@ def new_run_id(randomness: Randomness) -> str:
 class Run:
     """Collects one run's events; ``flush`` writes what has collected inside a transaction.
 
-    A step's ``input`` and ``output`` are canonical JSON: whole, since replay answers from them.
+    A step's ``input`` and ``output`` are canonical JSON: whole, since replay compares them. What the flow gets from
+    outside itself (a model's numbers) it gets through ``effect``, so that replay can answer it from the record.
     """
 
     def __init__(self, id: str, tenant: int, journey: str, release: str) -> None:
@@ -45,6 +47,12 @@ class Run:
         self._add(EventKind.STEP_RECORDED, facts, {"input": input, "output": output})
         return self._steps
 
+    def effect(self, name: str, input: Json, compute: Callable[[], Json]) -> Any:
+        """The output of a step that the flow cannot work out again from the workspace alone: ``compute`` gives it."""
+        output = compute()
+        self.step(name, input, output)
+        return output
+
     def decide(self, action: str, effect: str, body: Mapping[str, Json]) -> None:
         """A decision made within the latest step. Its body is for auditors only."""
         self._add(EventKind.DECISION_MADE, {"step": self._steps, "action": action, "effect": effect}, body)
@@ -56,6 +64,11 @@ class Run:
     def finish(self, status: str, body: Mapping[str, Json]) -> None:
         """The end."""
         self._add(EventKind.RUN_FINISHED, {"status": status, "steps": self._steps}, body)
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What has been collected and is not durable yet."""
+        return tuple(self._pending)
 
     def flush(self, transaction: Transaction) -> int:
         """Append what has collected; the last position. Call ``flushed`` once the commit has succeeded."""

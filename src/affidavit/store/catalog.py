@@ -344,6 +344,14 @@ class Catalog:
                 out[row[0]] = ChunkView(*(*row[:9], unpack_path(row[9]), *row[10:]))
         return out
 
+    def revision_since(self, document: int, position: int) -> Row | None:
+        """(name, title, media type, source body, text body) of the revision that ``document`` got at ``position``."""
+        return self._db.one(
+            """SELECT d.name, r.title, r.media_type, r.source_body, r.text_body
+               FROM revisions r JOIN documents d ON d.id = r.document WHERE r.document = ? AND r.since = ?""",
+            (document, position),
+        )
+
     def counts(self, tenant: int) -> dict[str, int]:
         """Live documents, chunks and rules of a tenant."""
         return {

@@ -33,11 +33,13 @@ def in_scope(row: ChunkRow, access: Iterable[AccessRow], scope: Scope) -> bool:
                 return rule.rule
         return None
 
+    permitted = dict(scope.instead).get(row.document)
+    if permitted is None:
+        permitted = rule_at(scope.position) in scope.then and rule_at(scope.head) in scope.now
     return (
         row.tenant == scope.tenant
         and row.since <= scope.position < row.until
-        and rule_at(scope.position) in scope.then
-        and rule_at(scope.head) in scope.now
+        and permitted
         and (scope.filter is None or matches(scope.filter, row.metadata))
     )
 

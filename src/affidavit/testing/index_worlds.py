@@ -69,6 +69,10 @@ filters = st.recursive(_leaves, _combined, max_leaves=4)
 _most_rules = st.sampled_from([frozenset({0, 1}), frozenset({0, 1, 2}), frozenset({1, 2, 3})])
 _rule_sets = st.one_of(_most_rules, st.frozensets(_rules, max_size=4))
 
+_instead = st.dictionaries(st.integers(0, 12), st.booleans(), max_size=3).map(
+    lambda d: tuple(sorted(d.items()))
+)
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -80,6 +84,7 @@ class Ask:
     head: float
     position: float
     filter: Filter | None
+    instead: tuple[tuple[int, bool], ...]
     text: tuple[str, ...]
     vector: tuple[int, ...]
     k: int
@@ -87,7 +92,8 @@ class Ask:
     def scope(self, feed: MemoryFeed) -> Scope:
         head = round(feed.head() * self.head)
         then = self.now if self.then is None else self.then
-        return Scope(self.tenant, self.now, then, head, round(head * self.position), self.filter)
+        position = round(head * self.position)
+        return Scope(self.tenant, self.now, then, head, position, self.filter, self.instead)
 
     @property
     def query(self) -> Query:
@@ -103,6 +109,7 @@ asks = st.builds(
     _share,
     _share,
     st.one_of(st.none(), st.none(), filters),
+    st.one_of(st.just(()), st.just(()), _instead),
     st.lists(st.sampled_from((*WORDS, "unknown")), min_size=1, max_size=4).map(tuple),
     _vector,
     st.integers(1, 6),

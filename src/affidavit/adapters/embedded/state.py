@@ -48,7 +48,7 @@ class State:
         """What ``scope`` sees."""
         view = self.views.get(scope)
         if view is None:
-            view = look(self.parts, self.access, self.rules, scope)
+            view = look(self.parts, self.access, self.rules, self.documents, scope)
             self.views.put(scope, view)
         return view
 

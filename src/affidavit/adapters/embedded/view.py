@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from affidavit.adapters.embedded.access import AccessTable
-from affidavit.adapters.embedded.arrays import F32, F64, I64, Bools, Directory
+from affidavit.adapters.embedded.arrays import F32, F64, I8, I64, Bools, Directory
 from affidavit.adapters.embedded.segment import Part, Segment
 from affidavit.domain.filter import Filter
 from affidavit.domain.records import Scope
@@ -108,16 +108,29 @@ class View:
         return sum(p.bytes for p in self.parts)
 
 
-def look(parts: tuple[Part, ...], access: AccessTable, rules: Directory, scope: Scope) -> View:
+def look(
+    parts: tuple[Part, ...], access: AccessTable, rules: Directory, documents: Directory, scope: Scope
+) -> View:
     """Evaluate ``scope``: the one place where it is decided which rows take part in a search."""
-    views = tuple(_look_at_parts(parts, access, rules, scope))
+    views = tuple(_look_at_parts(parts, access, rules, _instead(documents, scope), scope))
     visible = sum(len(v.rows) for v in views)
     lengths = sum(v.lengths for v in views)
     return View(views, visible, lengths / visible if lengths else 1.0)
 
 
+def _instead(documents: Directory, scope: Scope) -> I8 | None:
+    """By ordinal: 1 in scope, 0 not, -1 as its rules say; None where the rules decide everything."""
+    if not scope.instead:
+        return None
+    out = np.full(len(documents) + 1, -1, np.int8)
+    ids, verdicts = zip(*scope.instead, strict=True)
+    out[documents.find(np.array(ids, np.int64))] = verdicts
+    out[-1] = -1  # where a document that is not indexed was filed
+    return out
+
+
 def _look_at_parts(
-    parts: tuple[Part, ...], access: AccessTable, rules: Directory, scope: Scope
+    parts: tuple[Part, ...], access: AccessTable, rules: Directory, instead: I8 | None, scope: Scope
 ) -> Iterator[PartView]:
     now, at_head = rules.members(scope.now), access.rules_at(scope.head)
     then, at_position = now, at_head
@@ -132,6 +145,9 @@ def _look_at_parts(
         mask = now[at_head[documents]]
         if not same:
             mask &= then[at_position[documents]]
+        if instead is not None:
+            said = instead[documents]
+            mask = np.where(said >= 0, said > 0, mask)
         _keep_valid(mask, part, low, high, scope.position)
         if scope.filter is not None:
             _keep_matching(mask, part.segment, low, high, scope.filter)
@@ -164,7 +180,15 @@ class ViewCache:
     @staticmethod
     def _key(scope: Scope) -> tuple[object, ...]:
         # The filter by its text: Equals("n", 1) and Equals("n", True) compare equal and mean different things.
-        return (scope.tenant, scope.head, scope.position, scope.now, scope.then, repr(scope.filter))
+        return (
+            scope.tenant,
+            scope.head,
+            scope.position,
+            scope.now,
+            scope.then,
+            repr(scope.filter),
+            scope.instead,
+        )
 
     def get(self, scope: Scope) -> View | None:
         """The view, if kept."""

@@ -1,0 +1,113 @@
+"""A run as it was recorded: what it was given, and everything needed to put the same question again."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from affidavit.ask.asker import Question
+from affidavit.ask.effects import Asked
+from affidavit.ask.scopes import Past
+from affidavit.domain.errors import UsageError
+from affidavit.domain.events import EventKind
+from affidavit.domain.filter import parse_filter
+from affidavit.events.read import Reader, Recorded
+from affidavit.runs.replay import Fact
+
+QUESTIONS = ("ask", "search")
+"""Journeys that put a question."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """One run of the log with its bodies. ``facts`` are in the order of the log, the run's start first."""
+
+    id: str
+    tenant: int
+    journey: str
+    release: str
+    first: int
+    last: int
+    at: int
+    facts: tuple[Fact, ...]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the run was started with."""
+        body: dict[str, Any] = self.facts[0].body
+        return body
+
+    @property
+    def finished(self) -> bool:
+        return self.facts[-1].kind is EventKind.RUN_FINISHED
+
+    @cached_property
+    def steps(self) -> dict[str, Any]:
+        """The bodies (input, output) of its steps by name; the last one of a name."""
+        return {f.title: f.body for f in self.facts if f.kind is EventKind.STEP_RECORDED}
+
+    @property
+    def denials(self) -> list[dict[str, Any]]:
+        """What the recheck denied, with the reason."""
+        return [f.body for f in self.facts if f.kind is EventKind.DECISION_MADE]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What the person was given; {} for a run that gives no answer."""
+        found = [f.body for f in self.facts if f.kind is EventKind.ANSWER_RELEASED]
+        return found[0] if found else {}
+
+    @property
+    def hits(self) -> list[dict[str, Any]]:
+        """What was retrieved and passed the recheck, best first."""
+        found: list[dict[str, Any]] = self.steps.get("retrieve", {"output": {"hits": []}})["output"]["hits"]
+        return found
+
+    def question(self) -> Question:
+        """The question, as ``ask`` and ``search`` take it."""
+        given = self.given
+        as_of = given["position"] if given["position"] != given["head"] else None
+        where = given["filter"]
+        parsed = None if where is None else parse_filter(where)
+        return Question(self.tenant, given["principal"], given["question"], as_of, parsed, where)
+
+    def past(self) -> Past:
+        """The moment of the run."""
+        given = self.given
+        return Past(given["head"], given["rules"], given.get("clock", 0), given["embedder"], self._checks())
+
+    def _checks(self) -> tuple[int, ...]:
+        if self.journey == "search":
+            heads = self.steps["retrieve"]["input"]["heads"] if "retrieve" in self.steps else ()
+        else:
+            heads = (self.steps["recheck"]["input"]["head"],) if "recheck" in self.steps else ()
+        return tuple(heads) or (self.given["head"],)
+
+    def asked(self) -> Asked:
+        """The question as the embedder saw it then; by keyword alone where it never got that far."""
+        given = self.given
+        said = self.steps.get("embed", {"output": {"vector": None, "degraded": "", "late": False}})["output"]
+        packed = said["vector"]
+        vector = None if packed is None else np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32)
+        return Asked(given["question"], given["embedder"], vector, said["degraded"], said["late"])
+
+
+def recorded_run(reader: Reader, events: list[Recorded]) -> RecordedRun:
+    """The run that ``events`` tell of. Raises LogDamagedError if a body was changed, UsageError if one was erased."""
+    facts = []
+    for event in events:
+        if event.commitment and event.body_id is None:
+            raise UsageError(
+                f"{event.run} cannot be told in full: position {event.position} was erased",
+                "`affidavit run show` says by whom and why",
+            )
+        facts.append(Fact(event.kind, event.facts, reader.body(event)))
+    first = events[0]
+    journey, release = first.facts["journey"], first.facts["release"]
+    return RecordedRun(
+        first.run, first.tenant, journey, release, first.position, events[-1].position, first.at, tuple(facts)
+    )

@@ -1,0 +1,172 @@
+"""Replay: every run once more from its record, at its own position and release; identical, or where it first differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit.adapters.embedded import EmbeddedIndex
+from affidavit.app.recorded import RecordedRun, recorded_run
+from affidavit.app.resync import replay_sync
+from affidavit.app.wiring import Parts
+from affidavit.ask.asker import Asker, Question
+from affidavit.ask.retrieve import Retriever
+from affidavit.ask.scopes import Past
+from affidavit.ask.searcher import Searcher
+from affidavit.ask.timer import Timer
+from affidavit.domain.errors import AccessDeniedError, AffidavitError
+from affidavit.domain.release import Release
+from affidavit.events.read import Recorded
+from affidavit.runs.replay import Divergence, Fact, ReplayDivergenceError, Rerun, compare
+from affidavit.store.people import Tenant
+
+REPLAY = "audit:replay"
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """The outcome of one replay. ``compared`` counts the events that were compared."""
+
+    run: str
+    journey: str
+    position: int
+    release: str
+    compared: int
+    divergence: Divergence | None
+
+    @property
+    def identical(self) -> bool:
+        return self.divergence is None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "journey": self.journey,
+            "position": self.position,
+            "release": self.release,
+            "identical": self.identical,
+            "compared": self.compared,
+            "divergence": None if self.divergence is None else self.divergence.as_json(),
+        }
+
+
+class Replayer:
+    """Repeats runs in memory. Nothing is written, no source is read, no model is asked unless told to."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._retrievers: dict[str, Retriever] = {}
+
+    def recorded(self, tenant: Tenant, run: str) -> RecordedRun:
+        """The run from the log. Raises AccessDeniedError if the tenant has no such run."""
+        with self._parts.database.read():
+            events = self._events(run)
+            if not events or events[0].tenant != tenant.id:
+                raise AccessDeniedError(f"there is no run {run}", "`affidavit run list` shows them")
+            return recorded_run(self._parts.events, events)
+
+    def _events(self, run: str) -> list[Recorded]:
+        return self._parts.events.of_run(run) if run.isascii() else []
+
+    def replay(self, recorded: RecordedRun) -> ReplayReport:
+        """Repeat ``recorded`` from its record alone and compare."""
+        divergence = self._divergence(recorded)
+        position = recorded.given.get("position", recorded.first)
+        compared = len(recorded.facts)
+        return ReplayReport(recorded.id, recorded.journey, position, recorded.release, compared, divergence)
+
+    def _divergence(self, recorded: RecordedRun) -> Divergence | None:
+        try:
+            if recorded.journey == "sync":
+                return replay_sync(self._parts, recorded)
+            facts = self.again(
+                recorded,
+                recorded.question(),
+                self._parts.release_named(recorded.release),
+                recorded.past(),
+                live=False,
+            )
+        except ReplayDivergenceError as error:
+            return error.divergence
+        except AffidavitError as error:
+            return Divergence(0, "", f"cannot be repeated: {error.message}", None, None)
+        return compare(recorded.facts, facts)
+
+    def again(
+        self, recorded: RecordedRun, question: Question, release: Release, past: Past, *, live: bool
+    ) -> list[Fact]:
+        """The events of ``recorded`` put again as ``question`` at the moment ``past``: collected, not written.
+
+        With ``live`` the model is asked about what the record does not hold. Raises ReplayDivergenceError without.
+        """
+        parts = self._parts
+        rerun = Rerun(
+            recorded.id, question.tenant, recorded.journey, release.digest, recorded.facts, live=live
+        )
+        retriever = self._retriever(past.embedder)
+        if recorded.journey == "search":
+            searcher = Searcher(parts.database, parts.log, parts.scopes, retriever, parts.randomness)
+            given = recorded.given
+            searcher.find(rerun, question, given["k"], release, past, chunks=given["chunks"])
+        else:
+            asker = Asker(parts.database, parts.log, parts.scopes, retriever, parts.clock, parts.randomness)
+            asker.answer(rerun, question, release, past, Timer())
+        return rerun.facts()
+
+    def _retriever(self, fingerprint: str) -> Retriever:
+        """What retrieves with the vectors of the embedder that served then: they are kept, so nothing is embedded."""
+        parts = self._parts
+        _, serving = parts.retriever.serving()
+        if fingerprint == serving:
+            return parts.retriever
+        if fingerprint not in self._retrievers:
+            self._retrievers[fingerprint] = Retriever(
+                parts.database,
+                parts.catalog,
+                parts.bodies,
+                parts.scopes,
+                EmbeddedIndex(None),
+                None,
+                parts.feed_of,
+            )
+        return self._retrievers[fingerprint]
+
+
+class ReplayDesk:
+    """Replays runs for people: the operator at the machine, or somebody who holds ``audit:replay``."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.replayer = Replayer(parts)
+
+    def check(self, tenant: Tenant, principal: str | None) -> None:
+        """Raise AccessDeniedError unless ``principal`` may replay; None is the operator."""
+        if principal is None:
+            return
+        with self._parts.database.read():
+            head = self._parts.log.head()
+            who = self._parts.scopes.identify(tenant.id, principal, head)
+            if not who.principals & self._parts.people.grants(tenant.id, REPLAY, head):
+                raise AccessDeniedError(
+                    f"{principal} may not replay runs",
+                    f"the operator can grant {REPLAY}: affidavit people grant",
+                )
+
+    def runs(self, tenant: Tenant, journey: str = "") -> list[str]:
+        """The ids of the tenant's finished runs, oldest first."""
+        with self._parts.database.read():
+            return [id for id, kind in self._parts.events.finished(tenant.id) if journey in ("", kind)]
+
+    def replay(
+        self,
+        tenant: Tenant,
+        runs: Iterable[str],
+        principal: str | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> Iterator[ReplayReport]:
+        """Replay ``runs`` one after the other. Raises AccessDeniedError for one that is not the tenant's."""
+        self.check(tenant, principal)
+        for run in runs:
+            yield self.replayer.replay(self.replayer.recorded(tenant, run))
+            progress()

@@ -1,0 +1,126 @@
+"""What a question needs from outside the workspace: numbers from the embedding model.
+
+Each is one step of the run with the whole of what came back, so that a replay needs no model, and a counterfactual asks
+one only about what is new.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affidavit.domain.canonical import digest, text_digest
+from affidavit.domain.errors import EmbedderError
+from affidavit.ports.embedder import Embedder
+from affidavit.runs.recorder import Run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as the embedder ``fingerprint`` sees it. ``vector`` is a unit float32 vector, or None: then search is by
+    keyword alone, and ``degraded`` says why unless that is how the workspace is set up. ``late``: whether the embedder
+    gives token vectors too."""
+
+    text: str
+    fingerprint: str
+    vector: NDArray[np.float32] | None
+    degraded: str
+    late: bool
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Late interaction of a question with sentences, one number each: MaxSim, and cosine of the mean token vectors.
+    ``alike``: pairs of sentences (smaller index first) that are about the same thing."""
+
+    maxsim: tuple[float, ...]
+    cosine: tuple[float, ...]
+    alike: frozenset[tuple[int, int]]
+
+
+def embed_question(run: Run, embedder: Embedder | None, fingerprint: str, text: str) -> Asked:
+    """Step ``embed``."""
+
+    def compute() -> dict[str, str | bool | None]:
+        if embedder is None:
+            return {"vector": None, "degraded": "", "late": False}
+        try:
+            vector = embedder.embed([text])[0]
+            late = embedder.info.token_vectors
+        except EmbedderError as error:
+            return {"vector": None, "degraded": error.message, "late": False}
+        packed = base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+        return {"vector": packed, "degraded": "", "late": late}
+
+    said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
+    vector = None
+    if said["vector"] is not None:
+        vector = np.frombuffer(base64.b64decode(said["vector"]), "<f4").astype(np.float32)
+    return Asked(text, fingerprint, vector, said["degraded"], said["late"])
+
+
+def score_sentences(
+    run: Run, embedder: Embedder | None, asked: Asked, sentences: Sequence[str], same: float
+) -> Scores | None:
+    """Step ``score``; None where there are no token vectors, or they cannot be had: coverage then decides alone.
+
+    ``same`` is the cosine from which two sentences are alike.
+    """
+    if asked.vector is None or not asked.late:
+        return None
+
+    def compute() -> dict[str, object]:
+        if embedder is None:
+            return {"unavailable": "there is no embedder"}
+        try:
+            question, *answers = embedder.tokens([asked.text, *sentences])
+        except EmbedderError as error:
+            return {"unavailable": error.message}
+        mean = _unit_mean(question)
+        means = [_unit_mean(a) for a in answers]
+        return {
+            "maxsim": [repr(_maxsim(question, a)) for a in answers],
+            "cosine": [repr(float(m @ mean)) for m in means],
+            "alike": _alike(means, same),
+        }
+
+    given = {
+        "text": text_digest(asked.text),
+        "embedder": asked.fingerprint,
+        "sentences": digest(list(sentences)),
+        "same": repr(same),
+    }
+    said = run.effect("score", given, compute)  # type: ignore[arg-type]  # JSON, said in a wider type
+    if "unavailable" in said:
+        return None
+    return Scores(
+        tuple(map(float, said["maxsim"])),
+        tuple(map(float, said["cosine"])),
+        frozenset((a, b) for a, b in said["alike"]),
+    )
+
+
+def _unit_mean(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not len(tokens):
+        return np.zeros(tokens.shape[1], np.float32)
+    mean = tokens.mean(axis=0)
+    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+    return unit
+
+
+def _maxsim(asked: NDArray[np.float32], answer: NDArray[np.float32]) -> float:
+    if not len(asked) or not len(answer):
+        return 0.0
+    return float((asked @ answer.T).max(axis=1).mean())
+
+
+def _alike(means: Sequence[NDArray[np.float32]], same: float) -> list[list[int]]:
+    if not means:
+        return []
+    stacked = np.stack(means)
+    first, second = np.nonzero(np.triu(stacked @ stacked.T >= same, 1))
+    return [[int(a), int(b)] for a, b in zip(first, second, strict=True)]
