@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +19,6 @@ from affidavit.domain.release import Release
 from affidavit.events.read import Recorded
 from affidavit.runs.replay import Divergence, Fact, ReplayDivergenceError, Rerun, compare
 from affidavit.store.people import Tenant
-
-REPLAY = "audit:replay"
 
 
 @dataclass(frozen=True)
@@ -131,42 +128,3 @@ class Replayer:
                 parts.feed_of,
             )
         return self._retrievers[fingerprint]
-
-
-class ReplayDesk:
-    """Replays runs for people: the operator at the machine, or somebody who holds ``audit:replay``."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self.replayer = Replayer(parts)
-
-    def check(self, tenant: Tenant, principal: str | None) -> None:
-        """Raise AccessDeniedError unless ``principal`` may replay; None is the operator."""
-        if principal is None:
-            return
-        with self._parts.database.read():
-            head = self._parts.log.head()
-            who = self._parts.scopes.identify(tenant.id, principal, head)
-            if not who.principals & self._parts.people.grants(tenant.id, REPLAY, head):
-                raise AccessDeniedError(
-                    f"{principal} may not replay runs",
-                    f"the operator can grant {REPLAY}: affidavit people grant",
-                )
-
-    def runs(self, tenant: Tenant, journey: str = "") -> list[str]:
-        """The ids of the tenant's finished runs, oldest first."""
-        with self._parts.database.read():
-            return [id for id, kind in self._parts.events.finished(tenant.id) if journey in ("", kind)]
-
-    def replay(
-        self,
-        tenant: Tenant,
-        runs: Iterable[str],
-        principal: str | None = None,
-        progress: Callable[[], None] = lambda: None,
-    ) -> Iterator[ReplayReport]:
-        """Replay ``runs`` one after the other. Raises AccessDeniedError for one that is not the tenant's."""
-        self.check(tenant, principal)
-        for run in runs:
-            yield self.replayer.replay(self.replayer.recorded(tenant, run))
-            progress()

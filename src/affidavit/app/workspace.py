@@ -23,7 +23,7 @@ from affidavit.app.config import (
     weights_missing,
 )
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
-from affidavit.app.replay import ReplayDesk
+from affidavit.app.replaydesk import ReplayDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
 from affidavit.app.verify import Verifier
@@ -56,8 +56,8 @@ class Workspace:
         self.parts = parts
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
-        self.replays = ReplayDesk(parts)
         self.runs = RunDesk(parts)
+        self.replays = ReplayDesk(parts, self.runs, self.position)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

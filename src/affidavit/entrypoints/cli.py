@@ -33,6 +33,7 @@ from affidavit.entrypoints.common import (
 )
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.replay import explain, policy, replay
 from affidavit.ingest.sync import SyncReport
 
 _PATIENCE = 5.0  # seconds before a source that was out of reach is tried again
@@ -53,8 +54,11 @@ for group, name in (
     (run, "run"),
     (audit, "audit"),
     (embedder, "embedder"),
+    (policy, "policy"),
 ):
     app.add_typer(group, name=name)
+app.command()(replay)
+app.command()(explain)
 
 
 def _version(wanted: bool) -> None:

@@ -48,6 +48,10 @@ class Reader:
         for row in self._db.each(sql, (kind.value,)):
             yield _recorded(row)
 
+    def at(self, position: int) -> int:
+        """When ``position`` was written, in microseconds; 0 before the first."""
+        return int(self._db.value("SELECT coalesce(max(at), 0) FROM events WHERE position <= ?", (position,)))
+
     def finished(self, tenant: int) -> Iterator[tuple[str, str]]:
         """(run, journey) of the tenant's finished runs, oldest first."""
         ended = {e.run for e in self.of_kind(EventKind.RUN_FINISHED) if e.tenant == tenant}

@@ -107,6 +107,21 @@ class ChunkView:
     valid: bool
 
 
+@dataclass(frozen=True)
+class DocumentState:
+    """A document at a position: its revision (None while it has none) and since when, and what governs it."""
+
+    id: int
+    source: str
+    name: str
+    revision: str | None
+    revised: int
+    rule: int | None
+    owner: str
+    classification: str
+    rank: int
+
+
 _SOURCE = "id, tenant, name, kind, location, settings, cursor, synced_at"
 
 
@@ -352,6 +367,35 @@ class Catalog:
             (document, position),
         )
 
+    def documents(self, tenant: int) -> list[tuple[int, str, str]]:
+        """(id, source, name) of every document the tenant ever had."""
+        return self._db.all(
+            """SELECT d.id, s.name, d.name FROM documents d JOIN sources s ON s.id = d.source
+               WHERE d.tenant = ? ORDER BY d.id""",
+            (tenant,),
+        )
+
+    def states(self, tenant: int, source: str, name: str, position: int) -> list[DocumentState]:
+        """What a document is at ``position``; none if it is not there."""
+        rows = self._db.all(
+            """SELECT d.id, s.name, d.name, r.name, r.since, g.rule, g.owner, g.classification, g.rank
+               FROM documents d JOIN sources s ON s.id = d.source
+               JOIN governance g ON g.document = d.id AND g.since <= ? AND g.until > ?
+               LEFT JOIN revisions r ON r.document = d.id AND r.since <= ? AND r.until > ?
+               WHERE d.tenant = ? AND s.name = ? AND d.name = ?""",
+            (position, position, position, position, tenant, source, name),
+        )
+        return [DocumentState(*row) for row in rows]
+
+    def rules_at(self, tenant: int, position: int) -> dict[int, int]:
+        """The rule that governs each of the tenant's documents at ``position``."""
+        rows = self._db.all(
+            """SELECT g.document, g.rule FROM governance g JOIN documents d ON d.id = g.document
+               WHERE d.tenant = ? AND g.since <= ? AND g.until > ?""",
+            (tenant, position, position),
+        )
+        return dict(rows)
+
     def counts(self, tenant: int) -> dict[str, int]:
         """Live documents, chunks and rules of a tenant."""
         return {
@@ -483,6 +527,10 @@ class Catalog:
     def release(self, digest: str) -> str | None:
         """The content of a release by its digest."""
         return self._db.value("SELECT content FROM releases WHERE digest = ?", (digest,))  # type: ignore[no-any-return]
+
+    def releases(self) -> list[str]:
+        """The digests of all releases, oldest first."""
+        return [row[0] for row in self._db.all("SELECT digest FROM releases ORDER BY since, digest")]
 
     def channel(self, name: str) -> tuple[str, str] | None:
         """(digest, content) of the release that ``name`` points at."""

@@ -1,0 +1,98 @@
+"""A supposed policy: who may read what, if the rules in a file held instead of those on the log.
+
+The file is TOML, in the words of ``access.toml``::
+
+    [[rule]]
+    match = "acme-files/finance/**"        # SOURCE/NAME; * within a folder, ** through folders; the last match decides
+    allow = ["group:finance"]              # any of these; or [["group:a", "group:b"], ["group:c"]]: one of each
+    deny = ["user:mallory"]
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affidavit.domain.access import AccessRule
+from affidavit.domain.errors import ManifestError
+
+_EXAMPLE = 'write, for example: [[rule]] match = "docs/finance/**" allow = ["group:finance"]'
+_LARGEST = 1_000_000
+
+
+@dataclass(frozen=True)
+class SupposedRule:
+    """One rule of the file."""
+
+    match: str
+    pattern: re.Pattern[str]
+    access: AccessRule
+
+
+@dataclass(frozen=True)
+class SupposedPolicy:
+    """The rules of one file, in order."""
+
+    rules: tuple[SupposedRule, ...]
+
+    def rule_for(self, source: str, document: str) -> AccessRule | None:
+        """What would govern the document, None where the file says nothing about it."""
+        name = f"{source}/{document}"
+        for rule in reversed(self.rules):
+            if rule.pattern.fullmatch(name):
+                return rule.access
+        return None
+
+
+def read_policy(path: Path) -> SupposedPolicy:
+    """The policy in ``path``. Raises ManifestError with the rule's number."""
+    try:
+        data = path.read_bytes()
+        if len(data) > _LARGEST:
+            raise ManifestError(
+                f"{path} is larger than {_LARGEST} bytes", "name groups instead of many people"
+            )
+        content = tomllib.loads(data.decode())
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}", "check the name") from error
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path} is not TOML: {error}", _EXAMPLE) from error
+    rules = content.get("rule")
+    if set(content) != {"rule"} or not isinstance(rules, list) or not rules:
+        raise ManifestError(f"{path} holds no [[rule]], or something besides", _EXAMPLE)
+    return SupposedPolicy(tuple(_rule(f"{path}, rule {n}", r) for n, r in enumerate(rules, 1)))
+
+
+def _rule(where: str, table: Any) -> SupposedRule:
+    if not isinstance(table, Mapping) or not {"match", "allow"} <= set(table) <= {"match", "allow", "deny"}:
+        raise ManifestError(f"{where}: a rule has match, allow and, if wanted, deny", _EXAMPLE)
+    match = table["match"]
+    if not isinstance(match, str):
+        raise ManifestError(f"{where}: match is not text", _EXAMPLE)
+    layers = _layers(where, table["allow"])
+    access = AccessRule.of(*layers, deny=_names(where, "deny", table.get("deny", [])))
+    return SupposedRule(match, re.compile(_regular(match)), access)
+
+
+def _layers(where: str, allow: Any) -> list[list[str]]:
+    if isinstance(allow, list) and allow and all(isinstance(a, list) for a in allow):
+        return [_names(where, "allow", a) for a in allow]
+    names = _names(where, "allow", allow)
+    return [names] if names else []
+
+
+def _names(where: str, key: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise ManifestError(f"{where}: {key} is not a list of principals", _EXAMPLE)
+    return value
+
+
+def _regular(match: str) -> str:
+    """The glob as a regular expression: linear, since a star never crosses the next slash and two of them cross all."""
+    pieces: Iterable[str] = re.split(r"(\*\*|\*|\?)", match)
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "(?s:" + "".join(words.get(p, re.escape(p)) for p in pieces) + ")"

@@ -1,0 +1,138 @@
+"""The commands that look back: replay, explain, policy diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.app.whatif import CHANGES
+from affidavit.domain.errors import UsageError
+from affidavit.entrypoints import lookback
+from affidavit.entrypoints.common import FAILED, JsonOption, TenantOption, WorkspaceOption, opened
+
+policy = typer.Typer(no_args_is_help=True, help="Supposed policies against what was decided.")
+
+AuditorOption = Annotated[
+    str,
+    typer.Option("--as", help="An auditor who holds audit:replay. Left out: the operator at this machine."),
+]
+
+
+def _who(user: str) -> str | None:
+    return None if not user else user if ":" in user else f"user:{user}"
+
+
+def _changes(given: list[str]) -> list[tuple[str, str]]:
+    out = []
+    for change in given:
+        key, equals, value = change.partition("=")
+        if not equals or not value:
+            raise UsageError(f"--with {change}", f"write KEY=VALUE; KEY is one of: {', '.join(CHANGES)}")
+        out.append((key, value))
+    return out
+
+
+def replay(
+    run_id: Annotated[str, typer.Argument(help="The run; left out with --all.")] = "",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="KEY=VALUE",
+            help="Ask again with one thing changed, and show what differs: position=now|N|TIME, as=USER, without=DOCUMENT, "
+            "release=DIGEST|FILE, embedder=none, policy=FILE, before=POSITION. Can be given several times.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Replay every finished run of the tenant.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="With --with: write the difference as a page.")
+    ] = None,
+    user: AuditorOption = "",
+    workspace: WorkspaceOption = None,
+    tenant: TenantOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Repeat a run from its record, at its own position and release: identical, or the first step that is not.
+
+    No model is asked and nothing is written. With `--with` the same question is put with one thing changed instead; that
+    somebody looked goes on the log.
+
+    Example: `affidavit replay run-… --with position=now`
+    """
+    with opened(workspace, as_json) as (ws, out):
+        owner, who = ws.parts.tenant(tenant), _who(user)
+        if bool(run_id) == everything:
+            raise UsageError("which run?", "affidavit replay RUN, or affidavit replay --all")
+        if changes:
+            if everything:
+                raise UsageError("--with needs one run", "affidavit replay RUN --with …")
+            found = ws.replays.what_if(owner, run_id, _changes(changes), who)
+            if html is not None:
+                html.write_text(lookback.difference_page(found), encoding="utf-8")
+            out.json(found) if as_json else lookback.difference(out, found)
+            return
+        runs = ws.replays.runs(owner) if everything else [run_id]
+        different = 0
+        with out.progress("replaying", len(runs)) as bar:
+            for report in ws.replays.replay(owner, runs, who, lambda: bar.advance(bar.tasks[0].id)):
+                different += not report.identical
+                if as_json:
+                    out.json(report.as_json())
+                elif not report.identical or not everything:
+                    lookback.replayed(out, report)
+        if everything and not as_json:
+            out.say(f"{len(runs)} runs replayed, {different} of them differ", "red" if different else "green")
+        if different:
+            raise typer.Exit(FAILED)
+
+
+def explain(
+    run_id: Annotated[str, typer.Argument(help="The run.")],
+    user: AuditorOption = "",
+    workspace: WorkspaceOption = None,
+    tenant: TenantOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a postmortem's questions about a run, in order.
+
+    What did it see? What did it not see, and why? Which rule decided? What did it do? Who approved? What has changed since?
+    Would it answer the same today?
+
+    Example: `affidavit explain run-…`
+    """
+    with opened(workspace, as_json) as (ws, out):
+        found = ws.replays.explain(ws.parts.tenant(tenant), run_id, _who(user))
+        out.json(found) if as_json else lookback.explained(out, found)
+
+
+@policy.callback()
+def _policy() -> None:
+    """Keeps ``diff`` a command of its own."""
+
+
+@policy.command("diff")
+def policy_diff(
+    file: Annotated[Path, typer.Argument(help="The supposed rules: TOML with [[rule]] match, allow, deny.")],
+    days: Annotated[int, typer.Option("--days", min=1, max=36_500, help="How far back.")] = 30,
+    user: AuditorOption = "",
+    workspace: WorkspaceOption = None,
+    tenant: TenantOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the decisions of the last days that other access rules would have made otherwise.
+
+    The file says, in the words of access.toml, who may read the documents it names; where it says nothing, nothing changes:
+
+        [[rule]]
+        match = "handbook/finance/**"
+        allow = ["group:finance"]
+
+    Example: `affidavit policy diff proposal.toml --days 7`
+    """
+    with opened(workspace, as_json) as (ws, out):
+        found = ws.replays.policy_diff(ws.parts.tenant(tenant), file, days, _who(user))
+        out.json(found) if as_json else lookback.policy_difference(out, found)
