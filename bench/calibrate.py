@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import affidavit
+from affidavit.ask.effects import Scores, embed_question, score_sentences
 from affidavit.ask.evidence import gather
 from affidavit.ask.retrieve import diversify
 from affidavit.domain.release import DEFAULT, FEATURES, load
+from affidavit.runs.recorder import Run
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 CACHE = Path(__file__).resolve().parent / ".cache"
@@ -83,10 +86,17 @@ def features(ws: affidavit.Workspace, user: str, text: str, where: Any, *, dense
     try:
         with ws.parts.database.read():
             reader = ws.parts.scopes.resolve(question.tenant, question.principal, None, question.filter)
-            found = retriever.search(reader, text, release.retrieval)
-        passages, _ = retriever.recheck(reader, found.ranked[: 4 * release.retrieval.k])
+            embedder, fingerprint = retriever.serving()
+            run = Run("", 0, "ask", "")
+            asked = embed_question(run, embedder, fingerprint, text)
+            found = retriever.search(reader.scope, asked, release.retrieval)
+        passages = retriever.recheck(reader, found.ranked[: 4 * release.retrieval.k]).passages
         kept_passages = diversify(passages, release.retrieval.k, release.retrieval.per_document)
-        return dict(gather(text, found, kept_passages, retriever.embedder, release.dense).features)
+
+        def score(sentences: Sequence[str]) -> Scores | None:
+            return score_sentences(run, embedder, asked, sentences, release.answering.same)
+
+        return dict(gather(text, found, kept_passages, score, release).features)
     finally:
         retriever.embedder = kept
 

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 from affidavit.app.workspace import Workspace
+from affidavit.ask.effects import embed_question
+from affidavit.runs.recorder import Run
 from bench.corpus import Scope
 from bench.measure import fsync_once, percentile, say, spread, timed, timed_result
 
@@ -60,7 +62,13 @@ def _plain(ws: Workspace, tenant: str, principal: str, question: str) -> float:
     parts, settings = ws.parts, ws.parts.release().retrieval
     with parts.database.read():
         reader = parts.scopes.resolve(parts.tenant(tenant).id, principal)
-        return timed(lambda: parts.retriever.search(reader, question, settings))
+        embedder, fingerprint = parts.retriever.serving()
+
+        def search() -> None:
+            asked = embed_question(Run("", 0, "ask", ""), embedder, fingerprint, question)
+            parts.retriever.search(reader.scope, asked, settings)
+
+        return timed(search)
 
 
 def _record_unsynced(ws: Workspace, tenant: str, principal: str, questions: Sequence[str]) -> float:

@@ -124,6 +124,13 @@ def _more_targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         out.append((what, "< 1,000 MB", f"{peak} MB", peak < 1000))
         out.append(("import of the command line", "< 300 ms", f"{import_ms:.0f} ms", import_ms < 300))
         out.append(("installed size of the base", "< 350 MB", f"{size} MB", size < 350))
+    if "replay" in results:
+        r = results["replay"]
+        got = f"{r['times_faster']} times"
+        out.append(
+            (f"replay of {r['runs']} runs, faster than they ran", "≥ 5 times", got, r["times_faster"] >= 5)
+        )
+        out.append(("replay: runs that differ", "0", str(r["different"]), r["different"] == 0))
     if "quality" in results:
         score, cases = results["quality"]["ranking"]["affidavit"]["nDCG@10"], results["quality"]["access"]
         out.append(("nDCG@10 on the handbook, documents", "≥ 0.77", f"{score:.3f}", score >= 0.77))
@@ -142,7 +149,7 @@ def _search(results: dict[str, Any]) -> str:
     if not found:
         return ""
     out = ["## Filtered search\n"]
-    peers = ", ".join(f"{p['peer']} {p.get('version', 'FAILED')}" for p in found["peers"])
+    peers = ", ".join(dict.fromkeys(f"{p['peer']} {p.get('version', 'FAILED')}" for p in found["peers"]))
     out.append(
         f"Peers: {peers or 'none installed'}. Fewer questions where an engine needs long. Keyword recall is "
         "against BM25 with the statistics of the visible chunks; in brackets against BM25 with everybody's, which is what the "

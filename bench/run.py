@@ -1,6 +1,6 @@
 """``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
 
-Suites: search, governed, revocation, ingest, footprint, quality, all. A figure that falls short is reported as it is.
+Suites: search, governed, replay, revocation, ingest, footprint, quality, all. A figure that falls short is reported as it is.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from bench.ingest import ingest
 from bench.measure import say
 from bench.ours import synthetic_workspace
 from bench.quality import quality
+from bench.replay import replayed
 from bench.revocation import revocation
 from bench.search import Asked, judge, ours, peers
 
-SUITES = ("search", "governed", "revocation", "ingest", "footprint", "quality")
+SUITES = ("search", "governed", "replay", "revocation", "ingest", "footprint", "quality")
 _ON_SYNTHETIC = {"search", "governed", "revocation", "footprint"}
-_ON_HANDBOOK = {"search", "governed", "quality"}
+_ON_HANDBOOK = {"search", "governed", "replay", "quality"}
 
 
 class Bench:
@@ -60,6 +61,9 @@ class Bench:
         if "governed" in self._suites:
             lines = governed("handbook", ws, handbook.TENANT, corpus.scopes, asked[:50])
             self.results.setdefault("governed", []).extend(lines)
+        if "replay" in self._suites:
+            people, runs = corpus.scopes, self._chosen.runs
+            self.results["replay"] = replayed(ws, handbook.TENANT, people, asked, runs)
         if "quality" in self._suites:
             self.results["quality"] = quality(ws, self._chosen.cases)
 
@@ -102,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--peer-questions", type=int, default=20)
     parser.add_argument("--cases", type=int, default=422, help="access cases")
+    parser.add_argument("--runs", type=int, default=1000, help="runs to replay")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     parser.add_argument(

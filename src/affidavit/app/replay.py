@@ -17,7 +17,7 @@ from affidavit.ask.timer import Timer
 from affidavit.domain.errors import AccessDeniedError, AffidavitError
 from affidavit.domain.release import Release
 from affidavit.events.read import Recorded
-from affidavit.runs.replay import Divergence, Fact, ReplayDivergenceError, Rerun, compare
+from affidavit.runs.replay import Divergence, ReplayDivergenceError, Rerun, compare
 from affidavit.store.people import Tenant
 
 
@@ -74,33 +74,34 @@ class Replayer:
         return ReplayReport(recorded.id, recorded.journey, position, recorded.release, compared, divergence)
 
     def _divergence(self, recorded: RecordedRun) -> Divergence | None:
+        if recorded.journey == "sync":
+            return replay_sync(self._parts, recorded)
+        release = self._parts.release_named(recorded.release)
+        rerun = self.rerun(recorded, release, live=False)
         try:
-            if recorded.journey == "sync":
-                return replay_sync(self._parts, recorded)
-            facts = self.again(
-                recorded,
-                recorded.question(),
-                self._parts.release_named(recorded.release),
-                recorded.past(),
-                live=False,
-            )
+            self.put(rerun, recorded, recorded.question(), release, recorded.past())
         except ReplayDivergenceError as error:
-            return error.divergence
+            # what led to it may have differed before
+            return compare(recorded.facts, rerun.facts(), whole=False) or error.divergence
         except AffidavitError as error:
-            return Divergence(0, "", f"cannot be repeated: {error.message}", None, None)
-        return compare(recorded.facts, facts)
+            stopped = Divergence(0, "", f"cannot be repeated: {error.message}", None, None)
+            return compare(recorded.facts, rerun.facts(), whole=False) or stopped
+        return compare(recorded.facts, rerun.facts())
 
-    def again(
-        self, recorded: RecordedRun, question: Question, release: Release, past: Past, *, live: bool
-    ) -> list[Fact]:
-        """The events of ``recorded`` put again as ``question`` at the moment ``past``: collected, not written.
+    def rerun(self, recorded: RecordedRun, release: Release, *, live: bool) -> Rerun:
+        """An empty run in memory whose effects ``recorded`` answers; with ``live`` the model is asked about the rest."""
+        return Rerun(
+            recorded.id, recorded.tenant, recorded.journey, release.digest, recorded.facts, live=live
+        )
 
-        With ``live`` the model is asked about what the record does not hold. Raises ReplayDivergenceError without.
+    def put(
+        self, rerun: Rerun, recorded: RecordedRun, question: Question, release: Release, past: Past
+    ) -> None:
+        """Put ``question`` into ``rerun`` the way ``recorded`` was, at the moment ``past``: collected, not written.
+
+        Raises ReplayDivergenceError for an effect that is not on record, unless the run is live.
         """
         parts = self._parts
-        rerun = Rerun(
-            recorded.id, question.tenant, recorded.journey, release.digest, recorded.facts, live=live
-        )
         retriever = self._retriever(past.embedder)
         if recorded.journey == "search":
             searcher = Searcher(parts.database, parts.log, parts.scopes, retriever, parts.randomness)
@@ -109,7 +110,6 @@ class Replayer:
         else:
             asker = Asker(parts.database, parts.log, parts.scopes, retriever, parts.clock, parts.randomness)
             asker.answer(rerun, question, release, past, Timer())
-        return rerun.facts()
 
     def _retriever(self, fingerprint: str) -> Retriever:
         """What retrieves with the vectors of the embedder that served then: they are kept, so nothing is embedded."""

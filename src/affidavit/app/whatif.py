@@ -57,10 +57,9 @@ class WhatIf:
         )
         for key, value in _ordered(changes):
             situation = self._change(recorded, situation, key, value)
-        facts = self._replayer.again(
-            recorded, situation.question, situation.release, situation.past, live=True
-        )
-        before, after = _view(recorded.facts), _view(facts)
+        rerun = self._replayer.rerun(recorded, situation.release, live=True)
+        self._replayer.put(rerun, recorded, situation.question, situation.release, situation.past)
+        before, after = _view(recorded.facts), _view(rerun.facts())
         return {
             "run": recorded.id,
             "question": recorded.given["question"],

@@ -100,8 +100,8 @@ class Rerun(Run):
         return [Fact(e.kind, e.facts, e.body) for e in self.events]
 
 
-def compare(recorded: Sequence[Fact], replayed: Sequence[Fact]) -> Divergence | None:
-    """The first difference between two runs, None if there is none."""
+def compare(recorded: Sequence[Fact], replayed: Sequence[Fact], *, whole: bool = True) -> Divergence | None:
+    """The first difference between two runs, None if there is none. Without ``whole`` the second may be cut off."""
     before = [f for f in recorded if f.kind not in _MEASURED]
     after = [f for f in replayed if f.kind not in _MEASURED]
     for old, new in zip(before, after, strict=False):
@@ -110,7 +110,7 @@ def compare(recorded: Sequence[Fact], replayed: Sequence[Fact]) -> Divergence | 
         where = _difference(old, new)
         if where is not None:
             return where
-    if len(before) != len(after):
+    if len(before) != len(after) and (whole or len(after) > len(before)):
         extra = (before if len(before) > len(after) else after)[min(len(before), len(after))]
         what = "is missing now" if len(before) > len(after) else "is new"
         return Divergence(extra.step, extra.title, what, None, None)
