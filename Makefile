@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench docs clean
+.PHONY: help setup demo test test-slow lint bench record docs clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.reference --check
+
+record: $(READY) $(MODEL) ## record the runs that every later version must replay
+	$(BIN)/python -m tools.record
 
 docs: $(READY) ## write the reference pages from the code
 	$(BIN)/python -m tools.reference

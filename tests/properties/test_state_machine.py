@@ -17,7 +17,7 @@ from affidavit.adapters.folder.connector import _Entered, _Place
 from affidavit.adapters.folder.manifest import Effective, Manifest, Rules
 from affidavit.app.feed import CatalogFeed
 from affidavit.ask.rank import Ranked
-from affidavit.ask.retrieve import Denied, Passage, Retriever
+from affidavit.ask.retrieve import Checked, Passage, Retriever
 from affidavit.ask.scopes import Reader, Scopes
 from affidavit.domain.access import AccessRule, Verdict
 from affidavit.domain.errors import ManifestError
@@ -37,12 +37,10 @@ def test_nobody_ever_sees_what_they_may_not(tmp_path: Path) -> None:
 # -- seeded faults, each one seen in a real product
 
 
-def unchecked(
-    self: Retriever, reader: Reader, ranked: Sequence[Ranked]
-) -> tuple[list[Passage], list[Denied]]:
+def unchecked(self: Retriever, reader: Reader, ranked: Sequence[Ranked], at: int | None = None) -> Checked:
     """The index is believed."""
     views = self._catalog.views([r.chunk for r in ranked], reader.scope.position)
-    return [Passage(views[r.chunk], r, "", self.text) for r in ranked], []
+    return Checked([Passage(views[r.chunk], r, "", self.text) for r in ranked], [], reader.scope.head)
 
 
 NO_RECHECK = patch.object(Retriever, "recheck", unchecked)
@@ -111,16 +109,16 @@ _resolve = Scopes.resolve
 
 
 def as_they_were_then(
-    self: Scopes, tenant: int, principal: str, as_of: int | None = None, filter: Any = None
+    self: Scopes, tenant: int, principal: str, as_of: int | None = None, filter: Any = None, past: Any = None
 ) -> Reader:
-    reader = _resolve(self, tenant, principal, as_of, filter)
+    reader = _resolve(self, tenant, principal, as_of, filter, past)
     return replace(reader, scope=replace(reader.scope, now=frozenset(self._catalog.rules(tenant))))
 
 
 def as_they_are_now(
-    self: Scopes, tenant: int, principal: str, as_of: int | None = None, filter: Any = None
+    self: Scopes, tenant: int, principal: str, as_of: int | None = None, filter: Any = None, past: Any = None
 ) -> Reader:
-    reader = _resolve(self, tenant, principal, as_of, filter)
+    reader = _resolve(self, tenant, principal, as_of, filter, past)
     return replace(reader, scope=replace(reader.scope, then=frozenset(self._catalog.rules(tenant))))
 
 

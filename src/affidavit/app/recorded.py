@@ -78,7 +78,8 @@ class RecordedRun:
     def past(self) -> Past:
         """The moment of the run."""
         given = self.given
-        return Past(given["head"], given["rules"], given.get("clock", 0), given["embedder"], self._checks())
+        rules = self.steps["scope"]["input"]["rules"]
+        return Past(given["head"], rules, given.get("clock", 0), given["embedder"], self._checks())
 
     def _checks(self) -> tuple[int, ...]:
         if self.journey == "search":

@@ -11,7 +11,7 @@ from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
-from affidavit.ask.scopes import Past, Reader, Scopes
+from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.timer import Timer
 from affidavit.domain.answer import NOT_ENOUGH, Answer, Citation, Claim, Refusal
 from affidavit.domain.canonical import Json
@@ -125,7 +125,6 @@ class Asker:
                 "software": VERSION,
                 "embedder": embedder,
                 "clock": clock,
-                "rules": reader.rules,
             }
         )
         run.step(
@@ -133,7 +132,7 @@ class Asker:
             {"principal": question.principal, "position": reader.scope.position},
             {"principals": sorted(reader.now.principals), "then": sorted(reader.then.principals)},
         )
-        run.step("scope", {}, {"now": sorted(reader.scope.now), "then": sorted(reader.scope.then)})
+        run.step("scope", *scope_record(reader))
 
     def _recheck(
         self, run: Run, reader: Reader, asked: Asked, found: Found, release: Release, past: Past | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError, UsageError
 from affidavit.domain.filter import Filter
 from affidavit.domain.records import Scope
@@ -108,3 +109,9 @@ class Scopes:
 
 def _until(rules: frozenset[int], last: int) -> frozenset[int]:
     return frozenset(id for id in rules if id <= last)
+
+
+def scope_record(reader: Reader) -> tuple[Json, Json]:
+    """(input, output) of the step ``scope``. For auditors only: the numbers tell how many rules there are."""
+    scope = reader.scope
+    return {"rules": reader.rules}, {"now": sorted(scope.now), "then": sorted(scope.then)}

@@ -10,7 +10,7 @@ from affidavit.ask.asker import Question, instant
 from affidavit.ask.effects import Asked, embed_question
 from affidavit.ask.rank import Ranked, document_scores
 from affidavit.ask.retrieve import Denied, Passage, Retriever, hit_record
-from affidavit.ask.scopes import Past, Reader, Scopes
+from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import Randomness
 from affidavit.domain.errors import UsageError
@@ -129,7 +129,7 @@ class Searcher:
                 question.tenant, question.principal, question.as_of, question.filter, past
             )
             run.start(_asked(question, reader, k, chunks, fingerprint))
-            run.step("scope", {}, {"now": sorted(reader.scope.now), "then": sorted(reader.scope.then)})
+            run.step("scope", *scope_record(reader))
             asked = embed_question(run, embedder, fingerprint, question.text)
         deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
         passages = deepening.run(self._db, k, chunks)
@@ -225,5 +225,4 @@ def _asked(question: Question, reader: Reader, k: int, chunks: bool, embedder: s
         "k": k,
         "chunks": chunks,
         "embedder": embedder,
-        "rules": reader.rules,
     }
