@@ -99,3 +99,13 @@ def opened(workspace: Path | None, as_json: bool) -> Iterator[tuple[Workspace, O
     out = Output(as_json)
     with errors(out), open_workspace(find_workspace(workspace)) as ws:
         yield ws, out
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that a person asked for. Raises UsageError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", "choose another name or folder"
+        ) from error

@@ -36,8 +36,11 @@ def _short(value: Any) -> str:
 def _lines(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """The difference as (line, style)."""
     told = found["difference"]
-    yield from _few("- no longer retrieved", _documents(told["lost"]), "red")
-    yield from _few("+ newly retrieved", _documents(told["gained"]), "green")
+    lost, gained = _best(told["lost"]), _best(told["gained"])
+    both = sorted(lost.keys() & gained.keys())
+    yield from _few("- no longer retrieved", _ranked(lost, both), "red")
+    yield from _few("+ newly retrieved", _ranked(gained, both), "green")
+    yield from _few("~ other passages of", both, "")
     if told["moved"]:
         yield f"~ {len(told['moved'])} passages moved in rank", ""
     for denied in told["denied"]:
@@ -54,12 +57,16 @@ def _lines(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "the answer is the same", ""
 
 
-def _documents(hits: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Each document once, with the best rank of its passages."""
+def _best(hits: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The best passage of each document."""
     best: dict[str, Mapping[str, Any]] = {}
     for hit in hits:
         best.setdefault(_name(hit), hit)
-    return [f"{name} (rank {hit['rank']}), {hit['permitted_by']}" for name, hit in best.items()]
+    return best
+
+
+def _ranked(best: Mapping[str, Mapping[str, Any]], without: Sequence[str] = ()) -> list[str]:
+    return [f"{n} (rank {h['rank']}), {h['permitted_by']}" for n, h in best.items() if n not in without]
 
 
 def _few(what: str, names: Sequence[str], style: str) -> Iterable[tuple[str, str]]:
@@ -126,7 +133,7 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
     out.say(f"{found['run']}: {found['principal']} asked at {found['at']}: {found['question']}", "bold")
     out.say(f"\nWhat did it see? ({len(found['saw'])} passages, at position {found['position']})", "bold")
     saw = [{"rank": n, **hit} for n, hit in enumerate(found["saw"], 1)]
-    for line, _ in _few("", _documents(saw), ""):
+    for line, _ in _few("", _ranked(_best(saw)), ""):
         out.say(f"  {line.removeprefix(': ')}")
     _not_seen(out, found["not_seen"])
     decided = found["decided"]

@@ -10,7 +10,7 @@ import typer
 from affidavit.app.whatif import CHANGES
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints import lookback
-from affidavit.entrypoints.common import FAILED, JsonOption, TenantOption, WorkspaceOption, opened
+from affidavit.entrypoints.common import FAILED, JsonOption, TenantOption, WorkspaceOption, opened, write_text
 
 policy = typer.Typer(no_args_is_help=True, help="Supposed policies against what was decided.")
 
@@ -72,7 +72,7 @@ def replay(
                 raise UsageError("--with needs one run", "affidavit replay RUN --with …")
             found = ws.replays.what_if(owner, run_id, _changes(changes), who)
             if html is not None:
-                html.write_text(lookback.difference_page(found), encoding="utf-8")
+                write_text(html, lookback.difference_page(found))
             out.json(found) if as_json else lookback.difference(out, found)
             return
         runs = ws.replays.runs(owner) if everything else [run_id]
