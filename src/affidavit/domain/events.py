@@ -39,6 +39,8 @@ class EventKind(str, Enum):
     ANSWER_RELEASED = "answer.released"
     RUN_FINISHED = "run.finished"
     AUDIT_PERFORMED = "audit.performed"
+    FEEDBACK_GIVEN = "feedback.given"
+    INCIDENT_CHANGED = "incident.changed"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -60,6 +62,8 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.ANSWER_RELEASED: {"status": str},
     EventKind.RUN_FINISHED: {"status": str, "steps": int},
     EventKind.AUDIT_PERFORMED: {"action": str},
+    EventKind.FEEDBACK_GIVEN: {"verdict": str},
+    EventKind.INCIDENT_CHANGED: {"change": str},
 }
 
 
