@@ -33,6 +33,7 @@ from affidavit.entrypoints.common import (
 )
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.witness import witness
 from affidavit.ingest.sync import SyncReport
 
 _PATIENCE = 5.0  # seconds before a source that was out of reach is tried again
@@ -53,6 +54,7 @@ for group, name in (
     (run, "run"),
     (audit, "audit"),
     (embedder, "embedder"),
+    (witness, "witness"),
 ):
     app.add_typer(group, name=name)
 
