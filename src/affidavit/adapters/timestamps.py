@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-
 from affidavit.adapters.sinks.http import check_url, refused, request
 from affidavit.domain.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
     import httpx
+    from cryptography import x509
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 
@@ -31,6 +30,8 @@ def _library() -> Any:
 
 def read_authorities(pem: bytes) -> list[x509.Certificate]:
     """The root certificates of timestamping authorities in a PEM file. Raises UsageError."""
+    from cryptography import x509  # noqa: PLC0415 - 20 ms; only timestamps need it
+
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError as error:

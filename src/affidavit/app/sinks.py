@@ -43,9 +43,9 @@ def settings_of(
     secret = _secret_place(secret_env, secret_file)
     match kind:
         case "file":
-            return {"path": str(Path(place).expanduser().absolute())}
+            return {"path": str(Path(place).expanduser().resolve())}
         case "git":
-            folder = Path(place).expanduser().absolute()
+            folder = Path(place).expanduser().resolve()
             if not (folder / ".git").exists():
                 raise UsageError(
                     f"{folder} is not the working folder of a git repository", f"make one: git init {folder}"
@@ -99,7 +99,7 @@ def _secret_place(variable: str, file: Path | None) -> Settings:
         )
     if variable:
         return {"secret_env": variable}
-    return {} if file is None else {"secret_file": str(file.expanduser().absolute())}
+    return {} if file is None else {"secret_file": str(file.expanduser().resolve())}
 
 
 def make_sink(kind: str, settings: Settings) -> Sink:

@@ -67,8 +67,12 @@ class MailSink:
                 self._host, self._port, timeout=_SECONDS, context=ssl.create_default_context()
             )
         server = smtplib.SMTP(self._host, self._port, timeout=_SECONDS)
-        if self._security == STARTTLS:
-            server.starttls(context=ssl.create_default_context())
+        try:
+            if self._security == STARTTLS:
+                server.starttls(context=ssl.create_default_context())
+        except BaseException:
+            server.close()
+            raise
         return server
 
 

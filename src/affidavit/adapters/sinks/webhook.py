@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -15,6 +16,8 @@ from affidavit.ports.sink import Delivery
 if TYPE_CHECKING:
     import httpx
 
+_PREFIX = "whsec_"
+
 
 class WebhookSink:
     """Posts ``{"origin", "size", "checkpoint"}`` to ``url``, signed with ``secret``.
@@ -26,7 +29,7 @@ class WebhookSink:
         self._url = check_url(url)
         if not secret:
             raise SinkError("the webhook has no secret to sign with", "set its variable or file")
-        self._secret = secret.encode()
+        self._secret = _key(secret)
         self._transport = transport
 
     def __repr__(self) -> str:
@@ -49,6 +52,16 @@ class WebhookSink:
 
     def held(self, origin: str) -> list[str]:
         return []
+
+
+def _key(secret: str) -> bytes:
+    """The bytes to sign with: ``whsec_BASE64`` as Standard Webhooks writes secrets, or any word as it is."""
+    if not secret.startswith(_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise SinkError("the webhook's secret is not whsec_ and base64", "copy it again") from error
 
 
 def signature(secret: bytes, id: str, at: int, body: bytes) -> str:
