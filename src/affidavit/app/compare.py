@@ -82,7 +82,7 @@ class Comparer:
     ) -> None:
         self._parts = parts
         self._key = key.strip() or parts.catalog.setting("verifier") or ""
-        self._origin = parse_verifier_key(self._key)[0]
+        self._origin = _origin(self._key)
         self._other_logs = other_logs
         self._roots = None if authorities is None else read_authorities(read_file(authorities))
 
@@ -212,6 +212,16 @@ class Comparer:
             problem,
             unreachable=bool(place.problem) and not place.notes,
         )
+
+
+def _origin(key: str) -> str:
+    """The name in a log's public key. Raises UsageError."""
+    try:
+        return parse_verifier_key(key)[0]
+    except LogDamagedError as error:
+        raise UsageError(
+            "this is not a log's public key", "give the line NAME+ID+KEY that `affidavit audit verify` prints"
+        ) from error
 
 
 def _mismatch(note: Note, known: dict[int, bytes], reached: int) -> str:
