@@ -179,6 +179,14 @@ class TestGit(SinkConformance):
         git(self.folder, "commit", "--quiet", "-m", "gone")
         assert LOG.note(7) in self.arrived()
 
+    def test_the_repository_s_settings_hide_no_history(self) -> None:
+        self.make().send(LOG.delivery(7))
+        root = git(self.folder, "rev-parse", "HEAD").strip()
+        self.make().send(LOG.delivery(8))
+        git(self.folder, "config", "log.showRoot", "false")
+        git(self.folder, "replace", git(self.folder, "rev-parse", "HEAD").strip(), root)
+        assert self.arrived() == [LOG.note(7), LOG.note(8)]
+
     def test_a_push_arrives_and_is_tried_again(self, tmp_path: Path) -> None:
         far = tmp_path / "far.git"
         git(tmp_path, "init", "--quiet", "--bare", str(far))

@@ -223,3 +223,18 @@ def test_a_cosignature_written_by_hand_is_not_shown(
     assert workspace.outside.witnesses()[0]["size"] is None
     workspace.parts.database.run("UPDATE attestations SET note = 'x'")
     assert workspace.outside.witnesses()[0]["size"] is None
+
+
+@pytest.mark.network
+@pytest.mark.enable_socket
+def test_a_witness_from_the_far_future_is_refused(
+    workspace: affidavit.Workspace, serve: Callable[[str], tuple[Witness, str]], clock: FixedClock
+) -> None:
+    bob, url = serve("bob")
+    bob.add_log(workspace.parts.signer.verifier())
+    workspace.outside.add("bob", "witness", settings_of("witness", url, key=bob.cosigner.vkey()))
+    now, clock.at = clock.at, 2**62 * 1_000_000
+    workspace.parts.clock = FixedClock(now)
+    (sent,) = workspace.outside.send()
+    assert sent.outcome == "failed"
+    assert clock.at > now

@@ -107,16 +107,19 @@ class Comparer:
         return Place(label, held, cosigner)
 
     def place(self, where: str, desk: OutsideDesk, witness: str = "") -> Place:
-        """What a file, a folder, a git repository, an address or a sink's name holds. Raises UsageError, SinkError."""
+        """What a file, a folder, a git repository, an address or a sink's name holds. Raises UsageError."""
         cosigner = parse_cosigner(witness) if witness else None
-        if where.startswith(("http://", "https://")):
-            return Place(where, self._fetched(where), cosigner)
         path = Path(where)
-        if path.is_dir():
-            return Place(where, _in_folder(path, self._origin), cosigner)
-        if path.exists() or not any(sink.name == where for sink in desk.sinks()):
-            return Place(where, read_notes(path), cosigner)
-        return self.sink(desk, where)
+        if not path.exists() and any(sink.name == where for sink in desk.sinks()):
+            return self.sink(desk, where)
+        try:
+            if where.startswith(("http://", "https://")):
+                notes = self._fetched(where)
+            else:
+                notes = _in_folder(path, self._origin) if path.is_dir() else read_notes(path)
+        except SinkError as error:
+            return Place(where, (), problem=error.message)
+        return Place(where, notes, cosigner)
 
     def _fetched(self, url: str) -> list[str]:
         if not url.rstrip("/").endswith("/checkpoint"):

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from affidavit.adapters.timestamps import read_authorities, timestamp
 from affidavit.app.sinks import Settings, describe, make_sink
+from affidavit.app.times import LATEST, iso
 from affidavit.app.wiring import LOCKS, Parts
 from affidavit.domain.access import check_name
 from affidavit.domain.canonical import Json, canonical
@@ -228,11 +228,6 @@ class OutsideDesk:
             yield
 
 
-def iso(microseconds: int) -> str:
-    """A time as people write it, in UTC."""
-    return datetime.fromtimestamp(microseconds // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def read_file(path: Path) -> bytes:
     """A small file the user named. Raises UsageError."""
     try:
@@ -248,7 +243,7 @@ def _cosigned(sink: SinkRow, note: str, lines: str) -> Attestation:
     own = [line for line in lines.split("\n") if line.startswith(f"— {cosigner.name} ")]
     joined = note + "".join(f"{line}\n" for line in own)
     at = _opened(cosigner, joined)
-    if at is None:
+    if at is None or at > LATEST:
         raise SinkError(
             f"what answers at {sink.settings['url']} did not cosign with the key of {cosigner.name}",
             "ask whoever runs the witness for its key (`affidavit witness show`), over another channel",

@@ -20,12 +20,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from affidavit.app.times import iso
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
 from affidavit.domain.errors import LogDamagedError, UsageError, WorkspaceError
 from affidavit.events.consistency import LONGEST_PROOF, verify_consistency
@@ -200,7 +200,7 @@ class Witness:
             "vkey": vkey,
             "size": None if note is None else note.checkpoint().size,
             "root": None if note is None else note.checkpoint().root.hex(),
-            "cosigned_at": None if at is None else _iso(at),
+            "cosigned_at": None if at is None else iso(at * MICROSECONDS),
             "refused": sorted(p.name for p in home.glob("refused/*")),
         }
 
@@ -287,14 +287,6 @@ def _keep_evidence(home: Path, kind: str, note: str) -> None:
 
 def _origin_hash(origin: str) -> str:
     return hashlib.sha256(origin.encode()).hexdigest()
-
-
-def _iso(seconds: int) -> str:
-    """A cosignature's time; one that no calendar has is shown as a number."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
 
 
 @contextmanager

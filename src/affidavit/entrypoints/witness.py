@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from affidavit.app.compare import Comparer, Finding
-from affidavit.app.outside import Sent, iso
+from affidavit.app.outside import Sent
 from affidavit.app.sinks import KINDS, SECURITY, settings_of
+from affidavit.app.times import iso
 from affidavit.app.witness import Witness, create
 from affidavit.domain.clock import SystemClock, SystemRandomness
 from affidavit.domain.errors import UsageError, WorkspaceError

@@ -20,6 +20,7 @@ _SAFE = (
     "core.fsmonitor=false",
     "core.autocrlf=false",
     "core.quotePath=false",
+    "log.showRoot=true",
     "commit.gpgSign=false",
     "gc.auto=0",
     "maintenance.auto=false",
@@ -112,7 +113,12 @@ class GitSink:
                 command,
                 input=given.encode(),
                 capture_output=True,
-                env={**self._environment, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+                env={
+                    **self._environment,
+                    "GIT_TERMINAL_PROMPT": "0",
+                    "GIT_NO_REPLACE_OBJECTS": "1",
+                    "LC_ALL": "C",
+                },
                 timeout=_SECONDS,
                 check=False,
             )
