@@ -24,25 +24,32 @@ def consistency(database: Database, old: int, new: int) -> list[bytes]:
 def _range(database: Database, start: int, stop: int) -> bytes:
     """The root of the leaves from ``start`` up to and without ``stop``."""
     size = stop - start
-    if size <= _TILE:
-        rows = database.all(
-            "SELECT leaf FROM events WHERE position >= ? AND position < ? ORDER BY position", (start, stop)
-        )
-        if len(rows) != size:
-            raise LogDamagedError(
-                f"events between {start} and {stop} are missing", "run `affidavit audit verify`"
-            )
-        frontier = Frontier()
-        for (leaf,) in rows:
-            frontier.append(leaf)
-        return frontier.root()
     level = size.bit_length() - 1
-    if size == 1 << level and level % TILE_LEVELS == 0 and start % size == 0:
-        node = database.value("SELECT hash FROM tree WHERE level = ? AND number = ?", (level, start >> level))
-        if node is not None:
-            return bytes(node)
-    middle = start + split(size)
-    return node_hash(_range(database, start, middle), _range(database, middle, stop))
+    perfect = size == 1 << level and start % size == 0
+    if size > _TILE and not perfect:
+        middle = start + split(size)
+        return node_hash(_range(database, start, middle), _range(database, middle, stop))
+    tile = level - level % TILE_LEVELS if perfect else 0
+    nodes = _nodes(database, tile, start >> tile, stop >> tile)
+    if len(nodes) != size >> tile:
+        raise LogDamagedError(
+            f"events between {start} and {stop} are missing", "run `affidavit audit verify`"
+        )
+    frontier = Frontier()  # what is above the nodes of one level is a tree of them as leaves
+    for node in nodes:
+        frontier.append(node)
+    return frontier.root()
+
+
+def _nodes(database: Database, level: int, first: int, end: int) -> list[bytes]:
+    """The stored nodes of a level from ``first`` up to and without ``end``, at most 256; level 0 is the leaves."""
+    if level:
+        sql = "SELECT hash FROM tree WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
+        rows = database.all(sql, (level, first, end))
+    else:
+        sql = "SELECT leaf FROM events WHERE position >= ? AND position < ? ORDER BY position"
+        rows = database.all(sql, (first, end))
+    return [bytes(node) for (node,) in rows]
 
 
 def roots(
