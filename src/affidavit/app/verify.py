@@ -309,6 +309,16 @@ class Verifier:
         rows = self._db.all("SELECT id, tenant, name, kind, location, settings, since, until FROM sources")
         if {id: list(rest) for id, *rest in rows} != sources:
             raise _row("the sources are not those that the log knows")
+        sinks: dict[int, list[Any]] = {}
+        for position, _, _, facts, body in self._events(EventKind.SINK_CHANGED):
+            if facts["change"] == "added":
+                settings = canonical(body["settings"]).decode()
+                sinks[facts["subject"]] = [body["name"], body["kind"], settings, position, FOREVER]
+            else:
+                sinks[facts["subject"]][-1] = position
+        rows = self._db.all("SELECT id, name, kind, settings, since, until FROM sinks")
+        if {id: list(rest) for id, *rest in rows} != sinks:
+            raise _row("the sinks that checkpoints are sent to are not those that the log knows")
         changes = self._events(EventKind.EMBEDDER_CHANGED)
         serving = json.loads(self._parts.catalog.setting(SERVING) or "null")
         # `init` must put the first embedder into the body of WORKSPACE_CREATED; without that it is not accounted for

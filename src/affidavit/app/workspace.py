@@ -22,6 +22,7 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
+from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.replaydesk import ReplayDesk
 from affidavit.app.runs import RunDesk
@@ -58,6 +59,7 @@ class Workspace:
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
         self.replays = ReplayDesk(parts, self.runs, self.position)
+        self.outside = OutsideDesk(parts)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness
@@ -275,6 +277,7 @@ class Workspace:
                 "rebuilt": index.rebuilt or None,
             },
             "tenants": tenants,
+            "sinks": self.outside.status(),
         }
 
 

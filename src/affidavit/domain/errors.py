@@ -14,6 +14,7 @@ AffidavitError
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
+├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
 
@@ -98,6 +99,15 @@ class ParseError(AffidavitError):
 class EmbedderError(AffidavitError):
     code = "embedder"
     retryable = True
+
+
+class SinkError(AffidavitError):
+    code = "sink"
+    retryable = True
+
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
 
 
 class IndexDamagedError(AffidavitError):

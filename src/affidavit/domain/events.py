@@ -33,6 +33,7 @@ class EventKind(str, Enum):
     EMBEDDER_CHANGED = "embedder.changed"
     VECTORS_ADDED = "vectors.added"
     RELEASE_PUBLISHED = "release.published"
+    SINK_CHANGED = "sink.changed"
     RUN_STARTED = "run.started"
     STEP_RECORDED = "step.recorded"
     DECISION_MADE = "decision.made"
@@ -54,6 +55,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.EMBEDDER_CHANGED: {"subject": int},
     EventKind.VECTORS_ADDED: {"subject": int, "chunks": int},
     EventKind.RELEASE_PUBLISHED: {"release": str, "channel": str},
+    EventKind.SINK_CHANGED: {"subject": int, "change": str},
     EventKind.RUN_STARTED: {"journey": str, "release": str},
     EventKind.STEP_RECORDED: {"step": int, "name": str},
     EventKind.DECISION_MADE: {"step": int, "action": str, "effect": str},

@@ -34,6 +34,7 @@ from affidavit.entrypoints.common import (
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
 from affidavit.entrypoints.replay import explain, policy, replay
+from affidavit.entrypoints.witness import witness
 from affidavit.ingest.sync import SyncReport
 
 _PATIENCE = 5.0  # seconds before a source that was out of reach is tried again
@@ -55,6 +56,7 @@ for group, name in (
     (audit, "audit"),
     (embedder, "embedder"),
     (policy, "policy"),
+    (witness, "witness"),
 ):
     app.add_typer(group, name=name)
 app.command()(replay)

@@ -123,6 +123,13 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
         for source in tenant["sources"]:
             when = "synced" if source["synced_at"] else "never synced: affidavit sync"
             out.say(f"  {source['kind']} {source['name']}: {source['location']} ({when})")
+    for sink in value["sinks"]:
+        out.say(
+            f"sink {sink['kind']} {sink['name']}: has {sink['size']} events, {sink['behind']} behind",
+            "yellow" if sink["error"] else "",
+        )
+        if sink["error"]:
+            out.say(f"  failed at {sink['tried_at']}: {sink['error']}", "yellow")
 
 
 def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:
