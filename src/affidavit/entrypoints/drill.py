@@ -31,7 +31,8 @@ from affidavit.entrypoints.output import Output
 drill = typer.Typer(
     no_args_is_help=True,
     help="Break a copy of the workspace on purpose, and see whether what is promised holds.\n\n"
-    "The workspace itself and its sources are only read. Example: `affidavit drill revoke`, then `affidavit drill all -o report.html`.",
+    "The workspace itself and its sources are only read.\n\n"
+    "Example: `affidavit drill revoke`, then `affidavit drill all -o report.html`.",
 )
 
 Question = Annotated[

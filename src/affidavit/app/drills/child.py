@@ -27,7 +27,7 @@ class Child:
     ) -> None:
         """``before`` is a command that starts the worker's, such as one that gives it a small disk."""
         self._errors = (lab.room / "worker.err").open("w+", encoding="utf-8")
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own words
             [*before, *lab.seams.worker],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
