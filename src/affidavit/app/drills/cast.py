@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from affidavit.domain.access import ANYONE, AccessRule
 from affidavit.domain.canonical import Json
-from affidavit.domain.errors import AffidavitError
 from affidavit.store.people import Tenant
 from affidavit.store.sampling import Sampled, sample
 from affidavit.text.sentences import sentences
@@ -26,6 +25,7 @@ _DOCUMENTS = 24  # of a tenant, looked at
 _SENTENCES = 4  # tried for each document
 _LONGEST_TEXT = 200_000
 _WORD = re.compile(r"\w+")
+_PROSE = re.compile(r"[^\W\d_][^\n|]{29,199}")  # a line of text, not a heading, a table or a list
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,7 @@ def probe(
     """A question that is answered from the document, if one of its sentences makes one; else nothing."""
     for sentence in _telling(text):
         question = sentence.rstrip(".!?:; ") + "?"
-        try:
-            answer = ws.ask(question, user, tenant, where=where)
-        except AffidavitError:
-            continue  # a sentence that cannot be a question, such as one that is too long
+        answer = ws.ask(question, user, tenant, where=where)
         if any(c.source == source and c.document == name for claim in answer.claims for c in claim.citations):
             return [Probe(tenant, user, question, source, name, outsider)]
     return []
@@ -153,7 +150,7 @@ def probe(
 def _telling(text: str) -> Sequence[str]:
     """The sentences most likely to be asked about: of middling length, with many different words."""
     whole = (text[a:b] for a, b in sentences(text))
-    fit = [s for s in whole if "\n" not in s and 30 <= len(s) <= 200 and len(_WORD.findall(s)) >= 5]
+    fit = [s for s in whole if _PROSE.fullmatch(s) and len(_WORD.findall(s)) >= 5]
     return _spread(fit, _SENTENCES)
 
 

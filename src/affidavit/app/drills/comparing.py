@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,13 @@ RECOVERED = Promise("recovered", "the next sync leaves an index on disk that is 
 Before = dict[Probe, tuple[Seen, ...]]
 
 
-def after_damage(lab: Lab, before: Before, stock: Stock, what: str) -> None:
-    """Open the damaged copy, ask everything again, sync, and see whether the index is whole again."""
+def after_damage(
+    lab: Lab, before: Before, stock: Stock, what: str, mend: Callable[[], None] = lambda: None
+) -> None:
+    """Open the damaged copy, ask everything again, sync, and see whether the index is whole again.
+
+    ``mend`` is what an operator must do by hand before the sync.
+    """
     began = time.perf_counter()
     opened = lab.attempt(lab.open)
     if isinstance(opened, Exception):
@@ -35,6 +41,7 @@ def after_damage(lab: Lab, before: Before, stock: Stock, what: str) -> None:
     with opened as ws:
         compare(lab, ws, before, what)
         took = time.perf_counter() - began
+        mend()
         synced = lab.attempt(lambda: stock.sync(ws))
     lab.watched(f"{what}: {len(before)} questions and searches took {took:.2f} s")
     if isinstance(synced, Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -94,13 +95,13 @@ class EmbedderOutage:
                 for mode, what in _MODES.items():
                     endpoint.mode = mode
                     self._asked(lab, ws, stock, what)
-                self._sync(lab, ws, stock, endpoint)
                 endpoint.mode = endpoint_modes.WORKS
                 back = stock.search(lab, ws, stock.probes[0])
                 dense = all(hit["dense"] is not None for hit in back.given or ())
                 lab.check(
                     "comes-back", back.given == working.given and dense and not back.degraded, f"{back}"
                 )
+                self._sync(lab, ws, stock, endpoint)
                 endpoint.close()
                 self._asked(lab, ws, stock, "nobody listens at the endpoint's address")
         lab.note(
@@ -110,7 +111,10 @@ class EmbedderOutage:
 
     def _asked(self, lab: Lab, ws: Workspace, stock: Stock, what: str) -> None:
         probe = stock.probes[0]
-        asked, found = stock.ask(lab, ws, probe), stock.search(lab, ws, probe)
+        with ThreadPoolExecutor(2) as pool:  # waiting for a time limit twice at once
+            asking = pool.submit(stock.ask, lab, ws, probe)
+            found = stock.search(lab, ws, probe)
+            asked = asking.result()
         lab.watched(f"{what}: {asked}")
         limit = _TRIES * lab.seams.patience + _WAITS + _SLACK
         lab.check(

@@ -14,6 +14,7 @@ from affidavit.app.wiring import INDEX
 from affidavit.domain.errors import UsageError
 
 _ROUNDS = 12
+_QUESTIONS = 3
 
 
 def _flip(data: bytearray, chance: Random) -> None:
@@ -58,7 +59,7 @@ class IndexCorruption:
     def run(self, lab: Lab) -> None:
         with lab.open() as ws:
             stock = lay_in(lab, ws)
-            before = lab.baseline(ws)
+            before = lab.baseline(ws, _QUESTIONS)
         index, whole = lab.folder / INDEX, lab.room / "whole"
         shutil.copytree(index, whole)
         for n in range(_ROUNDS):

@@ -123,22 +123,20 @@ class Lab:
         cited = frozenset().union(*(s.cited for s in seen))
         return cited - readable_by(ws, tenant, user) if cited else cited
 
-    def baseline(self, ws: Workspace) -> dict[Probe, tuple[Seen, ...]]:
-        """What every question gets before anything is broken."""
-        return {probe: tuple(self.everything(ws, probe)) for probe in self.probes}
+    def baseline(self, ws: Workspace, most: int | None = None) -> dict[Probe, tuple[Seen, ...]]:
+        """What every question (or the first ``most``) gets before anything is broken."""
+        return {probe: tuple(self.everything(ws, probe)) for probe in self.probes[:most]}
 
     # -- the book
 
     def check(self, promise: str, held: bool, saw: str, seconds: float | None = None) -> bool:
-        """The verdict on a promise. Checked several times, it must hold each time; the first time it did not is told."""
+        """The verdict on a promise. Checked several times, it must hold each time: the first time it did not is told, or
+        else the time that took longest."""
         known = self._promises[promise]
         before = self._verdict(known)
-        decided = before is not None and before.outcome is not Outcome.UNTRIED
-        if before is None or not decided or (before.outcome is Outcome.KEPT and not held):
-            if before is not None:
-                self.report.verdicts.remove(before)
-            outcome = Outcome.KEPT if held else Outcome.BROKEN
-            self.report.verdicts.append(Verdict(known, outcome, saw, seconds))
+        verdict = Verdict(known, Outcome.KEPT if held else Outcome.BROKEN, saw, seconds)
+        if before is None or _tells_more(verdict, before):
+            self.report.verdicts = [v for v in self.report.verdicts if v is not before] + [verdict]
         return held
 
     def untried(self, promise: str, why: str) -> None:
@@ -183,6 +181,12 @@ class Lab:
             self.untried(promise, "the drill did not come to it")
         order = list(self._promises.values())
         self.report.verdicts.sort(key=lambda v: order.index(v.promise) if v.promise in order else -1)
+
+
+def _tells_more(new: Verdict, old: Verdict) -> bool:
+    if old.outcome is Outcome.KEPT:
+        return new.outcome is Outcome.BROKEN or (new.seconds or 0) > (old.seconds or 0)
+    return old.outcome is Outcome.UNTRIED
 
 
 def describe(error: Exception) -> str:

@@ -28,6 +28,12 @@ def _rubbish(index: Path) -> None:
         path.write_bytes(b"\x00rubbish")
 
 
+def _clear(index: Path) -> None:
+    """A stranger's file is for the operator to take away; nobody else may."""
+    if index.is_file():
+        index.unlink()
+
+
 _DAMAGES: dict[str, Callable[[Path], None]] = {
     "the index is removed": _remove,
     "a file stands where the index was": _file_instead,
@@ -58,14 +64,12 @@ class RetrievalOutage:
             shutil.copytree(index, yesterday)
             stock = lay_in(lab, ws)
             before = lab.baseline(ws)
-        self._other_day(lab, stock, index, yesterday)
         for what, damage in _DAMAGES.items():
             damage(index)
-            after_damage(lab, before, stock, what)
-            if index.is_file():  # nobody but the operator takes a stranger's file away
-                index.unlink()
+            after_damage(lab, before, stock, what, lambda: _clear(index))
         self._unreadable(lab, before, stock, index)
         self._taken_away(lab, before, index)
+        self._other_day(lab, stock, index, yesterday)
         self._no_record(lab, before)
         with lab.open() as ws:
             lab.sound(ws)
@@ -76,12 +80,9 @@ class RetrievalOutage:
                 "Permissions do not bind root, so an index that may not be read was not tried: run it as another user."
             )
             return
-        files = [*index.iterdir()]
-        for path in files:
+        for path in index.iterdir():
             path.chmod(0)
         after_damage(lab, before, stock, "the index's files may not be read")
-        for path in index.iterdir():
-            path.chmod(0o600)
 
     def _taken_away(self, lab: Lab, before: Before, index: Path) -> None:
         with lab.open() as ws:
