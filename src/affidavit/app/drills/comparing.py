@@ -72,8 +72,10 @@ def same(before: Seen, now: Seen) -> bool:
 
 
 def whole(lab: Lab, before: Before) -> str:
-    """Why the index on disk was thrown away when it was opened, or ""."""
+    """What is wrong with the index on disk, or ""."""
     with lab.open() as ws:
+        if not ws.status()["index"]["bytes"]:
+            return "there is none on disk"
         for probe in before:
             lab.search(ws, probe)
         return str(ws.status()["index"]["rebuilt"] or "")
