@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ LIE = sys.argv[1]
 
 def ask(self: Worker, request: Request) -> Request:
     """Answers without having recorded anything, whatever happens."""
+    time.sleep(0.005)
     return {"run": "run-aaaaaaaaaaaaaaaa", "status": "answered"}
 
 
 def sync(self: Worker, request: Request) -> Request:
     """Reports a sync that never was."""
+    time.sleep(0.005)
     return {"run": "run-aaaaaaaaaaaaaaaa", "counts": {}}
 
 
 def nobody(self: Worker, request: Request) -> Request:
     """Reports people as imported who are not."""
+    time.sleep(0.005)
     return {"people": 40, "n": request["n"]}
 
 
