@@ -92,7 +92,7 @@ class Trusting(EmbeddedIndex):
 
     def search(self, feed: Feed, scope: Any, query: Any, k: int) -> Any:
         on_disk = self.status().position
-        return super().search(feed if on_disk < 0 else OldFeed(feed, on_disk), scope, query, k)  # type: ignore[arg-type]
+        return super().search(feed if on_disk < 0 else OldFeed(feed, on_disk), scope, query, k)
 
 
 def never_written(parts: Parts) -> None:

@@ -93,10 +93,8 @@ class Child:
                 except BrokenPipeError:
                     continue  # what was not sent is not missed
         self._errors.close()
-        lines = []
-        while (line := self._lines.get()) is not None:
-            lines.append(line)
-        self._lines.put(None)
+        self._lines.put(None)  # the reader's own may have been taken already
+        lines = list(iter(self._lines.get, None))
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def _ended(self) -> WorkspaceError:

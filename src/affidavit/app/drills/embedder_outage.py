@@ -12,7 +12,7 @@ from affidavit.adapters.faulty_endpoint import FaultyEndpoint
 from affidavit.adapters.openai_embeddings import OpenAIEmbeddings
 from affidavit.app.config import MODELS, EmbedderSpec
 from affidavit.app.drills.child import Child
-from affidavit.app.drills.lab import Lab, Seen
+from affidavit.app.drills.lab import Lab, Seen, describe
 from affidavit.app.drills.promise import Promise
 from affidavit.app.drills.stock import WHERE, Stock, lay_in
 
@@ -144,8 +144,11 @@ class EmbedderOutage:
             path.read_text(encoding="utf-8") + "\n\nA walrus came by.\n", encoding="utf-8", newline=""
         )
         began = time.perf_counter()
-        counts = stock.sync(ws)
+        counts = lab.attempt(lambda: stock.sync(ws))
         took = time.perf_counter() - began
+        if isinstance(counts, Exception):
+            lab.check("sync", False, f"the sync failed: {describe(counts)}", took)
+            return
         without = ws.search("walrus", probe.user, 10, probe.tenant, where=WHERE).hits
         endpoint.mode = endpoint_modes.WORKS
         stock.sync(ws)
