@@ -289,12 +289,12 @@ class Unpunctual(Workspace):
 
 
 class Approximate(Workspace):
-    """As-of means about then."""
+    """As-of means some time or other before."""
 
     def ask(
         self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Any = None
     ) -> Answer:
-        return super().ask(text, user, tenant, None if as_of is None else max(0, as_of - 40), where)
+        return super().ask(text, user, tenant, None if as_of is None else 3, where)
 
 
 class Damaged(Workspace):
