@@ -22,6 +22,7 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
+from affidavit.app.drills.desk import DrillDesk
 from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.replaydesk import ReplayDesk
@@ -60,6 +61,7 @@ class Workspace:
         self.runs = RunDesk(parts)
         self.replays = ReplayDesk(parts, self.runs, self.position)
         self.outside = OutsideDesk(parts)
+        self.drills = DrillDesk(parts.folder, open_with)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness
@@ -284,6 +286,11 @@ class Workspace:
 def open(path: str | os.PathLike[str]) -> Workspace:
     """Open the workspace in ``path``. Raises WorkspaceError and its kin when it cannot be used."""
     return Workspace(assemble(Path(path)))
+
+
+def open_with(folder: Path, clock: Clock | None) -> Workspace:
+    """``open`` with another clock; drills open their copies with it."""
+    return Workspace(assemble(folder, clock))
 
 
 def init(

@@ -31,6 +31,7 @@ from affidavit.entrypoints.common import (
     errors,
     opened,
 )
+from affidavit.entrypoints.drill import drill
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
 from affidavit.entrypoints.replay import explain, policy, replay
@@ -57,6 +58,7 @@ for group, name in (
     (embedder, "embedder"),
     (policy, "policy"),
     (witness, "witness"),
+    (drill, "drill"),
 ):
     app.add_typer(group, name=name)
 app.command()(replay)
