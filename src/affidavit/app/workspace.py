@@ -22,7 +22,9 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
+from affidavit.app.exports import ExportDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
+from affidavit.app.proofs import ProofDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
 from affidavit.app.verify import Verifier
@@ -56,6 +58,8 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
+        self.proofs = ProofDesk(parts)
+        self.exports = ExportDesk(parts, self.proofs)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

@@ -38,6 +38,7 @@ class EventKind(str, Enum):
     DECISION_MADE = "decision.made"
     ANSWER_RELEASED = "answer.released"
     RUN_FINISHED = "run.finished"
+    AUDIT_EXPORTED = "audit.exported"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -58,6 +59,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.DECISION_MADE: {"step": int, "action": str, "effect": str},
     EventKind.ANSWER_RELEASED: {"status": str},
     EventKind.RUN_FINISHED: {"status": str, "steps": int},
+    EventKind.AUDIT_EXPORTED: {"what": str, "events": int},
 }
 
 

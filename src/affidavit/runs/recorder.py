@@ -30,6 +30,7 @@ class Run:
         self.release = release
         self._pending: list[Event] = []
         self._steps = 0
+        self._decisions = 0
 
     def _add(self, kind: EventKind, facts: Mapping[str, int | str], body: Json) -> None:
         self._pending.append(Event(kind, self.tenant, self.id, facts, body))
@@ -46,7 +47,8 @@ class Run:
         return self._steps
 
     def decide(self, action: str, effect: str, body: Mapping[str, Json]) -> None:
-        """A decision made within the latest step. Its body is for auditors only."""
+        """A decision made within the latest step. Its body, and that there was one, is for auditors only."""
+        self._decisions += 1
         self._add(EventKind.DECISION_MADE, {"step": self._steps, "action": action, "effect": effect}, body)
 
     def release_answer(self, status: RunStatus, body: Mapping[str, Json]) -> None:
@@ -54,13 +56,18 @@ class Run:
         self._add(EventKind.ANSWER_RELEASED, {"status": status.value}, body)
 
     def finish(self, status: str, body: Mapping[str, Json]) -> None:
-        """The end."""
-        self._add(EventKind.RUN_FINISHED, {"status": status, "steps": self._steps}, body)
+        """The end. How many decisions were made stands in the body: the header goes into an asker's proof."""
+        facts: dict[str, int | str] = {"status": status, "steps": self._steps}
+        self._add(EventKind.RUN_FINISHED, facts, {**body, "decisions": self._decisions})
 
     def flush(self, transaction: Transaction) -> int:
-        """Append what has collected; the last position. Call ``flushed`` once the commit has succeeded."""
+        """Append what has collected; the last position. Call ``flushed`` once the commit has succeeded.
+
+        Decisions come last: a proof of an answer names positions, and how far those of a run lie apart must not tell
+        an asker how much was denied.
+        """
         position = transaction.next_position - 1
-        for event in self._pending:
+        for event in sorted(self._pending, key=lambda e: e.kind is EventKind.DECISION_MADE):
             position = transaction.append(event)
         return position
 
