@@ -174,7 +174,9 @@ def test_every_size_and_position_of_a_large_log(new: int, data: st.DataObject) -
     assert not extends(head(BIG, old), head(BIG, new), [*growth, leaf])
     if growth:
         assert not extends(head(BIG, old), head(BIG, new), growth[:-1])
-        assert not extends(Checkpoint("log", old + 1, BIG.root(old)), head(BIG, new), growth) or old + 1 == new
+        assert (
+            not extends(Checkpoint("log", old + 1, BIG.root(old)), head(BIG, new), growth) or old + 1 == new
+        )
 
 
 def test_what_was_never_reached_is_a_usage_error() -> None:

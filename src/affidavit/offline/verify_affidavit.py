@@ -277,7 +277,7 @@ def from_base64(text: Any, length: int | None, what: str) -> bytes:
 
 
 def from_hex(text: str, length: int, what: str) -> bytes:
-    if re.match("[0-9a-f]{%s}\\Z" % (2 * length), text) is None:
+    if re.match(f"[0-9a-f]{{{2 * length}}}\\Z", text) is None:
         raise Refused(f"{what} is not {2 * length} hexadecimal digits")
     return bytes.fromhex(text)
 
@@ -341,7 +341,7 @@ class Note:
             message, signature, told = self.text.encode("utf-8"), raw[4:], 0
             if key.kind == WITNESS_KEY:
                 told = int.from_bytes(signature[:8], "big")
-                message, signature = b"cosignature/v1\ntime %s\n" % told + message, signature[8:]
+                message, signature = b"cosignature/v1\ntime %d\n" % told + message, signature[8:]
             if not ed25519_verify(key.public, signature, message):
                 raise Refused(f"the signature of {name} under {self.what} is false")
             return told
