@@ -126,7 +126,7 @@ def test_events_left_out_moved_or_doubled_by_the_holder_of_the_key(evidence: Evi
         wrongs = [[*events[:n], event, *events[n:]]]
         if n < last:  # without its end a run is an unfinished one, which the report says
             wrongs.append(events[:n] + events[n + 1 :])
-            wrongs.append([*events[:n], events[n + 1], event, *events[n + 2:]])
+            wrongs.append([*events[:n], events[n + 1], event, *events[n + 2 :]])
         for wrong in wrongs:
             answered = parsed(event["header"].encode())["kind"] == "answer.released"
             if not (answered and len(wrong) < len(events)):
