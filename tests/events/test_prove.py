@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -180,14 +181,16 @@ def test_every_size_and_position_of_a_large_log(new: int, data: st.DataObject) -
 
 
 def test_what_was_never_reached_is_a_usage_error() -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: PUBLISHED.inclusion(8, 8),
         lambda: PUBLISHED.inclusion(-1, 8),
         lambda: PUBLISHED.inclusion(0, 9),
         lambda: PUBLISHED.consistency(5, 4),
         lambda: PUBLISHED.consistency(0, 9),
         lambda: PUBLISHED.consistency(-1, 8),
-    ):
+        lambda: PUBLISHED.root(9),
+    ]
+    for call in calls:
         with pytest.raises(UsageError):
             call()
     assert not includes(b"", -1, Checkpoint("log", 1, b""), [])

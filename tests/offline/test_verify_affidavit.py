@@ -308,13 +308,14 @@ def test_hostile_bundles_that_the_key_holder_sealed(made: Made, files: Path) -> 
     deep: Any = "x"
     for _ in range(400):
         deep = [deep]
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"events": []},
         {"events": [5]},
         {"consistency": [{"size": 2**52, "root": value["consistency"][0]["root"], "proof": []}]},
         {"consistency": deep},
         {"release": "[" * 5000},
-    ):
+    ]
+    for change in changes:
         wrong = {**value, **change}
         try:
             data = sealed(made, wrong)

@@ -89,7 +89,7 @@ class Evidence:
 
     def growth(self, old: int, new: Head) -> tuple[Checkpoint, list[bytes]]:
         """The tree head of ``old`` events, unsigned, and the proof that ``new`` begins with it."""
-        before = Checkpoint(new.checkpoint.origin, old, self.tree.root(old) if old <= new.size else b"")
+        before = Checkpoint(new.checkpoint.origin, old, self.tree.root(old))
         return before, self._joined(before, new)
 
     def _joined(self, old: Checkpoint, new: Head) -> list[bytes]:

@@ -85,6 +85,7 @@ class Tree:
 
     def root(self, size: int) -> bytes:
         """The tree head of the first ``size`` leaves."""
+        _reached(self.size(), size)
         return self.hash(size, 0, size)
 
     def frontier(self, size: int) -> list[bytes]:
