@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from affidavit.app.config import EmbedderSpec
 from affidavit.app.proofs import verifier_source
 from affidavit.app.workspace import Workspace
 from affidavit.app.workspace import init as init_workspace
+from affidavit.domain.canonical import Json
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import RunStatus
 from affidavit.events.log import Transaction
@@ -38,13 +39,13 @@ _CHECKS = 20
 def _question(n: int, tenant: int, release: str) -> Run:
     """A run as an answered question leaves it, without the asking: twelve events with bodies of the usual size."""
     run = Run(f"run-{n:016x}", tenant, "ask", release)
-    asked = {
+    asked: dict[str, Json] = {
         "principal": f"user:person{n % 500}",
         "question": f"How long is leave number {n}?",
         "position": n,
     }
     run.start(asked)
-    hits = [
+    hits: list[Json] = [
         {"document": f"leave-{n % 97}.md", "chunk": f"{n % 97}.{k}", "score": "0.500000"} for k in range(8)
     ]
     for name in (
@@ -60,9 +61,9 @@ def _question(n: int, tenant: int, release: str) -> Run:
     ):
         run.step(name, {"n": n}, {"hits": hits if name == "retrieve" else []})
     text = f"Leave number {n} is 20 days a year, as the handbook says."
-    claim = {"text": text, "citations": [{"document": hits[0]["document"], "quote": text}]}
+    claims: list[Json] = [{"text": text, "citations": [{"document": f"leave-{n % 97}.md", "quote": text}]}]
     run.release_answer(
-        RunStatus.ANSWERED, {"status": "answered", "answer": text, "claims": [claim], "refusal": None}
+        RunStatus.ANSWERED, {"status": "answered", "answer": text, "claims": claims, "refusal": None}
     )
     run.finish("answered", {"timings": {}})
     return run
@@ -175,12 +176,13 @@ def measure(events: int, folder: Path) -> dict[str, Any]:
     """Everything, on a log of about so many events in ``folder``."""
     with init_workspace(folder / "ws", EmbedderSpec("none")) as ws:
         results: dict[str, Any] = {}
-        for name, work in (
+        parts: list[tuple[str, Callable[[], dict[str, Any]]]] = [
             ("append", lambda: append(ws, events)),
             ("prove", lambda: prove(ws)),
             ("bundle", lambda: bundles(ws, folder)),
             ("files", lambda: files(ws, folder)),
-        ):
+        ]
+        for name, work in parts:
             say(f"log: {name}")
             results[name] = work()
     return results

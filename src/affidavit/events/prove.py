@@ -1,7 +1,7 @@
 """Inclusion and consistency proofs (RFC 9162, sections 2.1.3 and 2.1.4) for any size the log has had.
 
 Proofs are computed from the stored leaves and the stored roots of perfect subtrees of every 8th level, a *tile* of at
-most 256 hashes at a time: a proof reads at most two tiles a level, and full tiles, which never change, are kept.
+most 256 hashes at a time: a proof reads at most two tiles a level. A tile of one width never changes, so some are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Tree:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._kept: OrderedDict[tuple[int, int], list[list[bytes]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int], list[list[bytes]]] = OrderedDict()
 
     def size(self) -> int:
         """How many leaves there are."""
@@ -50,18 +50,18 @@ class Tree:
 
     def _tile(self, tile_level: int, number: int, width: int) -> list[list[bytes]]:
         """The tile's hashes and, level by level, what they combine to; ``width`` of its 256 are there."""
-        known = self._kept.get((tile_level, number))
+        known = self._kept.get((tile_level, number, width))
         if known is not None:
             return known
         level = self.row(tile_level * TILE_LEVELS, number * TILE, number * TILE + width)
         levels = [level]
         while len(level) > 1 and len(levels) < TILE_LEVELS:
-            level = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            pairs = iter(level)
+            level = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=False)]
             levels.append(level)
-        if width == TILE:
-            self._kept[tile_level, number] = levels
-            if len(self._kept) > _KEPT_TILES:
-                self._kept.popitem(last=False)
+        self._kept[tile_level, number, width] = levels
+        if len(self._kept) > _KEPT_TILES:
+            self._kept.popitem(last=False)
         return levels
 
     def node(self, size: int, level: int, number: int) -> bytes:
