@@ -204,3 +204,10 @@ def test_who_may_export_a_population(made: Made, tmp_path: Path) -> None:
         population(ws, tmp_path / "x", START, START)
     assert not (tmp_path / "x").exists()
     assert exported(ws) == []
+
+
+def test_a_runs_events_are_found_by_the_index(made: Made) -> None:
+    """Without it every bundle, and every `run show`, would read the whole log."""
+    sql = "EXPLAIN QUERY PLAN SELECT position FROM events WHERE run = ? AND run <> '' ORDER BY position"
+    (plan,) = made.ws.parts.database.all(sql, (made.run,))
+    assert "events_by_run" in plan[3]
