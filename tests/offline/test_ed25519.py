@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.offline.verify_affidavit import ed25519_verify
+from affidavit.offline.verify_affidavit import _decode_point, ed25519_verify
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
@@ -130,6 +130,14 @@ def test_rfc_8032(public: str, message: str, signature: str) -> None:
 @pytest.mark.parametrize(("message", "public", "signature", "what"), TAMING, ids=[t[3] for t in TAMING])
 def test_what_only_lenient_verifiers_accept(message: str, public: str, signature: str, what: str) -> None:
     assert not ed25519_verify(bytes.fromhex(public), bytes.fromhex(signature), bytes.fromhex(message)), what
+
+
+def test_points_have_one_spelling() -> None:
+    """The 19 values of y from p on would be second spellings of small ones."""
+    assert _decode_point((2).to_bytes(32, "little")) is None  # no point has this y
+    assert _decode_point((3).to_bytes(32, "little")) is not None
+    for extra in range(19):
+        assert _decode_point((2**255 - 19 + extra).to_bytes(32, "little")) is None
 
 
 def test_mixed_order_that_holds_without_the_cofactor() -> None:

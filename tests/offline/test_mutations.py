@@ -11,10 +11,21 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.offline.made import DAY, Made, edited, lines_of, make, parsed, paths, sealed, sealed_lines
+from tests.offline.made import (
+    DAY,
+    Made,
+    denied_run,
+    edited,
+    lines_of,
+    make,
+    parsed,
+    paths,
+    sealed,
+    sealed_lines,
+)
 
-from affidavit.domain.canonical import canonical
-from affidavit.offline.verify_affidavit import Bundle, Key, Population, Refused
+from affidavit.domain.canonical import canonical, sha256
+from affidavit.offline.verify_affidavit import BUNDLE, Bundle, Key, Population, Refused, render_page
 from affidavit.testing.clock import START
 
 SEEDS = st.integers(0, 2**32)
@@ -133,6 +144,35 @@ def test_events_left_out_moved_or_doubled_by_the_holder_of_the_key(evidence: Evi
                 assert refused(sealed(evidence.made, {**evidence.auditor, "events": wrong}), None), n
     unfinished = Bundle(sealed(evidence.made, {**evidence.auditor, "events": events[:-1]}))
     assert any("its end is not on record" in line for line in unfinished.not_proved())
+    without = [e for e in events[:-1] if '"step":4' not in e["header"]]
+    assert len(without) == last - 1
+    assert refused(sealed(evidence.made, {**evidence.auditor, "events": without}), None)
+
+
+def test_what_the_holder_of_the_key_cannot_seal(evidence: Evidence) -> None:
+    signer = evidence.made.ws.parts.signer
+    again = {name: evidence.auditor[name] for name in evidence.auditor if name != "seal"}
+    stranger = again["checkpoint"] + "\u2014 nobody.example AAAAAA==\n"
+    for change in (
+        {"page": again["page"].replace("20 days", "40 days")},
+        {"checkpoint": stranger, "page": render_page({**again, "checkpoint": stranger})},
+        {"view": "asker", "page": render_page({**again, "view": "asker"})},
+    ):
+        value = {**again, **change}
+        assert value != again
+        value["seal"] = signer.seal(BUNDLE, sha256(canonical(value)))
+        assert refused(canonical(value), None), change.keys()
+
+
+def test_no_decision_can_be_left_out(evidence: Evidence) -> None:
+    ws = evidence.made.ws
+    value = ws.exports.bundle(ws.parts.tenant("acme"), denied_run(ws, "acme", 2), "user:dave")
+    assert not refused(canonical(value), evidence.key)
+    decisions = [n for n, e in enumerate(value["events"]) if "decision.made" in e["header"]]
+    assert len(decisions) == 2
+    for n in decisions:
+        fewer = value["events"][:n] + value["events"][n + 1 :]
+        assert refused(sealed(evidence.made, {**value, "events": fewer}), None)
 
 
 def test_parts_of_another_sound_bundle_do_not_fit(evidence: Evidence) -> None:

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ from affidavit.offline.verify_affidavit import (
 )
 from affidavit.testing.clock import START
 
-Check = Callable[..., dict[str, Any]]
+KEPT_KEY = "affidavit/310f2267dced1d40+10a2cc50+AVgVucQz/s5/oAoO8diBkge+yr22/yQ5DVATi3El0Rcy"
+"""The log that ``kept/`` came from; made with seeded randomness, so it protects nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,9 @@ def test_it_runs_alone_and_explains(bare: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for words in (
         "This bundle holds.",
+        "It says:",
+        "question: How many days is walrus leave?",
+        "answer: Walrus leave is 20 days a year",
         "Proved:",
         "NOT proved:",
         "Whose log this is",
@@ -131,6 +135,12 @@ def test_it_runs_alone_and_explains(bare: Path) -> None:
     assert alone(bare).returncode == 2
 
 
+@pytest.mark.parametrize("name", ["bundle-1.json", "population-1.jsonl"])
+def test_what_was_exported_once_holds_for_ever(name: str) -> None:
+    """Another page, or another line about a run, needs another format: a reader keeps a bundle for years."""
+    assert main([str(Path(__file__).with_name("kept") / name), "--key", KEPT_KEY]) == 0
+
+
 def test_it_is_plain_old_python_without_us() -> None:
     tree = ast.parse(verifier_source(), feature_version=(3, 8))
     modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
@@ -138,6 +148,31 @@ def test_it_is_plain_old_python_without_us() -> None:
     assert modules <= set(sys.stdlib_module_names)
     newer = {"removeprefix", "removesuffix", "bit_count", "pairwise", "batched"}
     assert not newer & {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+
+
+def _starts(python: str) -> bool:
+    return subprocess.run([python, "-V"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13"])
+def test_other_pythons(version: str, bare: Path) -> None:
+    """Where they are installed, on the path or beside this one."""
+    beside = [str(p) for p in Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python")]
+    found = [p for p in (*beside, shutil.which(f"python{version}")) if p is not None and _starts(p)]
+    if not found:
+        pytest.skip(f"no Python {version} here")
+    python = found[0]
+    (bare / "deep").write_bytes(b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}")
+    for name, status in (
+        ("asker.json", 0),
+        ("auditor.json", 0),
+        ("population.jsonl", 0),
+        ("growth", 0),
+        ("deep", 1),
+    ):
+        command = [python, "-I", "-S", "verify_affidavit.py", name, "--key", "key"]
+        done = subprocess.run(command, cwd=bare, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (status, ""), done.stdout
 
 
 def test_the_page(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -506,6 +506,22 @@ class Bundle:
             if isinstance(body, dict) and body.get("decisions", decisions) != decisions:
                 raise Refused("a decision of the run is missing")
 
+    def says(self) -> list[str]:
+        """What the events say, in a few lines."""
+        _, started, asked = self.story[0]
+        lines = [f"{started['facts'].get('journey')} of {instant(started['at'])}, {self.run}"]
+        for name in ("principal", "question"):
+            if _get(asked, name) is not None:
+                lines.append(f"{name}: {_shown(_get(asked, name))}")
+        for _, _, given in self.of("answer.released"):
+            refusal = _get(given, "refusal")
+            lines.append(
+                f"refused: {_shown(_get(refusal, 'message'))}"
+                if refusal
+                else f"answer: {_shown(_get(given, 'answer'))}"
+            )
+        return lines + [f"ended: {_shown(h['facts'].get('status'))}" for _, h, _ in self.of("run.finished")]
+
     def gapless(self) -> bool:
         return self.story[-1][0] - self.story[0][0] + 1 == len(self.story)
 
@@ -713,6 +729,13 @@ class Population:
         if self._lines.read(1):
             raise Refused("something was added after the end")
 
+    def says(self) -> list[str]:
+        """Runs a day."""
+        days: dict[str, int] = {}
+        for run in self.runs.values():
+            days[run["at"][:10]] = days.get(run["at"][:10], 0) + 1
+        return [f"{day}: {count} runs" for day, count in sorted(days.items())]
+
     def proved(self) -> list[str]:
         head = self.head
         lines = [
@@ -769,12 +792,12 @@ class Inclusion:
         path = hashes(lines[1:], "the proof")
         check_inclusion(leaf_hash(entry), self.position, self.checkpoint.size, self.checkpoint.root, path)
 
+    def says(self) -> list[str]:
+        """The event's header."""
+        return [self.entry.decode("utf-8", "replace")[:2000]]
+
     def proved(self) -> list[str]:
-        shown = self.entry.decode("utf-8", "replace")
-        return [
-            f"This event is at position {self.position} of {self.checkpoint}:",
-            "  " + shown[:2000],
-        ]
+        return [f"This event is at position {self.position} of {self.checkpoint}."]
 
     def not_proved(self) -> list[str]:
         return ["What the event's text says: an event holds a commitment to it, the text is apart."]
@@ -819,6 +842,12 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     return html.escape(clean(value if isinstance(value, str) else canonical(value).decode("utf-8")))
+
+
+def _shown(value: Any) -> str:
+    """A value on one line of a terminal."""
+    text = value if isinstance(value, str) else canonical(value).decode("utf-8")
+    return " ".join(text.split())[:1000]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -958,6 +987,10 @@ class Bare:
     def __init__(self, checkpoint: Checkpoint, key: Key, growth: Sequence[Growth] = ()) -> None:
         self.checkpoint, self.key, self.growth = checkpoint, key, list(growth)
 
+    def says(self) -> list[str]:
+        """Its text."""
+        return self.checkpoint.note.text.splitlines()
+
     def proved(self) -> list[str]:
         return [f"The log's key vouches for {self.checkpoint}."]
 
@@ -996,8 +1029,11 @@ def _opened(path: str) -> BinaryIO:
     raise Unreadable(f"{path} is not a file")
 
 
-def check(options: argparse.Namespace) -> tuple[str, list[str], list[str]]:
-    """Everything that was asked for, as (kind, proved, not proved). Raises Refused or Unreadable."""
+def check(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was asked for: ``kind``, and lines of what it ``says``, ``proved`` and ``not_proved``.
+
+    Raises Refused or Unreadable.
+    """
     key = _key(options.key) if options.key else None
     entry = _read(options.entry) if options.entry else None
     witnesses = [_key(text) for text in options.witness]
@@ -1023,7 +1059,8 @@ def check(options: argparse.Namespace) -> tuple[str, list[str], list[str]]:
     not_proved += ([] if key else [NO_KEY]) + ([] if options.checkpoint else [NO_CHECKPOINT])
     if options.page:
         _write_page(options.page, subject)
-    return kind, proved, not_proved + list(ALWAYS)
+    not_proved += ALWAYS
+    return {"kind": kind, "says": subject.says(), "proved": proved, "not_proved": not_proved}
 
 
 def _witnessed(witness: Key, notes: Sequence[Note]) -> str:
@@ -1083,8 +1120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     told = {"file": options.file, "ok": False}
     try:
-        kind, proved, not_proved = check(options)
-        told.update(ok=True, kind=kind, proved=proved, not_proved=not_proved)
+        told.update(check(options), ok=True)
         status = 0
     except Refused as error:
         told["error"], status = str(error), 1
@@ -1103,10 +1139,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return status
     print(clean("This {} holds.".format(told["kind"])))
-    for title, name in (("\nProved:", "proved"), ("\nNOT proved:", "not_proved")):
-        print(title)
+    for title, name in (("It says:", "says"), ("Proved:", "proved"), ("NOT proved:", "not_proved")):
+        print(f"\n{title}")
         for line in told[name]:
-            print(clean("  * " + line if not line.startswith("  ") else "    " + line.strip()))
+            print(clean(f"  * {line}"))
     return status
 
 
