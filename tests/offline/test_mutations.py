@@ -24,6 +24,7 @@ from tests.offline.made import (
     sealed_lines,
 )
 
+from affidavit.app.proofs import encoded
 from affidavit.domain.canonical import canonical, sha256
 from affidavit.offline.verify_affidavit import BUNDLE, Bundle, Key, Population, Refused, render_page
 from affidavit.testing.clock import START
@@ -86,7 +87,7 @@ def test_untouched_they_hold(evidence: Evidence) -> None:
         assert not population_refused(sealed_lines(evidence.made, lines_of(data)), evidence.key)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SEEDS)
 def test_flipped_bits_and_lost_bytes(evidence: Evidence, seed: int) -> None:
     choice = random.Random(seed)
@@ -183,11 +184,35 @@ def test_parts_of_another_sound_bundle_do_not_fit(evidence: Evidence) -> None:
         assert mixed == evidence.asker or refused(canonical(mixed), None), name
 
 
+@pytest.mark.parametrize("side", ["first", "stop"])
+def test_the_edges_of_a_population_must_be_shown(evidence: Evidence, side: str) -> None:
+    """The holder of the key leaves out the event outside, and with it the proof that no run is missing there."""
+    ws, lines = evidence.made.ws, lines_of(evidence.whole)
+    head, end = parsed(lines[0])["head"], parsed(lines[-2])["end"]
+    end["events"] -= 1
+    with ws.parts.database.read():
+        if side == "first":
+            head["first"] += 1
+            head["left"] = encoded(ws.proofs.evidence.frontier(head["first"]))
+            gone = 1
+        else:
+            head["stop"] -= 1
+            signed = ws.proofs.evidence.head(int(head["checkpoint"].split("\n")[1]))
+            head["right"] = encoded(ws.proofs.evidence.growth(head["stop"], signed)[1])
+            gone = parsed(lines[0])["head"]["stop"] - parsed(lines[0])["head"]["first"]
+    assert b'{"event":' in lines[gone]
+    wrong = [canonical({"head": head}) + b"\n", *lines[1:gone], *lines[gone + 1 : -2]]
+    wrong += [canonical({"end": end}) + b"\n", lines[-1]]
+    data = sealed_lines(evidence.made, wrong)
+    with pytest.raises(Refused, match="the event (before|after) the interval is missing"):
+        Population(io.BytesIO(data))
+
+
 def _another(made: Made) -> str:
     return str(made.ws.runs.newest(made.ws.parts.tenant("globex"), None, 1)[0]["run"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SEEDS)
 def test_edits_of_a_population(evidence: Evidence, seed: int) -> None:
     choice = random.Random(seed)
