@@ -204,7 +204,7 @@ def test_the_edges_of_a_population_must_be_shown(evidence: Evidence, side: str) 
     wrong = [canonical({"head": head}) + b"\n", *lines[1:gone], *lines[gone + 1 : -2]]
     wrong += [canonical({"end": end}) + b"\n", lines[-1]]
     data = sealed_lines(evidence.made, wrong)
-    with pytest.raises(Refused, match="the event (before|after) the interval is missing"):
+    with pytest.raises(Refused, match=r"the event (before|after) the interval is missing"):
         Population(io.BytesIO(data))
 
 
