@@ -19,7 +19,6 @@ from tests.offline.made import DAY, Made, make, sealed
 
 from affidavit.app.proofs import verifier_source
 from affidavit.domain.canonical import canonical
-from affidavit.events.log import Signer
 from affidavit.events.merkle import leaf_hash
 from affidavit.events.note import Checkpoint as Signed
 from affidavit.offline.verify_affidavit import (
@@ -404,7 +403,14 @@ def test_checkpoints(made: Made) -> None:
     ):
         with pytest.raises(Refused):
             Checkpoint(made.kept.replace(old, new, 1), key, "it")
-    for text in (signer.seal("affidavit-bundle/1", 64 * "1"),):
-        with pytest.raises(Refused):  # a seal is no checkpoint
-            Checkpoint(text, key, "it")
-    assert isinstance(signer, Signer)
+    with pytest.raises(Refused):  # a seal is no checkpoint
+        Checkpoint(signer.seal("affidavit-bundle/1", 64 * "1"), key, "it")
+    for name in (
+        "nobody.example",
+        key.name,
+    ):  # signed by a stranger alone, or under the log's name with another key's id
+        unsigned = (
+            made.kept.partition("\n\n")[0] + f"\n\n\u2014 {name} {base64.b64encode(bytes(68)).decode()}\n"
+        )
+        with pytest.raises(Refused, match="not signed by the log's key"):
+            Checkpoint(unsigned, key, "it")
