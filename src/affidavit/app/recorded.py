@@ -43,7 +43,7 @@ class RecordedRun:
 
     @property
     def finished(self) -> bool:
-        return self.facts[-1].kind is EventKind.RUN_FINISHED
+        return any(f.kind is EventKind.RUN_FINISHED for f in self.facts)
 
     @cached_property
     def steps(self) -> dict[str, Any]:

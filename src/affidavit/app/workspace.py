@@ -23,8 +23,10 @@ from affidavit.app.config import (
     weights_missing,
 )
 from affidavit.app.drills.desk import DrillDesk
+from affidavit.app.exports import ExportDesk
 from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
+from affidavit.app.proofs import ProofDesk
 from affidavit.app.replaydesk import ReplayDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
@@ -62,6 +64,8 @@ class Workspace:
         self.replays = ReplayDesk(parts, self.runs, self.position)
         self.outside = OutsideDesk(parts)
         self.drills = DrillDesk(parts.folder, open_with)
+        self.proofs = ProofDesk(parts)
+        self.exports = ExportDesk(parts, self.proofs)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

@@ -40,6 +40,7 @@ class EventKind(str, Enum):
     ANSWER_RELEASED = "answer.released"
     RUN_FINISHED = "run.finished"
     AUDIT_PERFORMED = "audit.performed"
+    AUDIT_EXPORTED = "audit.exported"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -62,6 +63,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.ANSWER_RELEASED: {"status": str},
     EventKind.RUN_FINISHED: {"status": str, "steps": int},
     EventKind.AUDIT_PERFORMED: {"action": str},
+    EventKind.AUDIT_EXPORTED: {"what": str, "events": int},
 }
 
 

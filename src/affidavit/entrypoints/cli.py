@@ -17,6 +17,7 @@ from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints import proofs as proofs  # its commands join the group `audit`
 from affidavit.entrypoints import show
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (

@@ -18,7 +18,7 @@ from affidavit.entrypoints.output import Output
 people = typer.Typer(no_args_is_help=True, help="Tenants, people, groups, and who may audit.")
 source = typer.Typer(no_args_is_help=True, help="Places documents come from.")
 run = typer.Typer(no_args_is_help=True, help="What was asked and answered: the story of every run.")
-audit = typer.Typer(no_args_is_help=True, help="Check the log.")
+audit = typer.Typer(no_args_is_help=True, help="Check the log, and prove to others what is on it.")
 embedder = typer.Typer(no_args_is_help=True, help="What makes vectors for dense search.")
 
 Who = Annotated[str, typer.Argument(help="A user's name, or a principal such as group:finance.")]

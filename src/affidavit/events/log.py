@@ -18,7 +18,7 @@ from affidavit.domain.clock import Clock
 from affidavit.domain.errors import LogDamagedError, WorkspaceError
 from affidavit.domain.events import Event, header_bytes
 from affidavit.events.merkle import Frontier, leaf_hash
-from affidavit.events.note import Checkpoint, sign, verifier_key
+from affidavit.events.note import Checkpoint, sign, sign_text, verifier_key
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
 
@@ -58,6 +58,14 @@ class Signer:
     def sign(self, checkpoint: Checkpoint) -> str:
         key = self._load()
         return sign(checkpoint, self.origin, key, self._public)
+
+    def seal(self, kind: str, digest: str) -> str:
+        """A note that vouches for a whole file: its format ``kind`` and its SHA-256 in hexadecimal.
+
+        It can be taken for no checkpoint: the second line of one is a decimal number, and this one is 64 digits long.
+        """
+        key = self._load()
+        return sign_text(f"{kind}\n{digest}\n", self.origin, key, self._public)
 
     def verifier(self) -> str:
         """The public key in signed-note form."""
