@@ -41,10 +41,6 @@ class RecordedRun:
         body: dict[str, Any] = self.facts[0].body
         return body
 
-    @property
-    def finished(self) -> bool:
-        return any(f.kind is EventKind.RUN_FINISHED for f in self.facts)
-
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The bodies (input, output) of its steps by name; the last one of a name."""
