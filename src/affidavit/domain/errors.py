@@ -10,6 +10,8 @@ AffidavitError
 │   ├── WorkspaceVersionError
 │   ├── WorkspaceDamagedError
 │   └── DiskFullError
+├── ErasedError              what is asked for was erased, or is about to be and may not
+│   └── HeldError            a retention hold forbids the erasure
 ├── BusyError                somebody else is writing; try again
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
@@ -79,6 +81,14 @@ class WorkspaceDamagedError(WorkspaceError):
 class DiskFullError(WorkspaceError):
     code = "disk_full"
     retryable = True
+
+
+class ErasedError(AffidavitError):
+    code = "erased"
+
+
+class HeldError(ErasedError):
+    code = "held"
 
 
 class BusyError(AffidavitError):

@@ -71,3 +71,10 @@ CREATE TABLE releases (digest TEXT PRIMARY KEY, content TEXT NOT NULL, since INT
 CREATE TABLE channels (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, release TEXT NOT NULL REFERENCES releases (digest),
   since INTEGER NOT NULL, until INTEGER NOT NULL);
+
+CREATE TABLE holds (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, source TEXT NOT NULL,
+  reason TEXT NOT NULL, stated_by TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE TABLE barred (
+  source INTEGER NOT NULL REFERENCES sources (id), mark TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY (source, mark, since)) WITHOUT ROWID;
