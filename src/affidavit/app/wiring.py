@@ -29,6 +29,9 @@ DATABASE, KEY, INDEX, LOCKS = "affidavit.db", Path("keys") / "log.key", "index",
 STABLE = "stable"
 SERVING = "embedder"
 NEXT = "embedder_next"
+RETENTION, REDACTION = "retention", "redaction"
+ERASED = "erased"
+"""The setting that holds the position of the last erasure of a document: an index built before it is built anew."""
 
 
 def schema() -> str:
@@ -74,10 +77,12 @@ class Parts:
 
     def feed_of(self, embedder: Embedder | None) -> Feed:
         """``feed`` with the vectors of ``embedder``."""
+        erased = self.catalog.setting(ERASED)
+        after = f" after erasure {erased}" if erased else ""
         if embedder is None:
-            return CatalogFeed(self.catalog, self.bodies, "", None)
+            return CatalogFeed(self.catalog, self.bodies, after, None)
         fingerprint = embedder.info.fingerprint
-        return CatalogFeed(self.catalog, self.bodies, fingerprint, self.catalog.embedder(fingerprint))
+        return CatalogFeed(self.catalog, self.bodies, fingerprint + after, self.catalog.embedder(fingerprint))
 
     def refresh(self) -> None:
         """Follow a change of the embedder that another process made."""

@@ -25,6 +25,7 @@ from affidavit.app.config import (
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
+from affidavit.app.verified import VerifiedDesk
 from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
@@ -56,6 +57,7 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
+        self.verified = VerifiedDesk(parts)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness
