@@ -132,8 +132,8 @@ class CatalogFold:
     def _erasure(self, event: Noted) -> None:
         for document in event.body.get("documents", ()):
             self.erased[document] = event.position
-        for source, mark in event.body.get("barred", ()):
-            self.barred[source, mark].append([event.position, FOREVER])
+        for mark in event.body.get("barred", ()):
+            self.barred[event.tenant, mark].append([event.position, FOREVER])
 
     def _keeping(self, event: Noted) -> None:
         body, change = event.body, event.facts["change"]
@@ -151,7 +151,7 @@ class CatalogFold:
             case "redaction":
                 self.redaction = body["rules"]
             case "readmission":
-                _close(self.barred[body["source"], body["mark"]], event.position)
+                _close(self.barred[event.tenant, body["mark"]], event.position)
             case other:
                 raise ValueError(other)
 

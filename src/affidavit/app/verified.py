@@ -1,7 +1,8 @@
 """What was verified, remembered outside the database: the next check can start there, and an older copy is recognised.
 
-The memory is a small file, by default beside the log's key, or where the operator says: the further away from the database, the more
-it is worth. It is authenticated with a secret derived from the log's key, so whoever holds only the database cannot write one.
+The memory is a small file, by default beside the log's key, or where the operator says: the further away from the database,
+the more it is worth. It is authenticated with a secret derived from the log's key: whoever holds only the database cannot
+write one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import Any
 
 from affidavit.app.fold import CatalogFold, Intervals, packed
-from affidavit.app.wiring import ERASED, REDACTION, RETENTION, SERVING, Parts, schema
+from affidavit.app.redaction import REDACTION
+from affidavit.app.wiring import ERASED, RETENTION, SERVING, Parts, schema
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import canonical, digest, sha256
 from affidavit.domain.errors import ErasedError, LogDamagedError
@@ -295,10 +296,8 @@ class Verifier:
         )
         if {id: list(rest) for id, *rest in rows} != fold.holds:
             raise _row("the retention holds are not those that the log knows")
-        barred = {
-            (s, mark, since, until) for (s, mark), spans in fold.barred.items() for since, until in spans
-        }
-        if set(self._db.all("SELECT source, mark, since, until FROM barred")) != barred:
+        barred = {(*key, since, until) for key, spans in fold.barred.items() for since, until in spans}
+        if set(self._db.all("SELECT tenant, mark, since, until FROM barred")) != barred:
             raise _row("the documents that may not come back are not those that the log knows")
         last = str(max(fold.erased.values())) if fold.erased else None
         for key, expected in (

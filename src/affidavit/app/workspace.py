@@ -22,6 +22,8 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
+from affidavit.app.erasure import EraseDesk
+from affidavit.app.keeping import KeepDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
@@ -58,6 +60,8 @@ class Workspace:
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
         self.verified = VerifiedDesk(parts)
+        self.erasing = EraseDesk(parts, self.sources)
+        self.keeping = KeepDesk(parts, self.erasing)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

@@ -177,3 +177,30 @@ def _audit(out: Output, story: Mapping[str, Any]) -> None:
             f"{kept['rule']}",
             "red",
         )
+
+
+def verified(out: Output, report: Mapping[str, Any]) -> None:
+    """What ``audit verify`` found to be sound."""
+    if out.as_json:
+        out.json({"ok": True, **report})
+        return
+    if "since" in report:
+        out.say(
+            f"sound since event {report['since']}: {report['new_events']} new events, {report['bodies']} bodies, "
+            f"{report['checkpoints']} checkpoints",
+            "green",
+        )
+    else:
+        out.say(
+            f"sound: {report['events']} events, {report['bodies']} bodies, {report['checkpoints']} checkpoints",
+            "green",
+        )
+        out.say(
+            f"  {report['people_rows']} rows about people and {report['documents']} documents agree with the log"
+        )
+    if report["erased"]:
+        out.say(f"  {report['erased']} bodies were erased, each with an event that says why")
+    out.say(f"  root {report['root']}")
+    out.say(f"  key {report['public_key']}")
+    if report["remembered"] is None:
+        out.warn("what was verified could not be remembered: the state file cannot be written")

@@ -174,7 +174,7 @@ class LogVerifier:
         )
 
     def _event(self, row: Row, expected: int) -> None:
-        position, kind, tenant, run, at, header, leaf, body, *stored = row
+        position, kind, tenant, _, at, header, leaf, body, *stored = row
         if position != expected:
             raise _fault(expected, "the event is missing")
         if not isinstance(header, bytes) or leaf_hash(header) != leaf:
