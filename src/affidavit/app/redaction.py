@@ -96,7 +96,7 @@ class Redactor:
         found = Found()
         known = self._texts.setdefault(event.run, [])
         body = self._value(event.body, found, known)
-        known += (text.lower() for text in found.texts)
+        known += (_letters(text) for text in found.texts)
         if not found.counts or not isinstance(body, dict):
             return event
         counts: Json = dict(sorted(found.counts.items()))
@@ -118,10 +118,19 @@ class Redactor:
 
     def _terms(self, terms: Mapping[str, Json], found: Found, known: Sequence[str]) -> dict[str, Json]:
         """Search terms without those that are a piece of what was redacted."""
-        kept = {t: n for t, n in terms.items() if len(t) < 2 or not any(t.lower() in text for text in known)}
+        kept = {t: n for t, n in terms.items() if not _is_piece(_letters(t), known)}
         if len(kept) < len(terms):
             found.counts[_TERMS] = found.counts.get(_TERMS, 0) + len(terms) - len(kept)
         return kept
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: search terms are cut and marked in ways of their own."""
+    return "".join(c for c in text.lower() if c.isalnum())
+
+
+def _is_piece(term: str, known: Sequence[str]) -> bool:
+    return len(term) > 1 and any(term in text for text in known)
 
 
 class Redactions:

@@ -55,8 +55,8 @@ class VerifiedDesk:
             said = self._read(path)
             after = self._continues(said)
             verifier = self._parts.signer.verifier()
-            report = LogVerifier(self._parts.database, verifier, progress, after=after).run()
             check_layout(self._parts)
+            report = LogVerifier(self._parts.database, verifier, progress, after=after).run()
         found = {
             "events": report.events,
             "since": said["size"],

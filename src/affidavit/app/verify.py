@@ -60,12 +60,13 @@ class Verifier:
 
     def _folded(self) -> tuple[int, int]:
         try:
+            check_layout(self._parts)
             people = self._people()
             self._documents()
             self._releases()
             self._settings()
             self._keeping()
-            check_layout(self._parts)
+            _check_head(self._parts)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -342,6 +343,10 @@ def check_layout(parts: Parts) -> None:
     if there != ours:
         other = sorted({row[1] for row in set(there) ^ set(ours)})
         raise _row(f"the database's layout was changed: {other[0]}")
+
+
+def _check_head(parts: Parts) -> None:
+    """An index reads what is newer than the head it knows: the head must not be behind the rows."""
     head = parts.database.value("SELECT position FROM heads WHERE name = 'catalog'")
     last = parts.database.value(
         "SELECT max(p) FROM (SELECT max(since) p FROM governance UNION SELECT max(until) FROM governance WHERE until < ? "

@@ -30,7 +30,8 @@ By = Annotated[
     str,
     typer.Option(
         "--by",
-        help="Who does it, for the record: a person with the grant `audit:erase`, or operator:NAME, a statement of whoever sits here.",
+        help="Who does it, for the record: a person with the grant `audit:erase`, or operator:NAME, a statement of whoever "
+        "sits at the machine.",
     ),
 ]
 Reason = Annotated[
@@ -74,9 +75,10 @@ def erase(
 ) -> None:
     """Erase what the log and the catalog hold of a document, a person or a run, and report what remains.
 
-    Contents and their salts go, for good; headers, counts and the tree stay, so every proof still works, and an event says by whom,
-    why and which. A document leaves the index first and is not read in again (`audit readmit` allows it). A person's
-    questions and answers go, and every row about them; they are unknown afterwards. Exports and backups made before are not touched.
+    Contents and their salts go, for good; headers, counts and the tree stay, so every proof still works, and an event says
+    by whom, why and which. A document leaves the index first and is not read in again (`audit readmit` allows it). A person's
+    questions and answers go, and every row about them; they are unknown afterwards. Exports and backups made before are not
+    touched.
 
     Example: `affidavit audit erase --person erin --by operator:dpo --reason "request 17" --dry-run`
     """
