@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -70,15 +71,16 @@ def test_without_the_key_or_with_another_it_is_refused(ws: affidavit.Workspace, 
 
 def test_nothing_is_written_over(ws: affidavit.Workspace, tmp_path: Path) -> None:
     backup(ws.parts, tmp_path / "copy", with_key=True)
-    for work in (
-        lambda: backup(ws.parts, tmp_path / "copy"),
-        lambda: backup(ws.parts, ws.parts.folder),
-        lambda: restore(tmp_path / "copy", ws.parts.folder),
-        lambda: restore(tmp_path / "docs", tmp_path / "new"),
-        lambda: restore(tmp_path / "nothing", tmp_path / "new"),
+    for target in (tmp_path / "copy", ws.parts.folder):
+        with pytest.raises(UsageError):
+            backup(ws.parts, target)
+    for source, target in (
+        ("copy", ws.parts.folder),
+        ("docs", tmp_path / "new"),
+        ("nothing", tmp_path / "new"),
     ):
         with pytest.raises(UsageError):
-            work()
+            restore(tmp_path / source, target)
 
 
 def _flip(copy: Path) -> None:
@@ -94,8 +96,6 @@ def _cut(copy: Path) -> None:
 
 def _forge(copy: Path) -> None:
     """Changed by hand, and the manifest's digest with it."""
-    import hashlib
-
     db = Database(copy / DATABASE, journal="DELETE")
     db.run('UPDATE people SET facts = \'{"boss":"yes"}\'')
     db.close()

@@ -13,6 +13,7 @@ import pytest
 import affidavit
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.erasure import Target, ranges
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import (
     AccessDeniedError,
     AffidavitError,
@@ -186,7 +187,7 @@ def test_an_erased_run_says_so(busy: affidavit.Workspace) -> None:
 
 def test_proofs_work_after_an_erasure(busy: affidavit.Workspace) -> None:
     """The root over the headers is the one that the last checkpoint signs, and old roots are still its beginnings."""
-    sizes = dict(busy.parts.database.each("SELECT size, note FROM checkpoints"))
+    sizes: dict[int, str] = dict(busy.parts.database.each("SELECT size, note FROM checkpoints"))
     erase(busy, PERSON)
     frontier = Frontier()
     roots = {}
@@ -314,7 +315,7 @@ def test_an_erasure_hides_nothing(erased: affidavit.Workspace, name: str) -> Non
 
 def _signed(ws: affidavit.Workspace, cause: str, positions: list[list[int]], count: int) -> None:
     """An erasure event that whoever holds the key wrote."""
-    body = {"by": "x", "reason": "x", "positions": positions}
+    body: Json = {"by": "x", "reason": "x", "positions": positions}
     facts: dict[str, int | str] = {"cause": cause, "events": count, "contents": 0}
     ws.parts.log.write(lambda tx: tx.append(Event(EventKind.BODY_ERASED, 1, facts=facts, body=body)))
 

@@ -10,8 +10,10 @@ import pytest
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import LogDamagedError, UsageError
 from affidavit.domain.events import Event, EventKind
+from affidavit.events.log import Transaction
 from affidavit.events.merkle import Frontier
 from affidavit.events.verify import frontier_at
 
@@ -75,9 +77,9 @@ def test_an_erasure_of_what_was_verified_is_looked_at(workspace: affidavit.Works
     write(workspace, 30)
     workspace.verified.full()
     facts: dict[str, int | str] = {"cause": "run", "events": 5, "contents": 0}
-    body = {"by": "x", "reason": "x", "positions": [[10, 14]]}
+    body: Json = {"by": "x", "reason": "x", "positions": [[10, 14]]}
 
-    def erase(tx: affidavit.app.workspace.Transaction) -> None:
+    def erase(tx: Transaction) -> None:
         tx.append(Event(EventKind.BODY_ERASED, 1, facts=facts, body=body))
 
     workspace.parts.log.write(erase)

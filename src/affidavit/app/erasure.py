@@ -342,6 +342,8 @@ class EraseDesk:
                 "backups, exports, telemetry and terminal output made before: affidavit does not know where they are",
             ),
         ]
+        holds = [h for h in self._rows.holds(tenant.id, live=False) if h.subject == target.subject]
+        out.append(_remain("holds", len(holds), "past holds that name it: the record of what was held"))
         if target.cause == "document":
             same = self._rows.same_text(list(plan.documents))
             out.append(_remain("same text", same, "other documents that hold a passage of it word for word"))
@@ -361,7 +363,13 @@ class EraseDesk:
             out.append(_remain("access rules", named, "rules of sources that name the person, past ones too"))
             owned = self._rows.owned(tenant.id, target.subject)
             out.append(_remain("owned documents", owned, "documents that name the person as owner"))
-            out.append(_remain("texts", None, "documents and other people's questions may speak of them"))
+            out.append(
+                _remain(
+                    "texts",
+                    None,
+                    "documents, other people's questions, and reasons why others were denied may name them",
+                )
+            )
         return out
 
 
