@@ -1,7 +1,7 @@
 """kill -9 in the middle of writes, many times: what was acknowledged is there, and the whole log verifies after each.
 
-``python -m bench.kills [KILLS]``: two processes answer questions and one re-syncs documents; all three are killed at a random moment,
-then the workspace is opened, verified whole, and every acknowledged run is looked for.
+``python -m bench.kills [KILLS]``: two processes answer questions and one re-syncs documents; all three are killed at a random
+moment, then the workspace is opened, verified whole, and every acknowledged run is looked for.
 """
 
 from __future__ import annotations

@@ -16,7 +16,14 @@ from typing import Any
 from affidavit.app.sources import SourceDesk
 from affidavit.app.wiring import ERASED, Parts
 from affidavit.domain.canonical import Json
-from affidavit.domain.errors import AccessDeniedError, BusyError, HeldError, UnknownNameError, UsageError
+from affidavit.domain.errors import (
+    AccessDeniedError,
+    BusyError,
+    DiskFullError,
+    HeldError,
+    UnknownNameError,
+    UsageError,
+)
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
 from affidavit.events.log import Transaction
@@ -299,12 +306,16 @@ class EraseDesk:
     def scrub(self, *, index: bool = False) -> bool:
         """Rewrite the database's files, and with ``index`` the index', so that nothing erased is left in them.
 
-        False while another process reads an older state; then run it again later.
+        False while another process reads an older state, or without space for a copy; then run it again later. What was
+        erased is out of reach of every question and command in any case.
         """
-        if index:
-            with self._parts.database.read():
-                self._parts.index.persist(self._parts.feed())
-        return self._parts.database.scrub()
+        try:
+            if index:
+                with self._parts.database.read():
+                    self._parts.index.persist(self._parts.feed())
+            return self._parts.database.scrub()
+        except (BusyError, DiskFullError):
+            return False
 
     # -- holds
 

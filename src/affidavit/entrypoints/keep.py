@@ -114,7 +114,7 @@ def _scrubbed(out: Output, report: Mapping[str, Any]) -> None:
         out.say(f"on record at position {report['position']}")
     if report.get("scrubbed") is False:
         out.warn(
-            "another process still reads: old bytes are left in the files; later run: affidavit audit scrub"
+            "another process reads, or the disk is full: old bytes are left in the files; later run: affidavit audit scrub"
         )
 
 

@@ -149,12 +149,14 @@ def run(out: Output, story: Mapping[str, Any]) -> None:
     out.say(f"as of position {story['position']}, under release {story['release'][:12]}")
     if "sync" in story:
         out.say("  " + ", ".join(f"{n} {v}" for n, v in story["sync"]["counts"].items()))
-    retrieved = story.get("retrieved", ())
+    retrieved = list(story.get("retrieved", ()))
     for hit in retrieved[:_HITS_SHOWN]:
         out.say(f"  retrieved {hit['source']}/{hit['document']} ({hit['score']}), {hit['permitted_by']}")
     if len(retrieved) > _HITS_SHOWN:
         out.say(f"  … and {len(retrieved) - _HITS_SHOWN} more (all with --json)")
-    if story.get("given"):
+    if "erased" in story.get("given", ()):
+        out.say("what was given was erased: affidavit audit erasures says by whom and why", "yellow")
+    elif story.get("given"):
         out.say()
         answer(out, story["given"], story["run"], story["position"])
     if "steps" in story:
