@@ -23,6 +23,7 @@ from affidavit.domain.errors import (
     UsageError,
 )
 from affidavit.domain.events import Event, EventKind
+from affidavit.events.log import Transaction
 from affidavit.events.merkle import Frontier
 from affidavit.store.database import Database
 
@@ -381,6 +382,27 @@ def test_another_process_forgets_too(busy: affidavit.Workspace) -> None:
         other.stdin.flush()
         assert other.stdout.readline() == "0 1\n"
     busy.verify()
+
+
+@pytest.mark.parametrize("target", [PERSON, DOCUMENT], ids=["person", "document"])
+def test_two_erasures_at_once_do_not_count_twice(
+    busy: affidavit.Workspace, monkeypatch: pytest.MonkeyPatch, target: Target
+) -> None:
+    """Another process erases, and asks, between the plan and the transaction."""
+    write = busy.parts.log.write
+    with affidavit.open(busy.parts.folder) as other:
+
+        def meanwhile(change: Callable[[Transaction], object]) -> object:
+            monkeypatch.setattr(busy.parts.log, "write", write)
+            other.ask("How many days is xylophone leave?", "alice")
+            run = other.runs.newest(other.parts.tenant(""), "user:alice", 9)[-1]["run"]
+            erase(other, Target("run", run))
+            return write(change)
+
+        monkeypatch.setattr(busy.parts.log, "write", meanwhile)
+        erase(busy, target)
+    busy.verify()
+    assert ("user:alice" if target is PERSON else "quokkaday") not in bodies(busy)
 
 
 def test_neighbours_are_ranges() -> None:

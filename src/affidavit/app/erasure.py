@@ -215,8 +215,7 @@ class EraseDesk:
 
             def write(tx: Transaction) -> tuple[int, dict[str, int]]:
                 self._planner.plan(tenant, target, plan)
-                if [h.id for h, _ in held] != [h.id for h in self._rows.holds(tenant.id)]:
-                    raise BusyError("a hold was set or released meanwhile", "run it again")
+                self.unchanged(tenant, [hold.id for hold, _ in held])
                 return self._write(tenant, target, plan, by, reason, tx)
 
             position, extra = self._parts.log.write(write)
@@ -291,7 +290,11 @@ class EraseDesk:
         tx: Transaction,
         more: dict[str, Json] | None = None,
     ) -> int:
-        """Empty the plan's bodies and say so in one event; its position."""
+        """Empty the plan's bodies and say so in one event; its position.
+
+        Another process may have erased some since the plan was made: those have their event already.
+        """
+        plan.positions = self._rows.there(plan.positions)
         facts: dict[str, int | str] = {
             "cause": cause,
             "events": len(plan.positions),
@@ -328,6 +331,11 @@ class EraseDesk:
     def held_positions(self, tenant: Tenant) -> dict[int, int]:
         """Position → the hold that keeps its body."""
         return {position: hold.id for hold, plan in self._held(tenant) for position in plan.positions}
+
+    def unchanged(self, tenant: Tenant, holds: list[int]) -> None:
+        """Raises BusyError if other holds than these hold now. Call inside the transaction that erases."""
+        if holds != [hold.id for hold in self._rows.holds(tenant.id)]:
+            raise BusyError("a hold was set or released meanwhile", "run it again")
 
     def _refuse_held(self, plan: Plan, target: Target, held: Sequence[tuple[Hold, Plan]]) -> None:
         for hold, kept in held:

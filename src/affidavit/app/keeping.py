@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from affidavit.app.erasure import RUN_KINDS, EraseDesk, Plan
@@ -31,6 +32,7 @@ RETAINED: Mapping[str, tuple[str, ...]] = {
 }
 """What retention can be set for, and the events whose bodies that is; ``syncs`` of the runs that read sources."""
 _LONGEST_DAYS = 36_500
+_BATCH = 20_000
 
 
 class KeepDesk:
@@ -128,25 +130,29 @@ class KeepDesk:
         by = self._erasing.authorise(tenant, by)
         with self._parts.database.read():
             due, held = self._due(tenant)
-        counts = {kind: len(positions - held.keys()) for kind, positions in due.items()}
-        kept = set[int]().union(*due.values()) & held.keys() if due else set[int]()
+            holds = [hold.id for hold in self._rows.holds(tenant.id)]
+        everything = set[int]().union(*due.values())
+        kept = everything & held.keys()
         told: dict[str, Any] = {
-            "pruned": counts,
+            "pruned": {kind: len(positions - kept) for kind, positions in due.items()},
             "held": len(kept),
             "holds": sorted({held[position] for position in kept}),
             "dry_run": dry_run,
             "position": None,
         }
-        if dry_run or not any(counts.values()):
+        going = sorted(everything - kept)
+        if dry_run or not going:
             return told
 
-        def write(tx: Transaction) -> int:
-            now, keep = self._due(tenant)
-            plan = Plan(set[int]().union(*now.values()) - keep.keys())
-            return self._erasing.record(tenant, "retention", plan, by, "older than its retention", tx)
+        def write(batch: list[int], tx: Transaction) -> int:
+            self._erasing.unchanged(tenant, holds)
+            return self._erasing.record(
+                tenant, "retention", Plan(set(batch)), by, "older than its retention", tx
+            )
 
-        position = self._parts.log.write(write)
-        return {**told, "position": position, "scrubbed": self._erasing.scrub()}
+        for start in range(0, len(going), _BATCH):  # others write in between
+            told["position"] = self._parts.log.write(partial(write, going[start : start + _BATCH]))
+        return {**told, "scrubbed": self._erasing.scrub()}
 
     def _due(self, tenant: Tenant) -> tuple[dict[str, set[int]], dict[int, int]]:
         """Positions by kind that are older than allowed, and held positions with their hold."""

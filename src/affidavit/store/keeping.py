@@ -107,6 +107,14 @@ class Keeping:
         )
         return [row[0] for row in rows]
 
+    def there(self, positions: Iterable[int]) -> set[int]:
+        """Those of ``positions`` whose bodies are there."""
+        rows = self._db.all(
+            f"SELECT e.position {_BODIES} WHERE e.position IN (SELECT value FROM json_each(?)) AND {_THERE}",
+            (json.dumps(sorted(positions)),),
+        )
+        return {row[0] for row in rows}
+
     def body_ids(self, positions: Sequence[int]) -> list[int]:
         """The bodies of the events at ``positions``."""
         rows = self._db.all(
