@@ -104,6 +104,12 @@ def _forge(copy: Path) -> None:
     (copy / MANIFEST).write_text(json.dumps(said))
 
 
+def _other_history(copy: Path) -> None:
+    said = json.loads((copy / MANIFEST).read_text())
+    said["frontier"] = said["frontier"][:-1] + ("0" if said["frontier"][-1] != "0" else "1")
+    (copy / MANIFEST).write_text(json.dumps(said))
+
+
 def _no_manifest(copy: Path) -> None:
     (copy / MANIFEST).unlink()
 
@@ -112,7 +118,7 @@ def _half_manifest(copy: Path) -> None:
     (copy / MANIFEST).write_text((copy / MANIFEST).read_text()[:40])
 
 
-@pytest.mark.parametrize("harm", [_flip, _cut, _forge, _no_manifest, _half_manifest])
+@pytest.mark.parametrize("harm", [_flip, _cut, _forge, _other_history, _no_manifest, _half_manifest])
 def test_a_damaged_backup_is_not_restored(
     ws: affidavit.Workspace, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
