@@ -23,13 +23,16 @@ from affidavit.app.config import (
     weights_missing,
 )
 from affidavit.app.drills.desk import DrillDesk
+from affidavit.app.erasure import EraseDesk
 from affidavit.app.exports import ExportDesk
+from affidavit.app.keeping import KeepDesk
 from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.proofs import ProofDesk
 from affidavit.app.replaydesk import ReplayDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
+from affidavit.app.verified import VerifiedDesk
 from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
@@ -66,6 +69,9 @@ class Workspace:
         self.drills = DrillDesk(parts.folder, open_with)
         self.proofs = ProofDesk(parts)
         self.exports = ExportDesk(parts, self.proofs)
+        self.verified = VerifiedDesk(parts)
+        self.erasing = EraseDesk(parts, self.sources)
+        self.keeping = KeepDesk(parts, self.erasing)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

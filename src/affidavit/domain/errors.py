@@ -3,6 +3,7 @@
 AffidavitError
 ├── UsageError               what was asked for cannot be asked (exit status 2)
 │   ├── UnknownNameError     no such tenant, user, source, run, release
+│   ├── NotRepeatableError   a run of which parts were erased, or redacted before they were stored
 │   └── ManifestError        a file the user wrote is malformed; names file and line
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── WorkspaceError           the workspace cannot be used as it is
@@ -10,6 +11,8 @@ AffidavitError
 │   ├── WorkspaceVersionError
 │   ├── WorkspaceDamagedError
 │   └── DiskFullError
+├── ErasedError              what is asked for was erased, or is about to be and may not
+│   └── HeldError            a retention hold forbids the erasure
 ├── BusyError                somebody else is writing; try again
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
@@ -53,6 +56,10 @@ class UnknownNameError(UsageError):
     code = "unknown_name"
 
 
+class NotRepeatableError(UsageError):
+    code = "not_repeatable"
+
+
 class ManifestError(UsageError):
     code = "manifest"
 
@@ -80,6 +87,14 @@ class WorkspaceDamagedError(WorkspaceError):
 class DiskFullError(WorkspaceError):
     code = "disk_full"
     retryable = True
+
+
+class ErasedError(AffidavitError):
+    code = "erased"
+
+
+class HeldError(ErasedError):
+    code = "held"
 
 
 class BusyError(AffidavitError):

@@ -17,8 +17,8 @@ from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints import keep, show
 from affidavit.entrypoints import proofs as proofs  # its commands join the group `audit`
-from affidavit.entrypoints import show
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (
     FAILED,
@@ -64,6 +64,8 @@ for group, name in (
     app.add_typer(group, name=name)
 app.command()(replay)
 app.command()(explain)
+app.command("backup")(keep.backup_command)
+app.command("restore")(keep.restore_command)
 
 
 def _version(wanted: bool) -> None:

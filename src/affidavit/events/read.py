@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.domain.errors import LogDamagedError
+from affidavit.domain.errors import ErasedError, LogDamagedError
 from affidavit.domain.events import EventKind, commit_body
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
@@ -27,6 +27,16 @@ class Recorded:
     facts: dict[str, Any]
     body_id: int | None
     commitment: str
+
+
+class ErasedBody(dict[str, Any]):
+    """Stands for a body that was erased: ``{"erased": true}``, and every part of it that is asked for is empty."""
+
+    def __init__(self, **said: bool) -> None:
+        super().__init__(**said)
+
+    def __missing__(self, key: str) -> ErasedBody:
+        return ErasedBody()
 
 
 class Reader:
@@ -62,10 +72,16 @@ class Reader:
                 yield event.run, event.facts["journey"]
 
     def body(self, event: Recorded) -> Any:
-        """The event's body as JSON, None without one. Raises LogDamagedError if it is not the one that was recorded."""
+        """The event's body as JSON, None without one, an ``ErasedBody`` where it was erased.
+
+        Raises LogDamagedError if it is not the one that was recorded.
+        """
         if event.body_id is None:
             return None
-        salt, data = self._bodies.opened(event.body_id)
+        try:
+            salt, data = self._bodies.opened(event.body_id)
+        except ErasedError:
+            return ErasedBody(erased=True)
         if commit_body(salt, data) != event.commitment:
             raise LogDamagedError(
                 f"position {event.position}: the body was changed: its commitment does not match",
