@@ -50,6 +50,11 @@ def environment(name: str) -> str:
     return os.environ.get(name, "")
 
 
+def git_environment() -> dict[str, str]:
+    """The environment for the git program: all but ``GIT_*``, which would send it to another repository or editor."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
 def model_location() -> Path:
     """Where the MiniLM files are: ``$AFFIDAVIT_MODELS/all-MiniLM-L6-v2``, or below the Python environment."""
     base = environment(MODELS)

@@ -16,7 +16,7 @@ from affidavit.domain.events import Event, EventKind
 from affidavit.events.log import Transaction
 from affidavit.store.people import Tenant
 
-ACTIONS = ("audit:read", "audit:replay", "answer:review", "incident:manage")
+ACTIONS = ("audit:read", "audit:replay", "audit:erase", "answer:review", "incident:manage")
 _ALLOWED = (
     '{"id": "alice", "groups": ["finance"]} for a person, {"group": "finance", "groups": ["staff"]} for a group, '
     '{"service": "bot", "groups": []} for a service'

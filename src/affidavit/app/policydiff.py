@@ -8,6 +8,7 @@ from typing import Any
 from affidavit.app.recorded import QUESTIONS, recorded_run
 from affidavit.app.supposed import SupposedPolicy
 from affidavit.app.wiring import Parts
+from affidavit.domain.errors import NotRepeatableError
 from affidavit.domain.events import EventKind
 from affidavit.policy.scope import Identity, decide_read
 from affidavit.store.people import Tenant
@@ -20,14 +21,18 @@ def policy_diff(parts: Parts, tenant: Tenant, policy: SupposedPolicy, since: int
     retrieved was never decided: ``replay RUN --with policy=FILE`` shows what a question would find newly.
     """
     changes: Counter[tuple[str, str, str, bool, str]] = Counter()
-    decisions = runs = 0
+    decisions = runs = erased = 0
     with parts.database.read():
         for event in parts.events.of_kind(EventKind.RUN_STARTED, newest_first=True):
             if event.at < since:
                 break
             if event.tenant != tenant.id or event.facts["journey"] not in QUESTIONS:
                 continue
-            recorded = recorded_run(parts.events, parts.events.of_run(event.run))
+            try:
+                recorded = recorded_run(parts.events, parts.events.of_run(event.run))
+            except NotRepeatableError:
+                erased += 1
+                continue
             who = parts.scopes.identify(tenant.id, recorded.given["principal"], recorded.given["head"])
             runs += 1
             permitted = {(h["source"], h["document"]) for h in recorded.hits}
@@ -41,6 +46,7 @@ def policy_diff(parts: Parts, tenant: Tenant, policy: SupposedPolicy, since: int
     return {
         "since": since,
         "runs": runs,
+        "erased": erased,
         "decisions": decisions,
         "changed": sum(changes.values()),
         "changes": [

@@ -12,10 +12,10 @@ import numpy as np
 from affidavit.ask.asker import Question
 from affidavit.ask.effects import Asked
 from affidavit.ask.scopes import Past
-from affidavit.domain.errors import UsageError
+from affidavit.domain.errors import NotRepeatableError
 from affidavit.domain.events import EventKind
 from affidavit.domain.filter import parse_filter
-from affidavit.events.read import Reader, Recorded
+from affidavit.events.read import ErasedBody, Reader, Recorded
 from affidavit.runs.replay import Fact
 
 QUESTIONS = ("ask", "search")
@@ -41,10 +41,6 @@ class RecordedRun:
         body: dict[str, Any] = self.facts[0].body
         return body
 
-    @property
-    def finished(self) -> bool:
-        return self.facts[-1].kind is EventKind.RUN_FINISHED
-
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The bodies (input, output) of its steps by name; the last one of a name."""
@@ -68,8 +64,13 @@ class RecordedRun:
         return found
 
     def question(self) -> Question:
-        """The question, as ``ask`` and ``search`` take it."""
+        """The question, as ``ask`` and ``search`` take it. Raises NotRepeatableError if parts of it were redacted."""
         given = self.given
+        if "redacted" in given:
+            raise NotRepeatableError(
+                f"{self.id} cannot be repeated: its question was redacted before it was stored",
+                "the record still says what was retrieved and given: affidavit run show",
+            )
         as_of = given["position"] if given["position"] != given["head"] else None
         where = given["filter"]
         parsed = None if where is None else parse_filter(where)
@@ -98,15 +99,16 @@ class RecordedRun:
 
 
 def recorded_run(reader: Reader, events: list[Recorded]) -> RecordedRun:
-    """The run that ``events`` tell of. Raises LogDamagedError if a body was changed, UsageError if one was erased."""
+    """The run that ``events`` tell of. Raises LogDamagedError if a body was changed, NotRepeatableError if one was erased."""
     facts = []
     for event in events:
-        if event.commitment and event.body_id is None:
-            raise UsageError(
-                f"{event.run} cannot be told in full: position {event.position} was erased",
-                "`affidavit run show` says by whom and why",
+        body = reader.body(event)
+        if isinstance(body, ErasedBody):
+            raise NotRepeatableError(
+                f"{event.run} cannot be repeated: position {event.position} was erased",
+                "`affidavit audit erasures` says by whom and why",
             )
-        facts.append(Fact(event.kind, event.facts, reader.body(event)))
+        facts.append(Fact(event.kind, event.facts, body))
     first = events[0]
     journey, release = first.facts["journey"], first.facts["release"]
     return RecordedRun(

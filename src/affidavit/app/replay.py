@@ -14,7 +14,7 @@ from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Past
 from affidavit.ask.searcher import Searcher
 from affidavit.ask.timer import Timer
-from affidavit.domain.errors import AccessDeniedError, AffidavitError
+from affidavit.domain.errors import AccessDeniedError, AffidavitError, NotRepeatableError
 from affidavit.domain.release import Release
 from affidavit.events.read import Recorded
 from affidavit.runs.replay import Divergence, ReplayDivergenceError, Rerun, compare
@@ -23,7 +23,8 @@ from affidavit.store.people import Tenant
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """The outcome of one replay. ``compared`` counts the events that were compared."""
+    """The outcome of one replay. ``compared`` counts the events that were compared; ``impossible`` says why there were none:
+    parts of the run were erased, or redacted before they were stored."""
 
     run: str
     journey: str
@@ -31,10 +32,11 @@ class ReplayReport:
     release: str
     compared: int
     divergence: Divergence | None
+    impossible: str = ""
 
     @property
     def identical(self) -> bool:
-        return self.divergence is None
+        return self.divergence is None and not self.impossible
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -43,6 +45,7 @@ class ReplayReport:
             "position": self.position,
             "release": self.release,
             "identical": self.identical,
+            "impossible": self.impossible or None,
             "compared": self.compared,
             "divergence": None if self.divergence is None else self.divergence.as_json(),
         }
@@ -56,7 +59,7 @@ class Replayer:
         self._retrievers: dict[str, Retriever] = {}
 
     def recorded(self, tenant: Tenant, run: str) -> RecordedRun:
-        """The run from the log. Raises AccessDeniedError if the tenant has no such run."""
+        """The run from the log. Raises AccessDeniedError if the tenant has no such run, NotRepeatableError for one erased."""
         with self._parts.database.read():
             events = self._events(run)
             if not events or events[0].tenant != tenant.id:
@@ -66,20 +69,25 @@ class Replayer:
     def _events(self, run: str) -> list[Recorded]:
         return self._parts.events.of_run(run) if run.isascii() else []
 
-    def replay(self, recorded: RecordedRun) -> ReplayReport:
-        """Repeat ``recorded`` from its record alone and compare."""
-        divergence = self._divergence(recorded)
+    def replay(self, tenant: Tenant, run: str) -> ReplayReport:
+        """Repeat ``run`` from its record alone and compare. Raises AccessDeniedError if the tenant has no such run."""
+        try:
+            recorded = self.recorded(tenant, run)
+            divergence = self._divergence(recorded)
+        except NotRepeatableError as error:
+            return ReplayReport(run, "", -1, "", 0, None, error.message)
         position = recorded.given.get("position", recorded.first)
         compared = len(recorded.facts)
-        return ReplayReport(recorded.id, recorded.journey, position, recorded.release, compared, divergence)
+        return ReplayReport(run, recorded.journey, position, recorded.release, compared, divergence)
 
     def _divergence(self, recorded: RecordedRun) -> Divergence | None:
         if recorded.journey == "sync":
             return replay_sync(self._parts, recorded)
         release = self._parts.release_named(recorded.release)
+        question = recorded.question()
         rerun = self.rerun(recorded, release, live=False)
         try:
-            self.put(rerun, recorded, recorded.question(), release, recorded.past())
+            self.put(rerun, recorded, question, release, recorded.past())
         except ReplayDivergenceError as error:
             # what led to it may have differed before
             return compare(recorded.facts, rerun.facts(), whole=False) or error.divergence

@@ -9,7 +9,7 @@ from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import text_digest
 from affidavit.domain.errors import ParseError
 from affidavit.domain.events import EventKind
-from affidavit.events.read import Recorded
+from affidavit.events.read import ErasedBody, Recorded
 from affidavit.ingest.chunk import chunk, chunk_input
 from affidavit.ingest.parse import parse
 from affidavit.runs.replay import Divergence
@@ -17,14 +17,15 @@ from affidavit.store.catalog import chunk_details
 
 
 def replay_sync(parts: Parts, recorded: RecordedRun) -> Divergence | None:
-    """The first document whose text or chunks come out otherwise than recorded, None if there is none.
+    """The first document whose text or chunks come out otherwise than recorded, None if there is none; without erased ones.
 
     What the source said (bytes, names, rules) is the record; the source itself is not read. Vectors are not made again.
     """
     with parts.database.read():
         for event in parts.events.of_run(recorded.id):
             if event.kind is EventKind.DOCUMENT_INDEXED:
-                divergence = _document(parts, event, parts.events.body(event))
+                said = parts.events.body(event)
+                divergence = None if isinstance(said, ErasedBody) else _document(parts, event, said)
                 if divergence is not None:
                     return divergence
     return None

@@ -15,7 +15,7 @@ from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import Scope
-from affidavit.events.read import Recorded
+from affidavit.events.read import ErasedBody, Recorded
 from affidavit.policy.scope import decide_read
 from affidavit.store.people import Tenant
 
@@ -102,7 +102,7 @@ class RunDesk:
             "steps": steps,
             "denied_at_recheck": decisions,
         }
-        if "question" in started:
+        if "question" in started and not any(isinstance(self._events.body(e), ErasedBody) for e in events):
             out["withheld"] = self._withheld(tenant, started, events)
         return out
 

@@ -22,6 +22,7 @@ from affidavit.ingest.sync import Sync, SyncReport
 from affidavit.ports.connector import Connector, Fault
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.catalog import Source
+from affidavit.store.keeping import Keeping
 from affidavit.store.people import Tenant
 
 KINDS = ("folder", "jsonl")
@@ -105,7 +106,7 @@ class SourceDesk:
     def remove(self, tenant: Tenant, name: str) -> int:
         """Take a source and all its documents out; how many documents that were."""
         source = self.get(tenant, name)
-        with self._locked(source):
+        with self.locked(source.id, source.name):
             return self._parts.log.write(lambda tx: self._remove(tenant, source, tx))
 
     def _remove(self, tenant: Tenant, source: Source, tx: Transaction) -> int:
@@ -126,7 +127,7 @@ class SourceDesk:
         self, source: Source, progress: Callable[[SyncReport], None] = lambda report: None
     ) -> SyncReport:
         """Bring ``source`` up to date, then write the index. Raises SourceError, BusyError."""
-        with self._locked(source):
+        with self.locked(source.id, source.name):
             vectors = self._parts.vectors(self._parts.embedder)
             late: list[Fault] = []
             if vectors is not None:
@@ -145,6 +146,7 @@ class SourceDesk:
                 vectors,
                 run,
                 progress,
+                self._barred(source),
             )
             report = sync.run()
             late += (
@@ -157,6 +159,14 @@ class SourceDesk:
             self._parts.index.persist(self._parts.feed())
         return report
 
+    def _barred(self, source: Source) -> Callable[[str], bool]:
+        """Whether an item of ``source`` was erased and not let in again."""
+        with self._parts.database.read():
+            marks = Keeping(self._parts.database).barred(source.tenant)
+        return lambda name: (
+            bool(marks) and self._parts.mark("document", source.tenant, source.name, name) in marks
+        )
+
     def watch(self, source: Source) -> Iterator[None]:
         """Yields whenever ``source`` may have changed. Raises UsageError if it cannot be watched."""
         port = connector(source)
@@ -165,18 +175,18 @@ class SourceDesk:
         return port.watch()
 
     @contextmanager
-    def _locked(self, source: Source) -> Iterator[None]:
+    def locked(self, source: int, name: str) -> Iterator[None]:
         """One sync a source, over all processes; the lock goes with the process that held it."""
         folder = self._parts.folder / LOCKS
         folder.mkdir(exist_ok=True)
-        with (folder / f"source-{source.id}.lock").open("a+") as file:
+        with (folder / f"source-{source}.lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise BusyError(
-                    f"source {source.name!r} is being synced by process {holder}", "wait until it is done"
+                    f"source {name!r} is being synced by process {holder}", "wait until it is done"
                 ) from error
             file.truncate(0)
             file.write(str(os.getpid()))

@@ -1,21 +1,23 @@
 """``audit verify``: the log against its signatures, then the catalog against the log.
 
 The catalog decides who reads what, so a row that no event accounts for is a finding: people, memberships, grants, access
-rules and revisions are folded from the log again and compared with the tables ("fold equals fetch").
+rules and revisions are folded from the log again and compared with the tables ("fold equals fetch"). What was erased says
+nothing any more: the rows it was about must be gone or empty, so that an erasure can hide no row.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
-from affidavit.app.wiring import SERVING, Parts, schema
+from affidavit.app.fold import CatalogFold, Intervals, packed
+from affidavit.app.redaction import REDACTION
+from affidavit.app.wiring import ERASED, RETENTION, SERVING, Parts, schema
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import canonical, digest, sha256
-from affidavit.domain.errors import LogDamagedError
+from affidavit.domain.errors import ErasedError, LogDamagedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
@@ -23,6 +25,8 @@ from affidavit.store.catalog import chunk_details, unpack_path
 from affidavit.store.database import Row, sqlite_objects
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days")
+_EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
+_EMPTY_CHUNK = (0, 0, "[]", "", "")
 
 
 class Verifier:
@@ -32,20 +36,23 @@ class Verifier:
         self._parts = parts
         self._db = parts.database
         self._progress = progress
+        self._fold = CatalogFold()
 
     def run(self) -> dict[str, Any]:
-        """What was checked, as counts and the root."""
+        """What was checked, as counts and the root; ``frontier`` is what a later check can go on from."""
         verifier = self._parts.catalog.setting("verifier") or ""
         if verifier != self._parts.signer.verifier():
             raise _row("the public key in the database is not that of the log's key file")
         with self._db.read():
-            report = LogVerifier(self._db, self._parts.bodies, verifier, self._progress).run()
+            report = LogVerifier(self._db, verifier, self._progress, fold=self._fold.fold()).run()
             people, documents = self._folded()
         return {
             "events": report.events,
             "bodies": report.bodies,
+            "erased": report.erased,
             "checkpoints": report.checkpoints,
             "root": report.root,
+            "frontier": report.frontier,
             "public_key": verifier,
             "people_rows": people,
             "documents": documents,
@@ -53,51 +60,34 @@ class Verifier:
 
     def _folded(self) -> tuple[int, int]:
         try:
-            counts = self._people(), self._documents()
+            check_layout(self._parts)
+            people = self._people()
+            self._documents()
             self._releases()
             self._settings()
-            self._tables()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._keeping()
+            _check_head(self._parts)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
-        return counts
+        return people, len(self._fold.current)
 
-    def _events(self, *kinds: EventKind) -> list[tuple[int, EventKind, int, dict[str, Any], Any]]:
-        found = []
-        for kind in kinds:
-            for event in self._parts.events.of_kind(kind):
-                found.append(
-                    (event.position, kind, event.tenant, event.facts, self._parts.events.body(event))
-                )
-        return sorted(found, key=lambda e: e[0])
+    def _events(self, kind: EventKind) -> list[tuple[int, int, dict[str, Any], Any]]:
+        """(position, tenant, facts, body) of every event of a kind that is rare."""
+        return [
+            (e.position, e.tenant, e.facts, self._parts.events.body(e))
+            for e in self._parts.events.of_kind(kind)
+        ]
 
     # -- people, memberships, grants: every interval of every row
 
     def _people(self) -> int:
-        people: dict[tuple[int, str], list[list[Any]]] = defaultdict(list)
-        members: dict[tuple[int, str, str], list[list[Any]]] = defaultdict(list)
-        grants: dict[tuple[int, str, str], list[list[Any]]] = defaultdict(list)
-        kinds = (EventKind.PERSON_CHANGED, EventKind.MEMBERSHIP_CHANGED, EventKind.GRANT_CHANGED)
-        for position, kind, tenant, facts, body in self._events(*kinds):
-            who = body["principal"]
-            if kind is EventKind.PERSON_CHANGED:
-                _close(people[tenant, who], position)
-                if facts["change"] != "removed":
-                    people[tenant, who].append([position, FOREVER, json.dumps(body["facts"], sort_keys=True)])
-            elif kind is EventKind.MEMBERSHIP_CHANGED:
-                for group in body["left"]:
-                    _close(members[tenant, group, who], position)
-                for group in body["joined"]:
-                    members[tenant, group, who].append([position, FOREVER, ""])
-            elif facts["change"] == "granted":
-                grants[tenant, facts["action"], who].append([position, FOREVER, ""])
-            else:
-                _close(grants[tenant, facts["action"], who], position)
-        count = self._compare("people", people, "tenant, principal, since, until, facts", 2)
-        count += self._compare("memberships", members, "tenant, grp, member, since, until, ''", 3)
-        return count + self._compare("grants", grants, "tenant, action, principal, since, until, ''", 3)
+        fold = self._fold
+        count = self._compare("people", fold.people, "tenant, principal, since, until, facts", 2)
+        count += self._compare("memberships", fold.members, "tenant, grp, member, since, until, ''", 3)
+        return count + self._compare("grants", fold.grants, "tenant, action, principal, since, until, ''", 3)
 
-    def _compare(self, table: str, folded: Any, columns: str, key: int) -> int:
+    def _compare(self, table: str, folded: Intervals, columns: str, key: int) -> int:
         expected = {(*k, since, until, extra) for k, rows in folded.items() for since, until, extra in rows}
         actual = set()
         for row in self._db.each(f"SELECT {columns} FROM {table}"):  # noqa: S608  # our own constants
@@ -117,38 +107,26 @@ class Verifier:
 
     # -- documents: revisions, their texts, and the rules that govern them
 
-    def _documents(self) -> int:
-        revisions: dict[tuple[int, int], Any] = {}
-        governed: dict[tuple[int, int], Any] = {}
-        ended: dict[int, int] = {}
-        current: dict[int, Any] = {}
-        identity: dict[int, tuple[int, int, str]] = {}
-        kinds = (EventKind.DOCUMENT_INDEXED, EventKind.DOCUMENT_REMOVED, EventKind.ACCESS_CHANGED)
-        for position, kind, tenant, facts, body in self._events(*kinds):
-            if kind is EventKind.DOCUMENT_INDEXED:
-                document, governance = facts["subject"], body["governance"]
-                revisions[document, position] = body
-                identity[document] = (tenant, facts["source"], body["name"])
-                if current.get(document) != governance:
-                    current[document] = governed[document, position] = governance
-            elif kind is EventKind.DOCUMENT_REMOVED:
-                ended[facts["subject"]] = position
-                current.pop(facts["subject"], None)
-            else:
-                for change in body:
-                    for document in change["documents"]:
-                        current[document] = governed[document, position] = change["governance"]
-        self._check_identity(identity, ended)
-        self._check_governance(self._rules(), governed, ended)
-        self._check_revisions(revisions, ended)
-        return len(current)
+    def _documents(self) -> None:
+        self._check_identity()
+        self._check_governance(self._rules())
+        self._check_revisions()
 
-    def _check_identity(self, identity: dict[int, tuple[int, int, str]], ended: dict[int, int]) -> None:
-        for id, tenant, source, name, until in self._db.each(
-            "SELECT id, tenant, source, name, until FROM documents"
+    def _check_identity(self) -> None:
+        fold = self._fold
+        for (document, position), said in fold.revisions.items():
+            if (said is None) != (document in fold.erased):
+                raise _row(f"document {document} was erased in part: see its revision of position {position}")
+        for document, position in fold.erased.items():
+            if not fold.ended.get(document, FOREVER) < position:
+                raise _row(f"document {document} was erased at position {position} without being removed")
+        for id, tenant, source, name, until, stamp in self._db.each(
+            "SELECT id, tenant, source, name, until, stamp FROM documents"
         ):
-            if identity.get(id) != (tenant, source, name) or until != ended.get(id, FOREVER):
+            if fold.identity.get(id) != (tenant, source, name) or until != fold.ended.get(id, FOREVER):
                 raise _row(f"document {id} is not the one that the log knows")
+            if id in fold.erased and stamp:
+                raise _row(f"document {id} was erased, but its stamp is there")
         stray = self._db.value(
             "SELECT c.id FROM chunks c LEFT JOIN revisions r ON r.id = c.revision LEFT JOIN documents d ON d.id = c.document "
             "WHERE r.document IS NOT c.document OR d.tenant IS NOT c.tenant OR c.since < r.since OR c.until > r.until"
@@ -164,12 +142,12 @@ class Verifier:
             rules[id] = filed
         return rules
 
-    def _check_governance(
-        self, rules: dict[int, str], governed: dict[tuple[int, int], Any], ended: dict[int, int]
-    ) -> None:
+    def _check_governance(self, rules: dict[int, str]) -> None:
+        fold = self._fold
+        governed = {at: said for at, said in fold.governed.items() if at[0] not in fold.erased}
         last: dict[int, int] = {}
         seen = set()
-        rows = self._db.all(
+        rows = self._db.each(
             "SELECT document, since, until, rule, owner, classification, rank, fresh_days FROM governance "
             "ORDER BY document, since"
         )
@@ -184,7 +162,7 @@ class Verifier:
             last[document] = until
             seen.add((document, since))
         for document, until in last.items():
-            if until != ended.get(document, FOREVER):
+            if until != fold.ended.get(document, FOREVER):
                 raise _row(f"document {document} is readable until another position than the log says")
         missing = set(governed) - seen
         if missing:
@@ -192,53 +170,90 @@ class Verifier:
                 f"document {min(missing)[0]} lacks the rule that the log set at position {min(missing)[1]}"
             )
 
-    def _check_revisions(self, revisions: dict[tuple[int, int], Any], ended: dict[int, int]) -> None:
-        starts: dict[int, list[int]] = defaultdict(list)
-        for document, position in sorted(revisions):
-            starts[document].append(position)
-        chunks = self._chunks()
-        seen = set()
-        rows = self._db.all(
-            "SELECT id, document, since, until, name, title, digest, text_body, source_body, location, media_type, metadata, "
-            "modified, indexed_at FROM revisions ORDER BY document, since"
+    def _check_revisions(self) -> None:
+        fold = self._fold
+        ends = self._revision_ends()
+        chunks = _ChunkRows(
+            self._db.each(
+                "SELECT revision, ordinal, since, until, start, stop, path, kind, digest FROM chunks "
+                "ORDER BY revision, ordinal, since"
+            )
         )
-        for id, document, since, until, name, title, text, text_body, source_body, *details in rows:
-            body = revisions.get((document, since))
-            if body is None or (body["revision"], body["text"], body["title"]) != (name, text, title):
+        seen = 0
+        rows = self._db.each(
+            "SELECT id, document, since, until, name, title, digest, text_body, source_body, location, media_type, metadata, "
+            "modified, indexed_at FROM revisions ORDER BY id"
+        )
+        for id, document, since, until, *said in rows:
+            at = document, since
+            if at not in fold.revisions:
                 raise _row(f"document {document} has a revision from position {since} that no event made")
-            later = [p for p in starts[document] if p > since]
-            if until != (later[0] if later else ended.get(document, FOREVER)):
+            if until != ends[at]:
                 raise _row(
                     f"document {document}: the revision of position {since} ends at another position than recorded"
                 )
-            if digest(details) != body["details"]:
-                raise _row(
-                    f"document {document}: place, kind, metadata or times of the revision of position {since} changed"
-                )
+            mine = chunks.of(id)
+            expected = fold.revisions[at]
+            if expected is None:
+                self._check_empty(document, since, tuple(said), mine)
+            else:
+                self._check_revision(document, since, said, expected)
+                self._check_chunks(document, (since, until), mine, expected[96:128].hex())
+            seen += 1
+        if chunks.left():
+            raise _row("there are chunks of a revision that is not there")
+        if seen != len(fold.revisions):
+            there = set(self._db.all("SELECT document, since FROM revisions"))
+            if len(there) != seen:
+                raise _row("a revision stands in the catalog twice")
+            missing = min(set(fold.revisions) - there)
+            raise _row(f"document {missing[0]} lacks the revision that the log made at position {missing[1]}")
+
+    def _revision_ends(self) -> dict[tuple[int, int], int]:
+        """Where each revision must end: where the next one begins, or with its document."""
+        ends: dict[tuple[int, int], int] = {}
+        before: tuple[int, int] | None = None
+        for at in sorted(self._fold.revisions):
+            if before is not None:
+                ends[before] = at[1] if before[0] == at[0] else self._fold.ended.get(before[0], FOREVER)
+            before = at
+        if before is not None:
+            ends[before] = self._fold.ended.get(before[0], FOREVER)
+        return ends
+
+    def _check_revision(self, document: int, since: int, said: list[Any], expected: bytes) -> None:
+        name, title, text, text_body, source_body, *details = said
+        found = packed(name, title, text, digest(details), expected[96:128].hex(), None)
+        if found[:64] != expected[:64]:
+            raise _row(f"document {document} has a revision from position {since} that no event made")
+        if found[64:96] != expected[64:96]:
+            raise _row(
+                f"document {document}: place, kind, metadata or times of the revision of position {since} changed"
+            )
+        try:
             if sha256(self._parts.bodies.get(text_body)) != text:
                 raise _row(f"document {document}: the text of the revision of position {since} was changed")
-            original = None if source_body is None else sha256(self._parts.bodies.get(source_body))
-            if original != body["original"]:
-                raise _row(
-                    f"document {document}: the source bytes of the revision of position {since} were changed"
-                )
-            self._check_chunks(document, (since, until), chunks.get(id, []), body["chunks"])
-            seen.add((document, since))
-        missing = set(revisions) - seen
-        if missing:
+            original = bytes(32)
+            if source_body is not None:
+                original = bytes.fromhex(sha256(self._parts.bodies.get(source_body)))
+        except ErasedError as error:
             raise _row(
-                f"document {min(missing)[0]} lacks the revision that the log made at position {min(missing)[1]}"
+                f"document {document}: the text of the revision of position {since} is gone without an erasure on record"
+            ) from error
+        if original != expected[128:]:
+            raise _row(
+                f"document {document}: the source bytes of the revision of position {since} were changed"
             )
 
-    def _chunks(self) -> dict[int, list[Row]]:
-        found: dict[int, list[Row]] = defaultdict(list)
-        sql = (
-            "SELECT revision, ordinal, since, until, start, stop, path, kind, digest FROM chunks "
-            "ORDER BY revision, ordinal, since"
-        )
-        for revision, *rest in self._db.each(sql):
-            found[revision].append(tuple(rest))
-        return found
+    def _check_empty(self, document: int, since: int, said: tuple[Any, ...], chunks: list[Row]) -> None:
+        """An erased revision: the times of its rows are left, and how many chunks it had."""
+        numbers = {row[0] for row in chunks}
+        if (
+            said != _EMPTY_REVISION
+            or any(row[3:] != _EMPTY_CHUNK for row in chunks)
+            or len(numbers) != self._fold.chunk_counts[document, since]
+        ):
+            raise _row(f"document {document} was erased, but its revision of position {since} is not empty")
 
     def _check_chunks(self, document: int, span: tuple[int, int], rows: list[Row], expected: str) -> None:
         """Each chunk covers its revision's whole time without a gap (vectors that came late make a second row), and says
@@ -265,42 +280,44 @@ class Verifier:
 
     def _releases(self) -> None:
         published = self._events(EventKind.RELEASE_PUBLISHED)
-        names = {facts["release"] for _, _, _, facts, _ in published}
+        names = {facts["release"] for _, _, facts, _ in published}
         for name, content in self._db.all("SELECT digest, content FROM releases"):
             if name not in names or sha256(content.encode()) != name:
                 raise _row(f"release {name[:12]} was changed or never published")
-        serving = {facts["channel"]: facts["release"] for _, _, _, facts, _ in published}
+        serving = {facts["channel"]: facts["release"] for _, _, facts, _ in published}
         rows = self._db.all("SELECT name, release FROM channels WHERE until = ?", (FOREVER,))
         if dict(rows) != serving or len(rows) != len(serving):
             raise _row("a channel points at another release than the log says")
 
-    def _tables(self) -> None:
-        """No table, index, view or trigger but ours: a trigger could change what a commit writes."""
-        ours = sqlite_objects(schema())
-        there = self._db.all(
-            "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    def _keeping(self) -> None:
+        """Holds, retention, redaction, and what may not come back: each says what is kept, so each is on the log."""
+        fold = self._fold
+        rows = self._db.all(
+            "SELECT id, tenant, kind, subject, source, reason, stated_by, since, until FROM holds"
         )
-        if there != ours:
-            other = sorted({row[1] for row in set(there) ^ set(ours)})
-            raise _row(f"the database's layout was changed: {other[0]}")
-        head = self._db.value("SELECT position FROM heads WHERE name = 'catalog'")
-        last = self._db.value(
-            "SELECT max(p) FROM (SELECT max(since) p FROM governance UNION SELECT max(until) FROM governance WHERE until < ? "
-            "UNION SELECT max(since) FROM chunks UNION SELECT max(until) FROM chunks WHERE until < ?)",
-            (FOREVER, FOREVER),
-        )
-        if (head or -1) < (last or -1):
-            raise _row("the catalog's head was set back: an index would not learn of changes")
+        if {id: list(rest) for id, *rest in rows} != fold.holds:
+            raise _row("the retention holds are not those that the log knows")
+        barred = {(*key, since, until) for key, spans in fold.barred.items() for since, until in spans}
+        if set(self._db.all("SELECT tenant, mark, since, until FROM barred")) != barred:
+            raise _row("the documents that may not come back are not those that the log knows")
+        last = str(max(fold.erased.values())) if fold.erased else None
+        for key, expected in (
+            (RETENTION, canonical(fold.retention).decode() if fold.retention else None),
+            (REDACTION, canonical(fold.redaction).decode() if fold.redaction is not None else None),
+            (ERASED, last),
+        ):
+            if self._parts.catalog.setting(key) != expected:
+                raise _row(f"the setting {key} is not what the log says")
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""
         names = {
-            facts["subject"]: body["name"] for _, _, _, facts, body in self._events(EventKind.TENANT_CREATED)
+            facts["subject"]: body["name"] for _, _, facts, body in self._events(EventKind.TENANT_CREATED)
         }
         if dict(self._db.all("SELECT id, name FROM tenants")) != names:
             raise _row("the tenants are not those that the log knows")
         sources: dict[int, list[Any]] = {}
-        for position, _, tenant, facts, body in self._events(EventKind.SOURCE_CHANGED):
+        for position, tenant, facts, body in self._events(EventKind.SOURCE_CHANGED):
             if facts["change"] == "added":
                 said = (body["name"], body["kind"], body["location"], canonical(body["settings"]).decode())
                 sources[facts["subject"]] = [tenant, *said, position, FOREVER]
@@ -309,18 +326,65 @@ class Verifier:
         rows = self._db.all("SELECT id, tenant, name, kind, location, settings, since, until FROM sources")
         if {id: list(rest) for id, *rest in rows} != sources:
             raise _row("the sources are not those that the log knows")
+        sinks: dict[int, list[Any]] = {}
+        for position, _, facts, body in self._events(EventKind.SINK_CHANGED):
+            if facts["change"] == "added":
+                settings = canonical(body["settings"]).decode()
+                sinks[facts["subject"]] = [body["name"], body["kind"], settings, position, FOREVER]
+            else:
+                sinks[facts["subject"]][-1] = position
+        rows = self._db.all("SELECT id, name, kind, settings, since, until FROM sinks")
+        if {id: list(rest) for id, *rest in rows} != sinks:
+            raise _row("the sinks that checkpoints are sent to are not those that the log knows")
         changes = self._events(EventKind.EMBEDDER_CHANGED)
         serving = json.loads(self._parts.catalog.setting(SERVING) or "null")
         # `init` must put the first embedder into the body of WORKSPACE_CREATED; without that it is not accounted for
-        created = self._events(EventKind.WORKSPACE_CREATED)[0][4].get("embedder")
-        if serving != (changes[-1][4] if changes else created):
+        created = self._events(EventKind.WORKSPACE_CREATED)[0][3].get("embedder")
+        if serving != (changes[-1][3] if changes else created):
             raise _row("the embedder is not the one that the log knows")
 
 
-def _close(rows: list[list[Any]], position: int) -> None:
-    for row in rows:
-        if row[1] == FOREVER:
-            row[1] = position
+def check_layout(parts: Parts) -> None:
+    """No table, index, view or trigger but ours: a trigger could change what a commit writes."""
+    ours = sqlite_objects(schema())
+    there = parts.database.all(
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    )
+    if there != ours:
+        other = sorted({row[1] for row in set(there) ^ set(ours)})
+        raise _row(f"the database's layout was changed: {other[0]}")
+
+
+def _check_head(parts: Parts) -> None:
+    """An index reads what is newer than the head it knows: the head must not be behind the rows."""
+    head = parts.database.value("SELECT position FROM heads WHERE name = 'catalog'")
+    last = parts.database.value(
+        "SELECT max(p) FROM (SELECT max(since) p FROM governance UNION SELECT max(until) FROM governance WHERE until < ? "
+        "UNION SELECT max(since) FROM chunks UNION SELECT max(until) FROM chunks WHERE until < ?)",
+        (FOREVER, FOREVER),
+    )
+    if (head or -1) < (last or -1):
+        raise _row("the catalog's head was set back: an index would not learn of changes")
+
+
+class _ChunkRows:
+    """Chunk rows by revision, handed out in the order of revisions' ids; one revision's rows in memory."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._groups = ((id, [row[1:] for row in group]) for id, group in groupby(rows, key=lambda r: r[0]))
+        self._next = next(self._groups, None)
+
+    def of(self, revision: int) -> list[Row]:
+        """The rows of ``revision``; ask in ascending order."""
+        if self._next is None or self._next[0] != revision:
+            return []
+        rows = self._next[1]
+        self._next = next(self._groups, None)
+        return rows
+
+    def left(self) -> bool:
+        """Whether some were not asked for."""
+        return self._next is not None
 
 
 def _row(what: str) -> LogDamagedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from dataclasses import dataclass, field
 from importlib import resources
@@ -10,8 +11,10 @@ from pathlib import Path
 from affidavit.adapters.embedded import EmbeddedIndex
 from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder
 from affidavit.app.feed import CatalogFeed
+from affidavit.app.redaction import Redactions
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Scopes
+from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import UnknownNameError, WorkspaceDamagedError
 from affidavit.domain.release import Release, load
@@ -29,6 +32,9 @@ DATABASE, KEY, INDEX, LOCKS = "affidavit.db", Path("keys") / "log.key", "index",
 STABLE = "stable"
 SERVING = "embedder"
 NEXT = "embedder_next"
+RETENTION = "retention"
+ERASED = "erased"
+"""The setting that holds the position of the last erasure of a document: an index built before it is built anew."""
 
 
 def schema() -> str:
@@ -74,9 +80,10 @@ class Parts:
 
     def feed_of(self, fingerprint: str) -> Feed:
         """``feed`` with the vectors of the embedder ``fingerprint``; "" for none."""
-        if not fingerprint:
-            return CatalogFeed(self.catalog, self.bodies, "", None)
-        return CatalogFeed(self.catalog, self.bodies, fingerprint, self.catalog.embedder(fingerprint))
+        erased = self.catalog.setting(ERASED)
+        after = f" after erasure {erased}" if erased else ""
+        embedder = self.catalog.embedder(fingerprint) if fingerprint else None
+        return CatalogFeed(self.catalog, self.bodies, fingerprint + after, embedder)
 
     def refresh(self) -> None:
         """Follow a change of the embedder that another process made."""
@@ -97,6 +104,10 @@ class Parts:
         self.embedder = make_embedder(spec)
         self.retriever.embedder = self.embedder
         close_embedder(before)
+
+    def mark(self, kind: str, *of: Json) -> str:
+        """A pseudonym of something erased, which only the holder of the log's key can make or compare."""
+        return hmac.digest(self.signer.derived("erased"), canonical([kind, *of]), "sha256").hex()
 
     def tenant(self, name: str) -> Tenant:
         """The tenant called ``name``, or the only one if ``name`` is empty. Raises UnknownNameError."""
@@ -164,7 +175,7 @@ def assemble(folder: Path, clock: Clock | None = None, randomness: Randomness | 
         people=people,
         catalog=catalog,
         signer=signer,
-        log=Log(database, bodies, clock, signer),
+        log=Log(database, bodies, clock, signer, Redactions(catalog).current),
         events=Reader(database, bodies),
         scopes=Scopes(database, people, catalog),
         index=EmbeddedIndex(folder / INDEX),

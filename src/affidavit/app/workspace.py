@@ -22,10 +22,17 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
+from affidavit.app.drills.desk import DrillDesk
+from affidavit.app.erasure import EraseDesk
+from affidavit.app.exports import ExportDesk
+from affidavit.app.keeping import KeepDesk
+from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
+from affidavit.app.proofs import ProofDesk
 from affidavit.app.replaydesk import ReplayDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
+from affidavit.app.verified import VerifiedDesk
 from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
@@ -58,6 +65,13 @@ class Workspace:
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
         self.replays = ReplayDesk(parts, self.runs, self.position)
+        self.outside = OutsideDesk(parts)
+        self.drills = DrillDesk(parts.folder, open_with)
+        self.proofs = ProofDesk(parts)
+        self.exports = ExportDesk(parts, self.proofs)
+        self.verified = VerifiedDesk(parts)
+        self.erasing = EraseDesk(parts, self.sources)
+        self.keeping = KeepDesk(parts, self.erasing)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness
@@ -275,12 +289,18 @@ class Workspace:
                 "rebuilt": index.rebuilt or None,
             },
             "tenants": tenants,
+            "sinks": self.outside.status(),
         }
 
 
 def open(path: str | os.PathLike[str]) -> Workspace:
     """Open the workspace in ``path``. Raises WorkspaceError and its kin when it cannot be used."""
     return Workspace(assemble(Path(path)))
+
+
+def open_with(folder: Path, clock: Clock | None) -> Workspace:
+    """``open`` with another clock; drills open their copies with it."""
+    return Workspace(assemble(folder, clock))
 
 
 def init(

@@ -3,6 +3,7 @@
 AffidavitError
 ├── UsageError               what was asked for cannot be asked (exit status 2)
 │   ├── UnknownNameError     no such tenant, user, source, run, release
+│   ├── NotRepeatableError   a run of which parts were erased, or redacted before they were stored
 │   └── ManifestError        a file the user wrote is malformed; names file and line
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── WorkspaceError           the workspace cannot be used as it is
@@ -10,10 +11,13 @@ AffidavitError
 │   ├── WorkspaceVersionError
 │   ├── WorkspaceDamagedError
 │   └── DiskFullError
+├── ErasedError              what is asked for was erased, or is about to be and may not
+│   └── HeldError            a retention hold forbids the erasure
 ├── BusyError                somebody else is writing; try again
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
+├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
 
@@ -52,6 +56,10 @@ class UnknownNameError(UsageError):
     code = "unknown_name"
 
 
+class NotRepeatableError(UsageError):
+    code = "not_repeatable"
+
+
 class ManifestError(UsageError):
     code = "manifest"
 
@@ -81,6 +89,14 @@ class DiskFullError(WorkspaceError):
     retryable = True
 
 
+class ErasedError(AffidavitError):
+    code = "erased"
+
+
+class HeldError(ErasedError):
+    code = "held"
+
+
 class BusyError(AffidavitError):
     code = "busy"
     retryable = True
@@ -98,6 +114,15 @@ class ParseError(AffidavitError):
 class EmbedderError(AffidavitError):
     code = "embedder"
     retryable = True
+
+
+class SinkError(AffidavitError):
+    code = "sink"
+    retryable = True
+
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
 
 
 class IndexDamagedError(AffidavitError):

@@ -7,8 +7,8 @@ questions live in the body, which can be erased without breaking the tree.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -33,6 +33,7 @@ class EventKind(str, Enum):
     EMBEDDER_CHANGED = "embedder.changed"
     VECTORS_ADDED = "vectors.added"
     RELEASE_PUBLISHED = "release.published"
+    SINK_CHANGED = "sink.changed"
     RUN_STARTED = "run.started"
     STEP_RECORDED = "step.recorded"
     DECISION_MADE = "decision.made"
@@ -41,6 +42,9 @@ class EventKind(str, Enum):
     AUDIT_PERFORMED = "audit.performed"
     FEEDBACK_GIVEN = "feedback.given"
     INCIDENT_CHANGED = "incident.changed"
+    AUDIT_EXPORTED = "audit.exported"
+    BODY_ERASED = "body.erased"
+    KEEPING_CHANGED = "keeping.changed"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -56,6 +60,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.EMBEDDER_CHANGED: {"subject": int},
     EventKind.VECTORS_ADDED: {"subject": int, "chunks": int},
     EventKind.RELEASE_PUBLISHED: {"release": str, "channel": str},
+    EventKind.SINK_CHANGED: {"subject": int, "change": str},
     EventKind.RUN_STARTED: {"journey": str, "release": str},
     EventKind.STEP_RECORDED: {"step": int, "name": str},
     EventKind.DECISION_MADE: {"step": int, "action": str, "effect": str},
@@ -64,7 +69,14 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.AUDIT_PERFORMED: {"action": str},
     EventKind.FEEDBACK_GIVEN: {"verdict": str},
     EventKind.INCIDENT_CHANGED: {"change": str},
+    EventKind.AUDIT_EXPORTED: {"what": str, "events": int},
+    EventKind.BODY_ERASED: {"cause": str, "events": int, "contents": int},
+    EventKind.KEEPING_CHANGED: {"subject": str, "change": str},
 }
+
+_WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")
+"""What a fact of text may be: a word of our own vocabulary, or a digest. No capital, space, @ or letter beyond ASCII, so
+that neither a name as people write it nor an address fits."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,8 @@ class Event:
         for name, kind in wanted.items():
             if type(self.facts[name]) is not kind:
                 raise TypeError(f"fact {name} of {self.kind.value} is not {kind.__name__}")
+            if kind is str and not _WORD.match(str(self.facts[name])):
+                raise ValueError(f"fact {name} of {self.kind.value} is not a word of our own vocabulary")
 
 
 def header_bytes(event: Event, at: int, commitment: str) -> bytes:
@@ -108,4 +122,4 @@ def header_bytes(event: Event, at: int, commitment: str) -> bytes:
 
 def commit_body(salt: bytes, body: bytes) -> str:
     """HMAC-SHA256(salt, body): binds the body, and says nothing about it once the salt is gone."""
-    return hmac.new(salt, body, hashlib.sha256).hexdigest()
+    return hmac.digest(salt, body, "sha256").hex()

@@ -17,7 +17,8 @@ from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.version import VERSION
-from affidavit.entrypoints import show
+from affidavit.entrypoints import keep, show
+from affidavit.entrypoints import proofs as proofs  # its commands join the group `audit`
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (
     FAILED,
@@ -31,9 +32,11 @@ from affidavit.entrypoints.common import (
     errors,
     opened,
 )
+from affidavit.entrypoints.drill import drill
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
 from affidavit.entrypoints.replay import explain, policy, replay
+from affidavit.entrypoints.witness import witness
 from affidavit.ingest.sync import SyncReport
 
 _PATIENCE = 5.0  # seconds before a source that was out of reach is tried again
@@ -55,10 +58,14 @@ for group, name in (
     (audit, "audit"),
     (embedder, "embedder"),
     (policy, "policy"),
+    (witness, "witness"),
+    (drill, "drill"),
 ):
     app.add_typer(group, name=name)
 app.command()(replay)
 app.command()(explain)
+app.command("backup")(keep.backup_command)
+app.command("restore")(keep.restore_command)
 
 
 def _version(wanted: bool) -> None:

@@ -14,6 +14,9 @@ _SHOWN = 8
 
 def replayed(out: Output, report: ReplayReport) -> None:
     """One replay."""
+    if report.impossible:
+        out.say(report.impossible, "yellow")
+        return
     if report.divergence is None:
         out.say(
             f"{report.run}: identical ({report.journey} at position {report.position}, {report.compared} events compared)",

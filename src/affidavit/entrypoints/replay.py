@@ -76,16 +76,19 @@ def replay(
             out.json(found) if as_json else lookback.difference(out, found)
             return
         runs = ws.replays.runs(owner) if everything else [run_id]
-        different = 0
+        different = impossible = 0
         with out.progress("replaying", len(runs)) as bar:
             for report in ws.replays.replay(owner, runs, who, lambda: bar.advance(bar.tasks[0].id)):
-                different += not report.identical
+                different += report.divergence is not None
+                impossible += bool(report.impossible)
                 if as_json:
                     out.json(report.as_json())
                 elif not report.identical or not everything:
                     lookback.replayed(out, report)
         if everything and not as_json:
-            out.say(f"{len(runs)} runs replayed, {different} of them differ", "red" if different else "green")
+            unsaid = f"; {impossible} could not be repeated" if impossible else ""
+            told = f"{len(runs) - impossible} runs replayed, {different} of them differ{unsaid}"
+            out.say(told, "red" if different else "green")
         if different:
             raise typer.Exit(FAILED)
 

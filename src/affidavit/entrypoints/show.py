@@ -123,6 +123,13 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
         for source in tenant["sources"]:
             when = "synced" if source["synced_at"] else "never synced: affidavit sync"
             out.say(f"  {source['kind']} {source['name']}: {source['location']} ({when})")
+    for sink in value["sinks"]:
+        out.say(
+            f"sink {sink['kind']} {sink['name']}: has {sink['size']} events, {sink['behind']} behind",
+            "yellow" if sink["error"] else "",
+        )
+        if sink["error"]:
+            out.say(f"  failed at {sink['tried_at']}: {sink['error']}", "yellow")
 
 
 def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -149,12 +156,14 @@ def run(out: Output, story: Mapping[str, Any]) -> None:
     out.say(f"as of position {story['position']}, under release {story['release'][:12]}")
     if "sync" in story:
         out.say("  " + ", ".join(f"{n} {v}" for n, v in story["sync"]["counts"].items()))
-    retrieved = story.get("retrieved", ())
+    retrieved = list(story.get("retrieved", ()))
     for hit in retrieved[:_HITS_SHOWN]:
         out.say(f"  retrieved {hit['source']}/{hit['document']} ({hit['score']}), {hit['permitted_by']}")
     if len(retrieved) > _HITS_SHOWN:
         out.say(f"  … and {len(retrieved) - _HITS_SHOWN} more (all with --json)")
-    if story.get("given"):
+    if "erased" in story.get("given", ()):
+        out.say("what was given was erased: affidavit audit erasures says by whom and why", "yellow")
+    elif story.get("given"):
         out.say()
         answer(out, story["given"], story["run"], story["position"])
     if "steps" in story:
@@ -177,3 +186,30 @@ def _audit(out: Output, story: Mapping[str, Any]) -> None:
             f"{kept['rule']}",
             "red",
         )
+
+
+def verified(out: Output, report: Mapping[str, Any]) -> None:
+    """What ``audit verify`` found to be sound."""
+    if out.as_json:
+        out.json({"ok": True, **report})
+        return
+    if "since" in report:
+        out.say(
+            f"sound since event {report['since']}: {report['new_events']} new events, {report['bodies']} bodies, "
+            f"{report['checkpoints']} checkpoints",
+            "green",
+        )
+    else:
+        out.say(
+            f"sound: {report['events']} events, {report['bodies']} bodies, {report['checkpoints']} checkpoints",
+            "green",
+        )
+        out.say(
+            f"  {report['people_rows']} rows about people and {report['documents']} documents agree with the log"
+        )
+    if report["erased"]:
+        out.say(f"  {report['erased']} bodies were erased, each with an event that says why")
+    out.say(f"  root {report['root']}")
+    out.say(f"  key {report['public_key']}")
+    if report["remembered"] is None:
+        out.warn("what was verified could not be remembered: the state file cannot be written")

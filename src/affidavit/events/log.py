@@ -6,6 +6,7 @@ piled up, each in a savepoint of its own, with one fsync for all.
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from affidavit.domain.clock import Clock
 from affidavit.domain.errors import LogDamagedError, WorkspaceError
 from affidavit.domain.events import Event, header_bytes
 from affidavit.events.merkle import Frontier, leaf_hash
-from affidavit.events.note import Checkpoint, sign, verifier_key
+from affidavit.events.note import Checkpoint, sign, sign_text, verifier_key
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
 
@@ -59,6 +60,18 @@ class Signer:
         key = self._load()
         return sign(checkpoint, self.origin, key, self._public)
 
+    def seal(self, kind: str, digest: str) -> str:
+        """A note that vouches for a whole file: its format ``kind`` and its SHA-256 in hexadecimal.
+
+        It can be taken for no checkpoint: the second line of one is a decimal number, and this one is 64 digits long.
+        """
+        key = self._load()
+        return sign_text(f"{kind}\n{digest}\n", self.origin, key, self._public)
+
+    def derived(self, purpose: str) -> bytes:
+        """32 secret bytes for ``purpose`` that only the holder of the key can work out."""
+        return hmac.digest(self._load().private_bytes_raw(), f"affidavit {purpose}".encode(), "sha256")
+
     def verifier(self) -> str:
         """The public key in signed-note form."""
         self._load()
@@ -68,7 +81,10 @@ class Signer:
 class Transaction:
     """What a change sees: it may append events and write rows; all become durable together."""
 
-    def __init__(self, database: Database, bodies: Bodies, at: int, first: int) -> None:
+    def __init__(
+        self, database: Database, bodies: Bodies, at: int, first: int, redact: Callable[[Event], Event]
+    ) -> None:
+        self._redact = redact
         self.db = database
         self.bodies = bodies
         self.at = at
@@ -82,6 +98,7 @@ class Transaction:
     def append(self, event: Event) -> int:
         """Write ``event``; its position."""
         position = self.next_position
+        event = self._redact(event)
         body, commitment = None, ""
         if event.body is not None:
             body, commitment = self.bodies.put(canonical(event.body))
@@ -106,7 +123,16 @@ class _Job(Generic[T]):
 class Log:
     """Appends to the log. Safe to share between threads."""
 
-    def __init__(self, database: Database, bodies: Bodies, clock: Clock, signer: Signer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bodies: Bodies,
+        clock: Clock,
+        signer: Signer,
+        redactor: Callable[[], Callable[[Event], Event]] = lambda: lambda event: event,
+    ) -> None:
+        """``redactor`` is asked once a transaction for what passes every event before it is stored."""
+        self._redactor = redactor
         self._db = database
         self._bodies = bodies
         self._clock = clock
@@ -146,7 +172,11 @@ class Log:
             with self._db.write():
                 frontier, last_at = self._state()
                 transaction = Transaction(
-                    self._db, self._bodies, max(self._clock.now(), last_at), first=frontier.size
+                    self._db,
+                    self._bodies,
+                    max(self._clock.now(), last_at),
+                    first=frontier.size,
+                    redact=self._redactor(),
                 )
                 for job in batch:
                     self._attempt(job, transaction)

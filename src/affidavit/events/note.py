@@ -61,7 +61,11 @@ def parse_verifier_key(text: str) -> tuple[str, bytes]:
 
 def sign(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey, public: bytes) -> str:
     """The signed note."""
-    text = checkpoint.text()
+    return sign_text(checkpoint.text(), name, key, public)
+
+
+def sign_text(text: str, name: str, key: Ed25519PrivateKey, public: bytes) -> str:
+    """``text`` (lines, each ending in a newline) as a note signed by ``key``."""
     signature = key_id(name, public) + key.sign(text.encode())
     return f"{text}\n— {name} {base64.b64encode(signature).decode()}\n"
 

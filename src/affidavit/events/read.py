@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.domain.errors import LogDamagedError
+from affidavit.domain.errors import ErasedError, LogDamagedError
 from affidavit.domain.events import EventKind, commit_body
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
@@ -29,6 +29,16 @@ class Recorded:
     commitment: str
 
 
+class ErasedBody(dict[str, Any]):
+    """Stands for a body that was erased: ``{"erased": true}``, and every part of it that is asked for is empty."""
+
+    def __init__(self, **said: bool) -> None:
+        super().__init__(**said)
+
+    def __missing__(self, key: str) -> ErasedBody:
+        return ErasedBody()
+
+
 class Reader:
     """Reads events; call inside a snapshot when several reads must agree."""
 
@@ -38,7 +48,9 @@ class Reader:
 
     def of_run(self, run: str) -> list[Recorded]:
         """A run's events in order; none if there is no such run."""
-        rows = self._db.all(f"SELECT {_COLUMNS} FROM events WHERE run = ? ORDER BY position", (run,))  # noqa: S608
+        # the second condition lets SQLite use the index, which leaves out events without a run
+        sql = f"SELECT {_COLUMNS} FROM events WHERE run = ? AND run <> '' ORDER BY position"  # noqa: S608
+        rows = self._db.all(sql, (run,))
         return [_recorded(row) for row in rows]
 
     def of_kind(self, kind: EventKind, *, newest_first: bool = False) -> Iterator[Recorded]:
@@ -60,10 +72,16 @@ class Reader:
                 yield event.run, event.facts["journey"]
 
     def body(self, event: Recorded) -> Any:
-        """The event's body as JSON, None without one. Raises LogDamagedError if it is not the one that was recorded."""
+        """The event's body as JSON, None without one, an ``ErasedBody`` where it was erased.
+
+        Raises LogDamagedError if it is not the one that was recorded.
+        """
         if event.body_id is None:
             return None
-        salt, data = self._bodies.opened(event.body_id)
+        try:
+            salt, data = self._bodies.opened(event.body_id)
+        except ErasedError:
+            return ErasedBody(erased=True)
         if commit_body(salt, data) != event.commitment:
             raise LogDamagedError(
                 f"position {event.position}: the body was changed: its commitment does not match",

@@ -82,7 +82,11 @@ class Sync:
         vectors: Vectors | None,
         run: Run,
         progress: Callable[[SyncReport], None] = lambda report: None,
+        barred: Callable[[str], bool] = lambda name: False,
     ) -> None:
+        """``barred`` says of an item's name that it was erased and may not come back."""
+        self._barred = barred
+        self._kept_out = 0
         self._db = database
         self._log = log
         self._catalog = catalog
@@ -137,6 +141,9 @@ class Sync:
             return
         self._seen.add(item.name)
         self.report.seen += 1
+        if self._barred(item.name):
+            self._kept_out += 1
+            return
         known = self._known.get(item.name)
         if known is not None and known.stamp == item.stamp:
             if self._governed_as(known, item.governance):
@@ -351,6 +358,16 @@ class Sync:
                 self._batch.gone = gone
                 self._write()
         self.report.drained = True
+        if self._kept_out:  # a count: a name on the record would undo the erasure
+            self.report.faults.append(
+                Fault(
+                    "",
+                    "erased",
+                    f"items that were erased and are not read in again: {self._kept_out}",
+                    "take them out of the source, or allow one: affidavit audit readmit",
+                    hides=False,
+                )
+            )
         faults = [
             {"name": f.name, "code": f.code, "message": f.message} for f in self.report.faults[:_FAULTS_KEPT]
         ]

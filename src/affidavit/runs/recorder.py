@@ -32,6 +32,7 @@ class Run:
         self.release = release
         self._pending: list[Event] = []
         self._steps = 0
+        self._decisions = 0
 
     def _add(self, kind: EventKind, facts: Mapping[str, int | str], body: Json) -> None:
         self._pending.append(Event(kind, self.tenant, self.id, facts, body))
@@ -54,7 +55,8 @@ class Run:
         return output
 
     def decide(self, action: str, effect: str, body: Mapping[str, Json]) -> None:
-        """A decision made within the latest step. Its body is for auditors only."""
+        """A decision made within the latest step. Its body, and that there was one, is for auditors only."""
+        self._decisions += 1
         self._add(EventKind.DECISION_MADE, {"step": self._steps, "action": action, "effect": effect}, body)
 
     def release_answer(self, status: RunStatus, body: Mapping[str, Json]) -> None:
@@ -62,18 +64,23 @@ class Run:
         self._add(EventKind.ANSWER_RELEASED, {"status": status.value}, body)
 
     def finish(self, status: str, body: Mapping[str, Json]) -> None:
-        """The end."""
-        self._add(EventKind.RUN_FINISHED, {"status": status, "steps": self._steps}, body)
+        """The end. How many decisions were made stands in the body: the header goes into an asker's proof."""
+        facts: dict[str, int | str] = {"status": status, "steps": self._steps}
+        self._add(EventKind.RUN_FINISHED, facts, {**body, "decisions": self._decisions})
 
     @property
     def events(self) -> Sequence[Event]:
-        """What has been collected and is not durable yet."""
-        return tuple(self._pending)
+        """What has been collected and is not durable yet, in the order in which it is written.
+
+        Decisions come last: a proof of an answer names positions, and how far those of a run lie apart must not tell
+        an asker how much was denied.
+        """
+        return sorted(self._pending, key=lambda e: e.kind is EventKind.DECISION_MADE)
 
     def flush(self, transaction: Transaction) -> int:
         """Append what has collected; the last position. Call ``flushed`` once the commit has succeeded."""
         position = transaction.next_position - 1
-        for event in self._pending:
+        for event in self.events:
             position = transaction.append(event)
         return position
 

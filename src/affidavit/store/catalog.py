@@ -452,7 +452,7 @@ class Catalog:
         return self._db.all(
             f"""SELECT c.id, c.digest, r.title, c.path, c.start, c.stop, r.text_body
                 FROM chunks c JOIN revisions r ON r.id = c.revision
-                WHERE c.id > ? {"AND c." + _OPEN if live else ""}
+                WHERE c.id > ? AND r.text_body IS NOT NULL {"AND c." + _OPEN if live else ""}
                   AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.embedder = ? AND e.digest = c.digest)
                 ORDER BY c.id LIMIT ?""",
             (after, embedder, limit),
@@ -472,13 +472,13 @@ class Catalog:
 
     def chunk_rows(self, embedder: int | None, after: int, upto: int) -> Iterator[Row]:
         """(id, document, tenant, since, until, revision name, ordinal, title, path, start, stop, text body, metadata,
-        vector) of chunks born in (after, upto], oldest first."""
+        vector) of chunks born in (after, upto], oldest first; those of erased documents are not among them."""
         return self._db.each(
             """SELECT c.id, c.document, c.tenant, c.since, c.until, r.name, c.ordinal, r.title, c.path, c.start, c.stop,
                       r.text_body, r.metadata, e.vector
                FROM chunks c JOIN revisions r ON r.id = c.revision
                LEFT JOIN embeddings e ON e.embedder = ? AND e.digest = c.digest
-               WHERE c.since > ? AND c.since <= ? ORDER BY c.since, c.id""",
+               WHERE c.since > ? AND c.since <= ? AND r.text_body IS NOT NULL ORDER BY c.since, c.id""",
             (embedder, after, upto),
         )
 

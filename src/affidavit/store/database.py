@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x41464644  # "AFFD"
 BUSY_SECONDS = 20.0
 _FETCHED = 256
+_PAGES = 4096
 
 Row = tuple[Any, ...]
 
@@ -73,8 +74,9 @@ def sqlite_objects(schema: str) -> list[Row]:
 class Database:
     """One SQLite file. Safe to share between threads; each gets its own connection."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, journal: str = "WAL") -> None:
         self.path = path
+        self._journal = journal
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
@@ -97,7 +99,7 @@ class Database:
             cached_statements=256,
         )
         for pragma in (
-            "journal_mode=WAL",
+            f"journal_mode={self._journal}",
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
@@ -204,6 +206,39 @@ class Database:
                 self.run("RELEASE part")
             raise
         self.run("RELEASE part")
+
+    def scrub(self) -> bool:
+        """Rewrite the file and empty the write-ahead log, so that nothing deleted is left in either.
+
+        False if another connection still reads an older state, so that the write-ahead log could not be emptied.
+        """
+        with self._errors():
+            connection = self._connection
+            connection.execute("PRAGMA temp_store=FILE")  # the copy may not fit into memory
+            try:
+                connection.execute("VACUUM")
+            finally:
+                connection.execute("PRAGMA temp_store=MEMORY")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    def copy_to(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """A consistent copy of one moment into the new file ``path``, while others read and write.
+
+        ``progress`` is told how many pages remain, of how many.
+        """
+        with self.read(), self._errors():
+            self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment begins
+            target = sqlite3.connect(path)
+            try:
+                self._connection.backup(
+                    target,
+                    pages=_PAGES,
+                    progress=None if progress is None else lambda _, left, total: progress(left, total),
+                )
+                target.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
+            finally:
+                target.close()
 
     def run(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Execute; the last inserted row's id."""

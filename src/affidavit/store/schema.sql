@@ -71,3 +71,21 @@ CREATE TABLE releases (digest TEXT PRIMARY KEY, content TEXT NOT NULL, since INT
 CREATE TABLE channels (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, release TEXT NOT NULL REFERENCES releases (digest),
   since INTEGER NOT NULL, until INTEGER NOT NULL);
+
+-- Parties outside: settings are on the log; how far each has come and what it signed speak for themselves.
+CREATE TABLE sinks (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, settings TEXT NOT NULL,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX sinks_by_name ON sinks (name) WHERE until = 4611686018427387904;
+CREATE TABLE deliveries (
+  sink INTEGER PRIMARY KEY REFERENCES sinks (id), size INTEGER NOT NULL, at INTEGER NOT NULL, tried INTEGER NOT NULL,
+  error TEXT NOT NULL);
+CREATE TABLE attestations (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, party TEXT NOT NULL, size INTEGER NOT NULL, at INTEGER NOT NULL,
+  note TEXT NOT NULL, token BLOB);
+CREATE TABLE holds (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, source TEXT NOT NULL,
+  reason TEXT NOT NULL, stated_by TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE TABLE barred (
+  tenant INTEGER NOT NULL, mark TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY (tenant, mark, since)) WITHOUT ROWID;

@@ -1,0 +1,29 @@
+"""All drills. A new one is a file beside this one and a line here."""
+
+from __future__ import annotations
+
+from affidavit.app.drills.clock_skew import ClockSkew
+from affidavit.app.drills.delete import Delete
+from affidavit.app.drills.disk_full import DiskFull
+from affidavit.app.drills.embedder_outage import EmbedderOutage
+from affidavit.app.drills.index_corruption import IndexCorruption
+from affidavit.app.drills.kill import Kill
+from affidavit.app.drills.promise import Drill
+from affidavit.app.drills.retrieval_outage import RetrievalOutage
+from affidavit.app.drills.revoke import Revoke
+from affidavit.app.drills.stale_source import StaleSource
+
+DRILLS: dict[str, Drill] = {
+    drill.name: drill
+    for drill in (
+        StaleSource(),
+        Revoke(),
+        Delete(),
+        RetrievalOutage(),
+        IndexCorruption(),
+        EmbedderOutage(),
+        ClockSkew(),
+        DiskFull(),
+        Kill(),
+    )
+}

@@ -1,0 +1,162 @@
+"""What the catalog must hold, worked out from the log's events one after another and without keeping their bodies."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from affidavit.domain.canonical import canonical, digest
+from affidavit.domain.errors import LogDamagedError
+from affidavit.domain.events import EventKind
+from affidavit.domain.records import FOREVER
+from affidavit.events.verify import Fold, Noted
+
+Intervals = dict[Any, list[list[Any]]]
+_NOTHING = "0" * 64
+
+
+def packed(name: str, title: str, text: str, details: str, chunks: str, original: str | None) -> bytes:
+    """What an event says of a revision, in 160 bytes: five digests."""
+    return bytes.fromhex(digest([name, title]) + text + details + chunks + (original or _NOTHING))
+
+
+class CatalogFold:
+    """Takes events in order; afterwards its attributes say what the tables must hold.
+
+    ``people``, ``members`` and ``grants`` map a key to [since, until, extra] of each row; ``revisions`` (document, position) to
+    ``packed``, or to None where that was erased; ``erased`` a document to the position of its erasure.
+    """
+
+    def __init__(self) -> None:
+        self.people: Intervals = defaultdict(list)
+        self.members: Intervals = defaultdict(list)
+        self.grants: Intervals = defaultdict(list)
+        self.identity: dict[int, tuple[int, int, str]] = {}
+        self.revisions: dict[tuple[int, int], bytes | None] = {}
+        self.chunk_counts: dict[tuple[int, int], int] = {}
+        self.governed: dict[tuple[int, int], Mapping[str, Any]] = {}
+        self.ended: dict[int, int] = {}
+        self.erased: dict[int, int] = {}
+        self.current: dict[int, Mapping[str, Any]] = {}
+        self.holds: dict[int, list[Any]] = {}
+        self.retention: dict[str, dict[str, int]] = {}
+        self.redaction: Any = None
+        self.barred: dict[tuple[int, str], list[list[int]]] = defaultdict(list)
+        self._shared: dict[bytes, Mapping[str, Any]] = {}
+        self._take = {
+            EventKind.PERSON_CHANGED: self._person,
+            EventKind.MEMBERSHIP_CHANGED: self._membership,
+            EventKind.GRANT_CHANGED: self._grant,
+            EventKind.DOCUMENT_INDEXED: self._indexed,
+            EventKind.DOCUMENT_REMOVED: self._removed,
+            EventKind.ACCESS_CHANGED: self._access,
+            EventKind.BODY_ERASED: self._erasure,
+            EventKind.KEEPING_CHANGED: self._keeping,
+        }
+
+    def fold(self) -> Fold:
+        """What ``LogVerifier`` tells events to. Raises LogDamagedError for an event that says nothing sensible."""
+        return Fold(frozenset(kind.value for kind in self._take), self._noted)
+
+    def _noted(self, event: Noted) -> None:
+        try:
+            self._take[event.kind](event)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            # whoever holds the log's key can sign events that say nothing sensible
+            raise LogDamagedError(
+                f"position {event.position}: the event is not of the form that affidavit writes ({error!r})",
+                "somebody changed the database by hand; restore it from a backup",
+            ) from error
+
+    # -- people: what was erased says nothing any more, and the rows it was about must be gone
+
+    def _person(self, event: Noted) -> None:
+        if event.erased:
+            return
+        rows = self.people[event.tenant, event.body["principal"]]
+        _close(rows, event.position)
+        if event.facts["change"] != "removed":
+            rows.append([event.position, FOREVER, json.dumps(event.body["facts"], sort_keys=True)])
+
+    def _membership(self, event: Noted) -> None:
+        if event.erased:
+            return
+        who = event.body["principal"]
+        for group in event.body["left"]:
+            _close(self.members[event.tenant, group, who], event.position)
+        for group in event.body["joined"]:
+            self.members[event.tenant, group, who].append([event.position, FOREVER, ""])
+
+    def _grant(self, event: Noted) -> None:
+        if event.erased:
+            return
+        rows = self.grants[event.tenant, event.facts["action"], event.body["principal"]]
+        if event.facts["change"] == "granted":
+            rows.append([event.position, FOREVER, ""])
+        else:
+            _close(rows, event.position)
+
+    # -- documents
+
+    def _indexed(self, event: Noted) -> None:
+        document, body = event.facts["subject"], event.body
+        at = document, event.position
+        if event.erased:
+            self.identity[document] = (event.tenant, event.facts["source"], "")
+            self.revisions[at], self.chunk_counts[at] = None, event.facts["chunks"]
+            return
+        self.identity[document] = (event.tenant, event.facts["source"], body["name"])
+        self.revisions[at] = packed(
+            body["revision"], body["title"], body["text"], body["details"], body["chunks"], body["original"]
+        )
+        if self.current.get(document) != body["governance"]:
+            self._govern(document, event.position, body["governance"])
+
+    def _removed(self, event: Noted) -> None:
+        self.ended[event.facts["subject"]] = event.position
+        self.current.pop(event.facts["subject"], None)
+
+    def _access(self, event: Noted) -> None:
+        for change in event.body:
+            for document in change["documents"]:
+                self._govern(document, event.position, change["governance"])
+
+    def _govern(self, document: int, position: int, governance: Mapping[str, Any]) -> None:
+        shared = self._shared.setdefault(canonical(governance), governance)
+        self.current[document] = self.governed[document, position] = shared
+
+    # -- erasures, holds, retention, redaction
+
+    def _erasure(self, event: Noted) -> None:
+        for document in event.body.get("documents", ()):
+            self.erased[document] = event.position
+        for mark in event.body.get("barred", ()):
+            self.barred[event.tenant, mark].append([event.position, FOREVER])
+
+    def _keeping(self, event: Noted) -> None:
+        body, change = event.body, event.facts["change"]
+        match event.facts["subject"]:
+            case "hold" if change == "added":
+                said = [body[k] for k in ("kind", "subject", "source", "reason", "by")]
+                self.holds[body["id"]] = [event.tenant, *said, event.position, FOREVER]
+            case "hold":
+                self.holds[body["id"]][-1] = event.position
+            case "retention":
+                days = self.retention.setdefault(str(event.tenant), {})
+                days.pop(body["kind"], None)
+                if body["days"]:
+                    days[body["kind"]] = body["days"]
+            case "redaction":
+                self.redaction = body["rules"]
+            case "readmission":
+                _close(self.barred[event.tenant, body["mark"]], event.position)
+            case other:
+                raise ValueError(other)
+
+
+def _close(rows: list[list[Any]], position: int) -> None:
+    for row in rows:
+        if row[1] == FOREVER:
+            row[1] = position

@@ -1,0 +1,322 @@
+"""Workspaces that are broken in one way each. A drill that stays green on one of them proves nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from affidavit.adapters.embedded import EmbeddedIndex
+from affidavit.app.drills.stock import NAME
+from affidavit.app.wiring import INDEX, Parts, assemble
+from affidavit.app.workspace import Workspace
+from affidavit.ask.scopes import Scopes
+from affidavit.ask.searcher import Hits
+from affidavit.domain.answer import Answer, Refusal
+from affidavit.domain.clock import Clock
+from affidavit.domain.errors import EmbedderError, LogDamagedError, SourceError, WorkspaceError
+from affidavit.domain.records import RunStatus
+from affidavit.events.log import Log
+from affidavit.ingest.sync import SyncReport
+from affidavit.policy.scope import Identity
+from affidavit.ports.index import Feed
+
+Opener = Callable[[Path, Clock | None], Workspace]
+
+
+def opener(kind: type[Workspace], change: Callable[[Parts], None] = lambda _: None) -> Opener:
+    """Opens workspaces of ``kind`` whose parts were changed."""
+
+    def made(folder: Path, clock: Clock | None) -> Workspace:
+        parts = assemble(folder, clock)
+        change(parts)
+        parts.__post_init__()  # the retriever is made of the changed parts
+        return kind(parts)
+
+    return made
+
+
+# -- parts
+
+
+class StaleScopes(Scopes):
+    """Remembers who somebody was when they first asked."""
+
+    def identify(self, tenant: int, principal: str, position: int) -> Identity:
+        first: dict[tuple[int, str], Identity] = self.__dict__.setdefault("first", {})
+        return first.setdefault((tenant, principal), super().identify(tenant, principal, position))
+
+
+class AllSeeing(Scopes):
+    """Takes everybody for a member of every group."""
+
+    def identify(self, tenant: int, principal: str, position: int) -> Identity:
+        found = super().identify(tenant, principal, position)
+        everything = self._people.principals(tenant, position)
+        groups = {g for who in everything for g in self._people.groups_of(tenant, who, position)}
+        return dataclasses.replace(found, principals=found.principals | groups)
+
+
+def stale_scopes(parts: Parts) -> None:
+    parts.scopes = StaleScopes(parts.database, parts.people, parts.catalog)
+
+
+def all_seeing(parts: Parts) -> None:
+    parts.scopes = AllSeeing(parts.database, parts.people, parts.catalog)
+
+
+class NeverWritten(EmbeddedIndex):
+    """Never writes itself to disk."""
+
+    def persist(self, feed: Feed) -> None:
+        return
+
+
+class OldFeed:
+    """A catalog that seems to have stopped where the index on disk did."""
+
+    def __init__(self, feed: Feed, head: int) -> None:
+        self._feed, self._head = feed, head
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._feed, name)
+
+    def head(self) -> int:
+        return self._head
+
+
+class Trusting(EmbeddedIndex):
+    """Takes the index it finds on disk for the present."""
+
+    def search(self, feed: Feed, scope: Any, query: Any, k: int) -> Any:
+        on_disk = self.status().position
+        return super().search(feed if on_disk < 0 else OldFeed(feed, on_disk), scope, query, k)
+
+
+def never_written(parts: Parts) -> None:
+    parts.index = NeverWritten(parts.folder / INDEX)
+
+
+def trusting(parts: Parts) -> None:
+    parts.index = Trusting(parts.folder / INDEX)
+
+
+class TimelessLog(Log):
+    """Believes the clock whatever was written before."""
+
+    def _state(self) -> Any:
+        frontier, _ = super()._state()
+        return frontier, 0
+
+
+def timeless(parts: Parts) -> None:
+    parts.log = TimelessLog(parts.database, parts.bodies, parts.clock, parts.signer)
+
+
+# -- workspaces
+
+
+class Remembering(Workspace):
+    """Answers what was asked before from a cache that nobody clears."""
+
+    def ask(self, text: str, user: str, *rest: Any, **more: Any) -> Answer:
+        kept: dict[tuple[str, str], Answer] = self.__dict__.setdefault("kept", {})
+        if (user, text) not in kept:
+            kept[user, text] = super().ask(text, user, *rest, **more)
+        return kept[user, text]
+
+
+class Telling(Workspace):
+    """Refuses in other words when there was something to refuse."""
+
+    def ask(self, text: str, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(text, *rest, **more)
+        if answer.refusal and "lighthouse" not in text:
+            return dataclasses.replace(answer, refusal=Refusal("denied", "You may not read that.", ()))
+        return answer
+
+
+class Leaking(Workspace):
+    """Lets everybody see how many memberships there are."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(*rest, **more)
+        count = self.parts.database.value("SELECT count(*) FROM memberships WHERE until > ?", (2**61,))
+        return dataclasses.replace(answer, answer=f"{answer.answer} ({count})")
+
+
+class Overzealous(Workspace):
+    """A sync that takes out one document more than is gone."""
+
+    def sync(self, name: str = "", *rest: Any, **more: Any) -> list[SyncReport]:
+        files = sorted(self.folder_of(name).glob("*.txt"))
+        if self.__dict__.setdefault("synced", False) and files:
+            files[-1].unlink()
+        self.__dict__["synced"] = True
+        return super().sync(name, *rest, **more)
+
+    def folder_of(self, name: str) -> Path:
+        return Path(self.sources.get(self.parts.tenant(""), name).location)
+
+
+class NeverStale(Workspace):
+    """Never marks a citation as old."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(*rest, **more)
+        claims = tuple(
+            dataclasses.replace(c, citations=tuple(dataclasses.replace(x, stale=False) for x in c.citations))
+            for c in answer.claims
+        )
+        return dataclasses.replace(answer, claims=claims)
+
+
+class Eager(Workspace):
+    """Syncs behind one's back before it answers."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        sources = self.sources.all(self.parts.tenant(""))
+        if any(s.name == NAME for s in sources):
+            try:
+                self.sync(NAME)
+            except SourceError:
+                pass
+        return super().ask(*rest, **more)
+
+
+class Pruning(Overzealous):
+    """Takes a vanished folder for an empty one."""
+
+    def sync(self, name: str = "", *rest: Any, **more: Any) -> list[SyncReport]:
+        folder = self.folder_of(name)
+        if folder.is_dir():
+            return Workspace.sync(self, name, *rest, **more)
+        folder.mkdir()
+        Workspace.sync(self, name, *rest, **more)
+        folder.rmdir()
+        raise SourceError("it is gone, and so is everything that was in it")
+
+
+class Lenient(Overzealous):
+    """Goes on with the old rules when the new ones are not understood."""
+
+    def sync(self, name: str = "", *rest: Any, **more: Any) -> list[SyncReport]:
+        path = self.folder_of(name) / "access.toml"
+        rules = path.read_bytes() if path.is_file() else b""
+        if b"alow" not in rules:
+            return Workspace.sync(self, name, *rest, **more)
+        path.write_bytes(rules.partition(b"\nalow")[0])
+        return Workspace.sync(self, name, *rest, **more)
+
+
+class EmptyHanded(Workspace):
+    """Finds nothing, and does not say why, when its index was damaged."""
+
+    def search(self, *rest: Any, **more: Any) -> Hits:
+        found = super().search(*rest, **more)
+        damaged = self.status()["index"]["rebuilt"] or not (self.parts.folder / INDEX).is_dir()
+        return dataclasses.replace(found, hits=()) if damaged else found
+
+
+class Unrecorded(Workspace):
+    """Answers although it cannot be recorded."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        try:
+            return super().ask(*rest, **more)
+        except WorkspaceError:
+            return Answer("run-?", 0, RunStatus.ANSWERED, "certainly", (), None, "")
+
+
+class Silent(Workspace):
+    """Does not say that it searched by keyword alone."""
+
+    def search(self, *rest: Any, **more: Any) -> Hits:
+        return dataclasses.replace(super().search(*rest, **more), degraded="")
+
+
+class Helpless(Workspace):
+    """Gives up without vectors."""
+
+    def search(self, *rest: Any, **more: Any) -> Hits:
+        found = super().search(*rest, **more)
+        if found.degraded:
+            raise ValueError("no vectors")
+        return found
+
+
+class Slow(Workspace):
+    """Waits, once, for an embedder that is gone."""
+
+    def search(self, *rest: Any, **more: Any) -> Hits:
+        found = super().search(*rest, **more)
+        if found.degraded and not self.__dict__.get("waited"):
+            self.__dict__["waited"] = True
+            time.sleep(3.6)
+        return found
+
+
+class Resigned(Workspace):
+    """Once without vectors, always without."""
+
+    def search(self, *rest: Any, **more: Any) -> Hits:
+        found = super().search(*rest, **more)
+        if found.degraded:
+            self.__dict__["resigned"] = True
+        return dataclasses.replace(found, hits=()) if self.__dict__.get("resigned") else found
+
+
+class AllOrNothing(Workspace):
+    """A sync that fails as a whole without vectors."""
+
+    def sync(self, *rest: Any, **more: Any) -> list[SyncReport]:
+        reports = super().sync(*rest, **more)
+        if any(f.code == "embedder" for r in reports for f in r.faults):
+            raise EmbedderError("no vectors")
+        return reports
+
+
+class Unpunctual(Workspace):
+    """Refuses to work when its clock is behind the log."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        last = self.parts.database.value("SELECT max(at) FROM events")
+        if self.parts.clock.now() < last:
+            raise WorkspaceError("the clock is wrong")
+        return super().ask(*rest, **more)
+
+
+class Approximate(Workspace):
+    """As-of means some time or other before."""
+
+    def ask(
+        self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Any = None
+    ) -> Answer:
+        return super().ask(text, user, tenant, None if as_of is None else 3, where)
+
+
+class Damaged(Workspace):
+    """Does not verify."""
+
+    def verify(self, progress: Any = None) -> dict[str, Any]:
+        raise LogDamagedError("position 7 is not what it was")
+
+
+class Marked(Workspace):
+    """Does not start while a killed process's mark is there."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        if (self.parts.folder / "dirty").exists():
+            raise WorkspaceError("repair it by hand")
+        return super().ask(*rest, **more)
+
+
+def kinds() -> Iterator[type[Workspace]]:
+    """Every broken workspace of this module."""
+    return (
+        v
+        for v in globals().values()
+        if isinstance(v, type) and issubclass(v, Workspace) and v is not Workspace
+    )
