@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit.app.erasure import OPERATOR
 from affidavit.app.runs import RunDesk
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AccessDeniedError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
-from affidavit.events.read import Recorded
+from affidavit.events.read import ErasedBody, Recorded
 from affidavit.store.people import Tenant
 
 REVIEW = "answer:review"
@@ -62,17 +63,17 @@ class FeedbackDesk:
         self, tenant: Tenant, run: str, principal: str, verdict: str, reason: str, accepted: str = ""
     ) -> int:
         """A reviewer confirms the answer of ``run`` or overrides it, with the answer that is accepted instead."""
-        require(self._parts, tenant, principal, REVIEW)
+        by = require(self._parts, tenant, principal, REVIEW)
         self._runs.show(tenant, run, None)
         if (verdict == "overridden") != bool(accepted.strip()):
             raise UsageError(
                 "an override says what the answer should have been, a confirmation does not",
                 "add --accepted TEXT to --overridden",
             )
-        return self._say(tenant, run, _one_of(verdict, REVIEWS), principal, reason, accepted)
+        return self._say(tenant, run, _one_of(verdict, REVIEWS), by, reason, accepted)
 
     def _say(self, tenant: Tenant, run: str, verdict: str, by: str, reason: str, accepted: str) -> int:
-        body: dict[str, Json] = {"run": run, "by": by, "reason": _text(reason), "accepted": _text(accepted)}
+        body: dict[str, Json] = {"run": run, "by": by, "reason": text_of(reason), "accepted": _text(accepted)}
         event = Event(EventKind.FEEDBACK_GIVEN, tenant.id, facts={"verdict": verdict}, body=body)
         return self._parts.log.write(lambda tx: tx.append(event))
 
@@ -88,7 +89,7 @@ class FeedbackDesk:
 
 @dataclass(frozen=True)
 class Incident:
-    """One incident, folded: ``notes`` are (time, who, what), oldest first; ``hold`` keeps its run from being erased."""
+    """One incident, folded: ``notes`` are (position, time, who, what), oldest first; ``hold`` keeps its run from being erased."""
 
     id: str
     run: str
@@ -97,7 +98,7 @@ class Incident:
     reason: str
     position: int
     hold: int
-    notes: tuple[tuple[int, str, str], ...]
+    notes: tuple[tuple[int, int, str, str], ...]
     closed_at: int
 
     def as_json(self) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class Incident:
             "reason": self.reason,
             "position": self.position,
             "hold": self.hold,
-            "notes": [{"at": instant(at), "by": by, "text": text} for at, by, text in self.notes],
+            "notes": [{"at": instant(at), "by": by, "text": text} for _, at, by, text in self.notes],
             "closed_at": instant(self.closed_at) if self.closed_at else None,
         }
 
@@ -125,15 +126,15 @@ def incidents(parts: Parts, tenant: Tenant) -> list[Incident]:
                 run, hold = body["run"], body["hold"]
                 found[id] = Incident(id, run, event.at, by, text, event.position, hold, (), 0)
             case "noted":
-                found[id] = _noted(found[id], event.at, by, text)
+                found[id] = _noted(found[id], event, by, text)
             case "closed":
-                closed = _noted(found[id], event.at, by, f"closed: {text}")
+                closed = _noted(found[id], event, by, f"closed: {text}")
                 found[id] = Incident(**{**vars(closed), "closed_at": event.at})
     return list(found.values())
 
 
-def _noted(incident: Incident, at: int, by: str, text: str) -> Incident:
-    return Incident(**{**vars(incident), "notes": (*incident.notes, (at, by, text))})
+def _noted(incident: Incident, event: Recorded, by: str, text: str) -> Incident:
+    return Incident(**{**vars(incident), "notes": (*incident.notes, (event.position, event.at, by, text))})
 
 
 def named(parts: Parts, tenant: Tenant, id: str) -> Incident:
@@ -144,22 +145,21 @@ def named(parts: Parts, tenant: Tenant, id: str) -> Incident:
     raise UnknownNameError(f"there is no incident {id}", "`affidavit incident list` shows them")
 
 
-def change(parts: Parts, tenant: Tenant, what: str, body: dict[str, Json]) -> int:
-    """Write one change of an incident; its position."""
-    event = Event(EventKind.INCIDENT_CHANGED, tenant.id, facts={"change": what}, body=body)
-    return parts.log.write(lambda tx: tx.append(event))
-
-
-def require(parts: Parts, tenant: Tenant, principal: str, action: str) -> None:
-    """Raise AccessDeniedError unless ``principal`` holds ``action``."""
+def require(parts: Parts, tenant: Tenant, by: str, action: str) -> str:
+    """``by`` as it goes on record: ``operator:NAME`` is a statement of whoever sits at the machine, a person needs the grant
+    ``action``. Raises AccessDeniedError."""
+    if by.startswith(OPERATOR) and len(by) > len(OPERATOR):
+        return by
+    who = by if ":" in by else f"user:{by}"
     with parts.database.read():
         head = parts.log.head()
-        who = parts.scopes.identify(tenant.id, principal, head)
-        if not who.principals & parts.people.grants(tenant.id, action, head):
-            raise AccessDeniedError(
-                f"{principal} may not do this",
-                f"the operator can grant it: affidavit people grant … {action}",
-            )
+        is_all = parts.scopes.identify(tenant.id, who, head).principals
+        if is_all & parts.people.grants(tenant.id, action, head):
+            return who
+    raise AccessDeniedError(
+        f"{who} may not do this in {tenant.name}",
+        f"grant it: affidavit people grant {who} {action}; or state who you are: --by {OPERATOR}NAME",
+    )
 
 
 def text_of(text: str) -> str:
@@ -182,6 +182,9 @@ def _one_of(verdict: str, known: Sequence[str]) -> str:
 
 
 def _bodies(parts: Parts, tenant: Tenant, kind: EventKind) -> Iterator[tuple[Recorded, dict[str, Any]]]:
+    """Without those that were erased."""
     for event in parts.events.of_kind(kind):
         if event.tenant == tenant.id:
-            yield event, parts.events.body(event)
+            body = parts.events.body(event)
+            if not isinstance(body, ErasedBody):
+                yield event, body

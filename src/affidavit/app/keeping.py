@@ -53,7 +53,12 @@ class KeepDesk:
         self, tenant: Tenant, kind: str, subject: str, by: str, reason: str, source: str = ""
     ) -> dict[str, Any]:
         """From now on ``subject`` (a run, principal or document name) may be neither erased nor pruned."""
-        by = self._erasing.authorise(tenant, by)
+        return self.place(tenant, kind, subject, self._erasing.authorise(tenant, by), reason, source)
+
+    def place(
+        self, tenant: Tenant, kind: str, subject: str, by: str, reason: str, source: str = ""
+    ) -> dict[str, Any]:
+        """``hold`` for code that has made sure that ``by`` may: an incident holds its run."""
         if kind not in HELD or not reason.strip():
             raise UsageError(
                 f"a hold is of a {', '.join(HELD)} and has a reason", "see: affidavit audit hold --help"
@@ -79,7 +84,10 @@ class KeepDesk:
 
     def release(self, tenant: Tenant, id: int, by: str, reason: str) -> dict[str, Any]:
         """The hold ends; what it kept may be erased again."""
-        by = self._erasing.authorise(tenant, by)
+        return self.lift(tenant, id, self._erasing.authorise(tenant, by), reason)
+
+    def lift(self, tenant: Tenant, id: int, by: str, reason: str) -> dict[str, Any]:
+        """``release`` for code that has made sure that ``by`` may."""
 
         def write(tx: Transaction) -> Hold:
             found = [h for h in self._rows.holds(tenant.id) if h.id == id]

@@ -92,7 +92,7 @@ def _names(where: str, key: str, value: Any) -> list[str]:
 
 
 def _regular(match: str) -> str:
-    """The glob as a regular expression. Its author is who runs the command, and names are short: backtracking hurts nobody else."""
+    """The glob as a regular expression. Who writes it runs the command: backtracking would hurt nobody else."""
     pieces: Iterable[str] = re.split(r"(\*\*|\*|\?)", match)
     words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "(?s:" + "".join(words.get(p, re.escape(p)) for p in pieces) + ")"

@@ -25,6 +25,8 @@ from affidavit.app.config import (
 from affidavit.app.drills.desk import DrillDesk
 from affidavit.app.erasure import EraseDesk
 from affidavit.app.exports import ExportDesk
+from affidavit.app.incidentdesk import IncidentDesk
+from affidavit.app.incidents import FeedbackDesk
 from affidavit.app.keeping import KeepDesk
 from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
@@ -72,6 +74,8 @@ class Workspace:
         self.verified = VerifiedDesk(parts)
         self.erasing = EraseDesk(parts, self.sources)
         self.keeping = KeepDesk(parts, self.erasing)
+        self.feedback = FeedbackDesk(parts, self.runs)
+        self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

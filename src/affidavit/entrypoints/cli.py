@@ -33,6 +33,7 @@ from affidavit.entrypoints.common import (
     opened,
 )
 from affidavit.entrypoints.drill import drill
+from affidavit.entrypoints.incident import feedback, incident, review
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
 from affidavit.entrypoints.replay import explain, policy, replay
@@ -60,12 +61,9 @@ for group, name in (
     (policy, "policy"),
     (witness, "witness"),
     (drill, "drill"),
+    (incident, "incident"),
 ):
     app.add_typer(group, name=name)
-app.command()(replay)
-app.command()(explain)
-app.command("backup")(keep.backup_command)
-app.command("restore")(keep.restore_command)
 
 
 def _version(wanted: bool) -> None:
@@ -243,6 +241,12 @@ def ask(
         if not question or not user:
             raise UsageError("ask needs a question and --as USER", 'affidavit ask "…?" --as alice')
         show.asked(out, ws.ask(question, user, tenant, position, condition))
+
+
+for command in (replay, explain, feedback, review):
+    app.command()(command)
+app.command("backup")(keep.backup_command)
+app.command("restore")(keep.restore_command)
 
 
 def _filter(where: str | None) -> Json:
