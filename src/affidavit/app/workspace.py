@@ -22,6 +22,7 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
+from affidavit.app.follow import FollowDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
@@ -56,6 +57,7 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
+        self.followers = FollowDesk(parts)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

@@ -14,6 +14,7 @@ AffidavitError
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
+├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
 
@@ -98,6 +99,17 @@ class ParseError(AffidavitError):
 class EmbedderError(AffidavitError):
     code = "embedder"
     retryable = True
+
+
+class FollowerError(AffidavitError):
+    """``retryable`` is set where trying again may help; ``wait`` holds the seconds the receiver asked for, if it did."""
+
+    code = "follower"
+
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = False, wait: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
+        self.wait = wait
 
 
 class IndexDamagedError(AffidavitError):

@@ -71,3 +71,8 @@ CREATE TABLE releases (digest TEXT PRIMARY KEY, content TEXT NOT NULL, since INT
 CREATE TABLE channels (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, release TEXT NOT NULL REFERENCES releases (digest),
   since INTEGER NOT NULL, until INTEGER NOT NULL);
+
+-- How far each follower of the log has come. Not on the log: a follower must not feed itself.
+CREATE TABLE followers (
+  name TEXT PRIMARY KEY, settings TEXT NOT NULL, position INTEGER NOT NULL, leaf BLOB NOT NULL, state TEXT NOT NULL,
+  at INTEGER NOT NULL) WITHOUT ROWID;
