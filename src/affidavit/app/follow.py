@@ -105,6 +105,7 @@ class FollowDesk:
             "lag": head - place.position,
             "at": place.at,
             "running": self._running(place.name),
+            "rejected": json.loads(place.state or "{}").get("rejected", 0),
         }
 
     def standing(self) -> Standing:
@@ -119,17 +120,18 @@ class FollowDesk:
         self,
         follower: Follower,
         wanted: Following,
-        notices: Notices = Notices(),  # noqa: B008  # frozen
+        notices: Notices = Notices(),
         sleep: Callable[[float], None] = time.sleep,
     ) -> Progress:
         """Hand the log over until it is caught up (``once``) or for ever.
 
-        Raises BusyError if another process follows under this name, UsageError if the name follows something else, LogDamagedError
-        if the log is not the one that was followed, FollowerError if the other side does not take it.
+        Raises BusyError if another process follows under this name, UsageError if the name follows something else,
+        LogDamagedError if the log is not the one that was followed, FollowerError if the other side does not take it.
         """
         if not _NAME.fullmatch(wanted.name):
             raise UsageError(
-                f"{wanted.name!r} cannot be a follower's name", "use a-z, 0-9, dots and dashes, for example siem-2"
+                f"{wanted.name!r} cannot be a follower's name",
+                "use a-z, 0-9, dots and dashes, for example siem-2",
             )
         with self._locked(wanted.name):
             drive = _Drive(self._parts, self._places, follower, wanted, notices, sleep)

@@ -106,7 +106,9 @@ class FollowerError(AffidavitError):
 
     code = "follower"
 
-    def __init__(self, message: str, hint: str = "", *, retryable: bool = False, wait: float | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, retryable: bool = False, wait: float | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.retryable = retryable
         self.wait = wait

@@ -31,6 +31,7 @@ from affidavit.entrypoints.common import (
     errors,
     opened,
 )
+from affidavit.entrypoints.follow import follow
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
 from affidavit.ingest.sync import SyncReport
@@ -53,6 +54,7 @@ for group, name in (
     (run, "run"),
     (audit, "audit"),
     (embedder, "embedder"),
+    (follow, "follow"),
 ):
     app.add_typer(group, name=name)
 

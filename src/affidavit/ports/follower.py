@@ -11,10 +11,10 @@ from typing import Any, Literal, Protocol
 class Handed:
     """One durable event as a follower is given it.
 
-    ``header`` is the canonical JSON that the log's tree is made of, ``leaf`` its hash (SHA-256(0x00 ‖ header)): who keeps both can
-    later prove that the event was there. ``kind``, ``tenant``, ``run``, ``at`` (microseconds since 1970 UTC) and ``facts`` are what
-    the header says. ``words`` is what may leave of the body by default: numbers and words of our own vocabulary. ``body`` is the
-    whole body, and None unless content was asked for (or was erased).
+    ``header`` is the canonical JSON that the log's tree is made of, ``leaf`` its hash (SHA-256(0x00 ‖ header)): who keeps
+    both can later prove that the event was there. ``kind``, ``tenant``, ``run``, ``at`` (microseconds since 1970 UTC) and
+    ``facts`` are what the header says. ``words`` is what may leave of the body by default: numbers and words of our own
+    vocabulary. ``body`` is the whole body, and None unless content was asked for (or was erased).
     """
 
     position: int
