@@ -106,7 +106,6 @@ class MetricsFollower:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
                     os.fchmod(file.fileno(), 0o644)
-                    os.fsync(file.fileno())
                 Path(name).replace(path)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
