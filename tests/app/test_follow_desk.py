@@ -1,7 +1,8 @@
-"""The desk that drives followers: positions, locks, retries, tenants, content, and a log that is not the one that was followed."""
+"""The desk that drives followers: positions, locks, retries, tenants, content, and a log that is not the one it was."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ class Kept:
             raise self.faults.pop(0)
         self.batches.append(batch)
         self.events += batch.events
-        return str(len(self.events))
+        return json.dumps({"seen": len(self.events), "rejected": 2})
 
     def close(self) -> None:
         self.closed += 1
@@ -82,7 +83,7 @@ def test_everything_once_and_then_only_what_is_new(ready: affidavit.Workspace) -
     second = Kept()
     ready.followers.follow(second, wanted())
     assert second.positions == list(range(head + 1, ready.parts.log.head() + 1))
-    assert second.begun == [str(head + 1)]
+    assert [json.loads(state)["seen"] for state in second.begun] == [head + 1]
     ready.verify()
 
 
@@ -106,6 +107,7 @@ def test_the_list_says_how_far_each_is(ready: affidavit.Workspace) -> None:
     ]
     assert found["new"]["content"] is True
     assert found["all"]["running"] is False
+    assert (found["all"]["rejected"], found["stuck"]["rejected"]) == (2, 0)
     standing = ready.followers.standing()
     assert standing.size == head + 1
     assert standing.checkpoint_at > 0
@@ -189,7 +191,9 @@ def test_a_body_that_is_gone_stops_nobody(ready: affidavit.Workspace) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        'UPDATE events SET header = replace(header, \'"status":"refused"\', \'"status":"answered"\') WHERE kind = \'run.finished\'',
+        "UPDATE events SET header = CAST(replace(header, 'refused', 'answered') AS BLOB) WHERE kind = 'run.finished'",
+        "UPDATE events SET header = 'text' WHERE position = 3",
+        "UPDATE events SET leaf = 7 WHERE position = 3",
         "UPDATE bodies SET salt = randomblob(16)",
         "DELETE FROM events WHERE position = 5",
     ],
@@ -295,14 +299,14 @@ def test_what_a_follower_saves_while_it_works_is_what_it_begins_with(ready: affi
     class Saver(Kept):
         def deliver(self, batch: Batch) -> str:
             assert self.ground is not None
-            self.ground.save("half")
+            self.ground.save('{"half": 1}')
             raise FollowerError("killed here")
 
     with pytest.raises(FollowerError):
         ready.followers.follow(Saver(), wanted())
     after = Kept()
     ready.followers.follow(after, wanted())
-    assert after.begun == ["half"]
+    assert after.begun == ['{"half": 1}']
     assert after.positions[0] == 0
 
 

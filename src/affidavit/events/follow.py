@@ -82,7 +82,7 @@ class Tail:
                 if row[0] != through + 1:
                     raise _damaged(through + 1, "is missing")
                 event, taken = self._handed(row)
-                through, leaf, size = row[0], bytes(row[2]), size + taken
+                through, leaf, size = row[0], row[2], size + taken
                 if event is not None:
                     events.append(event)
                 if size >= MOST_BYTES:
@@ -104,8 +104,7 @@ class Tail:
     def _handed(self, row: Row) -> tuple[Handed | None, int]:
         """(the event or None if it is another tenant's, the bytes it took)."""
         position, header, leaf, body_id = row
-        header = bytes(header)
-        if leaf_hash(header) != bytes(leaf):
+        if not isinstance(header, bytes) or leaf_hash(header) != leaf:
             raise _damaged(position, "was changed: its header does not hash to its leaf")
         said = json.loads(header)
         if self._tenant is not None and said["tenant"] != self._tenant:
@@ -123,7 +122,7 @@ class Tail:
             said["at"],
             said["facts"],
             header,
-            bytes(leaf),
+            leaf,
             _TELLING[kind](body) if kind in _TELLING and isinstance(body, dict) else {},
             body if self._content else None,
         )

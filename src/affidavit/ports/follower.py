@@ -96,7 +96,8 @@ class Follower(Protocol):
         ...
 
     def deliver(self, batch: Batch) -> str:
-        """Hand ``batch`` over; the state to save with its position. Returns only when the other side has it.
+        """Hand ``batch`` over; the state to save with its position: "" or a JSON object, of which ``rejected`` (how many things
+        the other side did not want) is shown by `follow list`. Returns only when the other side has it.
 
         Raises FollowerError; with ``retryable`` the same batch is given again later.
         """
