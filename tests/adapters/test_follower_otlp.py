@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import subprocess
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +233,54 @@ def test_many_spans_are_several_requests_and_many_denials_are_bounded(receiver: 
     assert (len(found[-1].events), found[-1].dropped_events_count) == (100, 100)
     assert found[0].name == "affidavit sync"
     assert "gen_ai.operation.name" not in attributes(found[0])
+
+
+# -- a real collector between
+
+
+@pytest.fixture
+def collector(receiver: Receiver, tmp_path: Path) -> Iterator[str]:
+    """The address of a Rotel collector that passes spans on to ``receiver``; skips where it is not installed."""
+    agent = Path(pytest.importorskip("rotel").__file__).with_name("rotel-agent")
+    port, grpc = free_port(), free_port()
+    options = ["--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}"]
+    options += [
+        "--exporter",
+        "otlp",
+        "--otlp-exporter-protocol",
+        "http",
+        "--otlp-exporter-compression",
+        "none",
+    ]
+    options += ["--otlp-exporter-endpoint", receiver.url, "--pid-file", str(tmp_path / "pid")]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen([agent, "start", *options], stdout=log, stderr=log) as process,
+    ):
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
+                    break
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def test_a_real_collector_takes_everything(collector: str, receiver: Receiver) -> None:
+    log = MemoryLog(log_of_runs(40))
+    log.drive(OtlpFollower(collector), 50)
+    expected = set(OtlpOutside(receiver).expected(log.events))
+    for _ in range(200):
+        if len(OtlpOutside(receiver).received()) >= len(expected):
+            break
+        time.sleep(0.05)
+    assert set(OtlpOutside(receiver).received()) == expected
+    assert json.loads(log.state)["rejected"] == 0
+    root = next(s for s in spans(receiver) if not s.parent_span_id)
+    assert attributes(root)["gen_ai.operation.name"] == "invoke_workflow"

@@ -219,7 +219,9 @@ def test_a_log_that_was_set_back_is_noticed(ready: affidavit.Workspace, change: 
 
 def test_a_fault_that_may_pass_is_tried_again_with_the_same_batch(ready: affidavit.Workspace) -> None:
     busy = [FollowerError("busy", retryable=True) for _ in range(3)]
-    follower, waited, told = Kept(*busy), [], []
+    follower = Kept(*busy)
+    waited: list[float] = []
+    told: list[tuple[str, float]] = []
     notices = Notices(waiting=lambda error, wait: told.append((error.message, wait)))
     progress = ready.followers.follow(follower, wanted(), notices, waited.append)
     assert follower.positions == list(range(ready.parts.log.head() + 1))
@@ -257,7 +259,8 @@ class _StopError(Exception):
 
 
 def test_waiting_is_cheap_and_a_new_event_wakes_it(ready: affidavit.Workspace) -> None:
-    follower, waited = Kept(), []
+    follower = Kept()
+    waited: list[float] = []
     head = ready.parts.log.head()
 
     def sleep(seconds: float) -> None:

@@ -64,8 +64,8 @@ def log_of_runs(runs: int) -> list[Handed]:
     ]
     for number in range(runs):
         run, status = f"run-{number:016d}", "refused" if number % 3 == 0 else "answered"
-        words = {"reason": "not_enough_evidence", "claims": 0} if status == "refused" else {"claims": 2}
-        for kind, facts, said in (
+        words: dict[str, Any] = {"reason": "not_enough_evidence", "claims": 0} if status == "refused" else {"claims": 2}
+        parts: list[tuple[EventKind, dict[str, int | str], dict[str, Any]]] = [
             (EventKind.RUN_STARTED, {"journey": "ask", "release": "ab" * 32}, {}),
             (EventKind.STEP_RECORDED, {"step": 1, "name": "guard"}, {}),
             (EventKind.STEP_RECORDED, {"step": 2, "name": "retrieve"}, {}),
