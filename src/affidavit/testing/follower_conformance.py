@@ -64,7 +64,9 @@ def log_of_runs(runs: int) -> list[Handed]:
     ]
     for number in range(runs):
         run, status = f"run-{number:016d}", "refused" if number % 3 == 0 else "answered"
-        words: dict[str, Any] = {"reason": "not_enough_evidence", "claims": 0} if status == "refused" else {"claims": 2}
+        words: dict[str, Any] = (
+            {"reason": "not_enough_evidence", "claims": 0} if status == "refused" else {"claims": 2}
+        )
         parts: list[tuple[EventKind, dict[str, int | str], dict[str, Any]]] = [
             (EventKind.RUN_STARTED, {"journey": "ask", "release": "ab" * 32}, {}),
             (EventKind.STEP_RECORDED, {"step": 1, "name": "guard"}, {}),
@@ -76,8 +78,8 @@ def log_of_runs(runs: int) -> list[Handed]:
                 {"status": status, "steps": 2},
                 {"timings": {"guard": 40, "retrieve": 960}},
             ),
-        ):
-            assert isinstance(facts, dict)
+        ]
+        for kind, facts, said in parts:
             out.append(handed(len(out), kind, facts, run, said))
     return out
 
