@@ -1,7 +1,7 @@
 """How many events a second each kind of follower hands over, from a log of recorded runs to a receiver on this machine.
 
-``python -m bench.follow [--runs N]``. The receiver of spans and webhooks is a plain HTTP server in a process of its own, so the figure
-is ours and its together.
+``python -m bench.follow [--runs N]``. The receiver of spans and webhooks is a plain HTTP server in a process of its own,
+so the figure is ours and its together.
 """
 
 from __future__ import annotations

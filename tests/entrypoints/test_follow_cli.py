@@ -126,7 +126,6 @@ def test_help_teaches(folder: Path, kind: str) -> None:
 @pytest.mark.network
 @pytest.mark.enable_socket
 def test_secrets_come_from_the_environment_and_are_shown_nowhere(folder: Path, receiver: Receiver) -> None:
-    secrets = {"HOOK": "h" * 32, "TOKEN": "Bearer t0ken"}
     path = "/services/s3cret"
     done = call(
         folder,
@@ -137,7 +136,8 @@ def test_secrets_come_from_the_environment_and_are_shown_nowhere(folder: Path, r
         "HOOK",
         "--header-env",
         "Authorization=TOKEN",
-        **secrets,
+        HOOK="h" * 32,
+        TOKEN="Bearer t0ken",
     )
     (post,) = receiver.posts
     assert post.path == path
@@ -156,7 +156,7 @@ def test_secrets_come_from_the_environment_and_are_shown_nowhere(folder: Path, r
 def test_metrics_are_scraped_while_it_follows_and_ctrl_c_stops_it(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
         place = f"127.0.0.1:{found.getsockname()[1]}"
-    command = [AFFIDAVIT, "follow", "metrics", "--listen", place, "-w", "ws"]
+    command = [str(AFFIDAVIT), "follow", "metrics", "--listen", place, "-w", "ws"]
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
