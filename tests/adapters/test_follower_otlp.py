@@ -18,6 +18,7 @@ from tests.receiver import Receiver, receiving
 
 from affidavit.adapters.otlp import OtlpFollower
 from affidavit.adapters.otlp_spans import span_id, trace_id
+from affidavit.domain.errors import FollowerError
 from affidavit.domain.events import EventKind
 from affidavit.ports.follower import Batch, Handed, Standing
 from affidavit.testing.clock import START
@@ -210,12 +211,48 @@ def test_after_a_failure_the_same_batch_gives_the_same_spans(receiver: Receiver)
     log = MemoryLog(log_of_runs(2))
     follower = OtlpFollower(receiver.url)
     receiver.answers.append((503, {}, b""))
-    with pytest.raises(Exception, match="503"):
+    with pytest.raises(FollowerError, match="503"):
         log.drive(follower, 100)
     log.state = follower.deliver(log.batch(100))
     assert OtlpOutside(receiver).received() == OtlpOutside(receiver).expected(log.events)
     assert json.loads(log.state)["open"] == {}
     follower.close()
+
+
+def test_a_run_that_ends_while_the_collector_is_down_is_still_known_to_be_told(receiver: Receiver) -> None:
+    events = log_of_runs(1)
+    log = MemoryLog(events[:-1])
+    follower = OtlpFollower(receiver.url, unfinished_after=10 * MINUTE)
+    log.drive(follower, 100)
+    receiver.answers.append((503, {}, b""))
+    with pytest.raises(FollowerError):
+        follower.deliver(later(log, 11))
+    log.state = follower.deliver(later(log, 11))
+    log.events = events
+    receiver.answers.append((503, {}, b""))
+    with pytest.raises(FollowerError):
+        follower.deliver(log.batch(100))
+    follower.deliver(log.batch(100))
+    follower.close()
+    assert [s.name for s in spans(receiver)] == [
+        "invoke_workflow ask",
+        "guard",
+        "retrieval affidavit",
+        "affidavit run ended",
+    ]
+
+
+def test_a_request_is_bounded_by_bytes(receiver: Receiver) -> None:
+    events = [handed(0, EventKind.RUN_STARTED, {"journey": "ask", "release": "r"}, RUN)]
+    for number in range(1, 401):
+        body = {"output": "x" * 16_000}
+        events.append(
+            handed(number, EventKind.STEP_RECORDED, {"step": number, "name": "page"}, RUN, body=body)
+        )
+    events.append(handed(401, EventKind.RUN_FINISHED, {"status": "done", "steps": 400}, RUN))
+    MemoryLog(events).drive(OtlpFollower(receiver.url), 2000)
+    assert len(spans(receiver)) == 401
+    assert all(len(post.body) < 3 * 2**20 for post in receiver.posts)
 
 
 def test_many_spans_are_several_requests_and_many_denials_are_bounded(receiver: Receiver) -> None:

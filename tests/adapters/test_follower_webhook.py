@@ -106,6 +106,16 @@ def test_the_signature_is_that_of_standard_webhooks(receiver: Receiver) -> None:
     assert post.headers["webhook-signature"] == "v1," + base64.b64encode(wanted).decode()
 
 
+def test_a_request_is_bounded(receiver: Receiver) -> None:
+    facts: dict[str, int | str] = {"journey": "ask", "release": "ab"}
+    log = MemoryLog([handed(n, EventKind.RUN_STARTED, facts, body="x" * 100_000) for n in range(20)])
+    outside = WebhookOutside(receiver, structured=False)
+    log.drive(outside.follower(), 20)
+    assert outside.received() == outside.expected(log.events)
+    assert len(receiver.posts) == 4
+    assert all(len(post.body) < 2**20 for post in receiver.posts)
+
+
 def test_bodies_leave_only_when_they_are_there(receiver: Receiver) -> None:
     facts: dict[str, int | str] = {"journey": "ask", "release": "ab"}
     log = MemoryLog(

@@ -14,6 +14,7 @@ import affidavit
 from affidavit.app.follow import LONGEST_RETRY, TRIES_ONCE, Following, Notices, Progress
 from affidavit.domain.errors import BusyError, FollowerError, LogDamagedError, UsageError
 from affidavit.events.follow import FIRST_WAIT, LONGEST_WAIT, MOST_BYTES, Tail
+from affidavit.events.merkle import leaf_hash
 from affidavit.ports.follower import Batch, FollowerCapabilities, Ground, Handed
 
 
@@ -338,4 +339,26 @@ def test_an_administrator_who_moves_a_follower_is_no_finding_of_verify(ready: af
     ready.parts.database.run("UPDATE followers SET position = 0")
     ready.verify()
     with pytest.raises(LogDamagedError):
+        ready.followers.follow(Kept(), wanted())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"kind":"run.started","at":1,"tenant":1,"facts":{}}',
+        b'{"kind":"run.finished","at":1,"tenant":1,"facts":{"status":1,"steps":1}}',
+        b'{"kind":"thing.happened","at":99999999999999999999,"tenant":1,"facts":{}}',
+        b'{"kind":"thing.happened","at":1,"tenant":1,"facts":{"x":[]}}',
+        b'{"kind":7,"at":1,"tenant":1,"facts":{}}',
+        b'{"kind":"thing.happened","at":1,"tenant":true,"facts":{}}',
+        b"[" * 100_000,
+    ],
+)
+def test_an_event_signed_to_say_nothing_sensible_is_named(ready: affidavit.Workspace, header: bytes) -> None:
+    sql = "UPDATE events SET header = ?, leaf = ? WHERE position = 4"
+    ready.parts.database.run(sql, (header, leaf_hash(header)))
+    with pytest.raises(LogDamagedError, match="position 4 is not of the form"):
         ready.followers.follow(Kept(), wanted())

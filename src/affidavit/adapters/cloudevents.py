@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ TYPE_PREFIX = "io.affidavit."
 BATCHED = "application/cloudevents-batch+json; charset=utf-8"
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
 _SHORTEST_SECRET = 24
+_BYTES_A_REQUEST = 512 * 2**10
+"""Web servers take 1 MiB by default; a single larger event goes alone."""
 
 
 class WebhookFollower:
@@ -57,7 +59,7 @@ class WebhookFollower:
 
     @property
     def capabilities(self) -> FollowerCapabilities:
-        return FollowerCapabilities("webhook", "identified", 1 if self._structured else 200)
+        return FollowerCapabilities("webhook", "identified", 200)
 
     def begin(self, state: str, ground: Ground) -> None:
         self._origin = ground.origin
@@ -65,12 +67,23 @@ class WebhookFollower:
     def deliver(self, batch: Batch) -> str:
         if not batch.events:
             return ""
-        events = [cloud_event(self._origin, event) for event in batch.events]
-        body = json.dumps(events[0] if self._structured else events).encode()
-        self._post(f"{event_id(self._origin, batch.events[0].position)}-{batch.events[-1].position}", body)
+        pending: list[tuple[int, bytes]] = []
+        size = 0
+        for event in batch.events:
+            said = json.dumps(cloud_event(self._origin, event)).encode()
+            if pending and (self._structured or size + len(said) > _BYTES_A_REQUEST):
+                self._post(pending)
+                pending, size = [], 0
+            pending.append((event.position, said))
+            size += len(said) + 1
+        self._post(pending)
         return ""
 
-    def _post(self, id: str, body: bytes) -> None:
+    def _post(self, events: Sequence[tuple[int, bytes]]) -> None:
+        """One request with ``events`` as (position, JSON)."""
+        id = f"{event_id(self._origin, events[0][0])}-{events[-1][0]}"
+        joined = b",".join(said for _, said in events)
+        body = joined if self._structured else b"[" + joined + b"]"
         headers = {"Content-Type": STRUCTURED if self._structured else BATCHED}
         if self._secret:
             stamp = str(self._now() // MICROSECONDS)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNFINISHED_AFTER = 60 * 60 * MICROSECONDS
 _PATH = "/v1/traces"
 _SPANS_A_REQUEST = 500
+_BYTES_A_REQUEST = 2 * 2**20
+"""About: collectors take 20 MiB at most by default, gateways before them often less."""
 _MOST_OPEN = 10_000
 _NANOSECONDS = 1_000
 _INTERNAL = 1
@@ -78,10 +80,10 @@ class OtlpFollower:
         try:
             ready: list[Span] = []
             for event in batch.events:
-                ready += self._take(event)
-            ready += self._overdue(batch)
-            for start in range(0, len(ready), _SPANS_A_REQUEST):
-                self._send(ready[start : start + _SPANS_A_REQUEST])
+                ready = self._send_full(ready + self._take(event))
+            ready = self._send_full(ready + self._overdue(batch))
+            if ready:
+                self._send(ready)
         except FollowerError:
             self._open, self._told, self._rejected = json.loads(before)  # the same batch comes again
             raise
@@ -111,6 +113,16 @@ class OtlpFollower:
             del self._told[next(iter(self._told))]
         return out
 
+    def _send_full(self, ready: list[Span]) -> list[Span]:
+        """Send what fills a request; what is left."""
+        weight = first = 0
+        for index, span in enumerate(ready, 1):
+            weight += _weight(span)
+            if index - first >= _SPANS_A_REQUEST or weight >= _BYTES_A_REQUEST:
+                self._send(ready[first:index])
+                weight, first = 0, index
+        return ready[first:]
+
     def _send(self, ready: Sequence[Span]) -> None:
         from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as wire  # noqa: PLC0415  # an extra
 
@@ -126,6 +138,12 @@ class OtlpFollower:
 
     def close(self) -> None:
         self._poster.close()
+
+
+def _weight(span: Span) -> int:
+    """About how many bytes ``span`` takes on the wire."""
+    texts = [span.attributes, *(note.attributes for note in span.notes)]
+    return 200 + sum(len(key) + len(str(value)) + 8 for text in texts for key, value in text.items())
 
 
 def encode(origin: str, ready: Sequence[Span]) -> bytes:

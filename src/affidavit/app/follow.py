@@ -28,6 +28,7 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 60.0
 TRIES_ONCE = 6
 """With ``once`` a batch is tried so often, over about half a minute; without it until it succeeds."""
 
+_LOCK_TRIES, _LOCK_PAUSE = 4, 0.05
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 
 
@@ -159,15 +160,22 @@ class FollowDesk:
         folder = self._parts.folder / LOCKS
         folder.mkdir(exist_ok=True)
         with (folder / f"follower-{name}.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise BusyError(
-                    f"follower {name!r} is being run by process {holder}",
-                    "one process follows under one name; give this one another --name",
-                ) from error
+            for tries_left in range(_LOCK_TRIES - 1, -1, -1):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if tries_left:
+                        time.sleep(
+                            _LOCK_PAUSE
+                        )  # `follow list` holds it for a moment to see whether anybody does
+                        continue
+                    file.seek(0)
+                    holder = file.read().strip() or "unknown"
+                    raise BusyError(
+                        f"follower {name!r} is being run by process {holder}",
+                        "one process follows under one name; give this one another --name",
+                    ) from error
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.domain.errors import LogDamagedError, WorkspaceDamagedError
-from affidavit.domain.events import EventKind, commit_body
+from affidavit.domain.events import FACTS, EventKind, commit_body
 from affidavit.events.merkle import leaf_hash
 from affidavit.ports.follower import Handed
 from affidavit.store.bodies import Bodies
@@ -104,16 +104,14 @@ class Tail:
     def _handed(self, row: Row) -> tuple[Handed | None, int]:
         """(the event or None if it is another tenant's, the bytes it took)."""
         position, header, leaf, body_id = row
-        if not isinstance(header, bytes) or leaf_hash(header) != leaf:
-            raise _damaged(position, "was changed: its header does not hash to its leaf")
-        said = json.loads(header)
+        said = _header(position, header, leaf)
         if self._tenant is not None and said["tenant"] != self._tenant:
             return None, len(header)
         kind = said["kind"]
         data = b""
         if body_id is not None and (self._content or kind in _TELLING):
             data = self._body(position, body_id, said.get("body", ""))
-        body = json.loads(data) if data else None
+        body = _json(position, data) if data else None
         event = Handed(
             position,
             kind,
@@ -145,6 +143,34 @@ def waits() -> Iterator[float]:
     while True:
         yield wait
         wait = min(wait * 1.5, LONGEST_WAIT)
+
+
+# -- whoever holds the log's key can sign an event that says nothing sensible: it stops here, by name
+
+
+def _header(position: int, header: Any, leaf: Any) -> dict[str, Any]:
+    """What the header says. Raises LogDamagedError unless it hashes to ``leaf`` and has the form that affidavit writes."""
+    if not isinstance(header, bytes) or leaf_hash(header) != leaf:
+        raise _damaged(position, "was changed: its header does not hash to its leaf")
+    said = _json(position, header)
+    if not isinstance(said, dict) or {k: type(said.get(k)) for k in _SHAPE} != _SHAPE:
+        raise _damaged(position, "is not of the form that affidavit writes")
+    facts, declared = said["facts"], _DECLARED.get(said["kind"], {})
+    whole = all(type(v) in (int, str) for v in facts.values()) and type(said.get("run", "")) is str
+    if not whole or not 0 <= said["at"] <= _LARGEST or {k: type(facts.get(k)) for k in declared} != declared:
+        raise _damaged(position, "is not of the form that affidavit writes")
+    return said
+
+
+def _json(position: int, data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(position, "is not of the form that affidavit writes") from error
+
+
+_SHAPE = {"kind": str, "tenant": int, "at": int, "facts": dict}
+_DECLARED = {kind.value: dict(facts) for kind, facts in FACTS.items()}
 
 
 # -- what may leave of a body by default: numbers, and words of our own
