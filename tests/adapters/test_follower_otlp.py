@@ -207,6 +207,13 @@ def test_what_the_collector_rejects_is_counted_and_not_sent_again(receiver: Rece
     assert OtlpOutside(receiver).received() == OtlpOutside(receiver).expected(log.events)
 
 
+def test_an_answer_in_words_is_an_answer(receiver: Receiver) -> None:
+    receiver.body = b'{"ok": true}'
+    log = MemoryLog(log_of_runs(2))
+    log.drive(OtlpFollower(receiver.url), 9)
+    assert OtlpOutside(receiver).received() == OtlpOutside(receiver).expected(log.events)
+
+
 def test_after_a_failure_the_same_batch_gives_the_same_spans(receiver: Receiver) -> None:
     log = MemoryLog(log_of_runs(2))
     follower = OtlpFollower(receiver.url)

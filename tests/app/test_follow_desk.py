@@ -362,3 +362,20 @@ def test_an_event_signed_to_say_nothing_sensible_is_named(ready: affidavit.Works
     ready.parts.database.run(sql, (header, leaf_hash(header)))
     with pytest.raises(LogDamagedError, match="position 4 is not of the form"):
         ready.followers.follow(Kept(), wanted())
+
+
+def test_a_runs_story_is_found_by_its_index(ready: affidavit.Workspace) -> None:
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    database = ready.parts.database
+    tail = Tail(database, ready.parts.bodies)
+    found = database.all
+
+    def watched(sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        asked.append((sql, parameters))
+        return found(sql, parameters)
+
+    database.all = watched  # type: ignore[method-assign, assignment]  # to see the very statement
+    tail.story("run-a", -1, 100)
+    ((sql, parameters),) = asked
+    (plan,) = found(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    assert "events_by_run (run=? AND position>? AND position<?)" in plan[3]

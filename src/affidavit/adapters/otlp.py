@@ -55,6 +55,8 @@ class OtlpFollower:
         self._open: dict[str, list[int]] = {}
         self._told: dict[str, list[int]] = {}
         self._rejected = 0
+        self._ready: list[Span] = []
+        self._weight = 0
         try:
             from opentelemetry.proto.trace.v1 import trace_pb2  # noqa: F401, PLC0415  # an extra
         except ImportError as error:
@@ -78,14 +80,13 @@ class OtlpFollower:
     def deliver(self, batch: Batch) -> str:
         before = json.dumps([self._open, self._told, self._rejected])
         try:
-            ready: list[Span] = []
             for event in batch.events:
-                ready = self._send_full(ready + self._take(event))
-            ready = self._send_full(ready + self._overdue(batch))
-            if ready:
-                self._send(ready)
+                self._add(self._take(event))
+            self._add(self._overdue(batch))
+            self._send()
         except FollowerError:
             self._open, self._told, self._rejected = json.loads(before)  # the same batch comes again
+            self._ready, self._weight = [], 0
             raise
         return json.dumps({"open": self._open, "told": self._told, "rejected": self._rejected})
 
@@ -113,26 +114,29 @@ class OtlpFollower:
             del self._told[next(iter(self._told))]
         return out
 
-    def _send_full(self, ready: list[Span]) -> list[Span]:
-        """Send what fills a request; what is left."""
-        weight = first = 0
-        for index, span in enumerate(ready, 1):
-            weight += _weight(span)
-            if index - first >= _SPANS_A_REQUEST or weight >= _BYTES_A_REQUEST:
-                self._send(ready[first:index])
-                weight, first = 0, index
-        return ready[first:]
+    def _add(self, more: Sequence[Span]) -> None:
+        """Take spans for the next request, and send it when it is full."""
+        for span in more:
+            self._ready.append(span)
+            self._weight += _weight(span)
+            if len(self._ready) >= _SPANS_A_REQUEST or self._weight >= _BYTES_A_REQUEST:
+                self._send()
 
-    def _send(self, ready: Sequence[Span]) -> None:
+    def _send(self) -> None:
+        """Send what is ready."""
+        if not self._ready:
+            return
+        from google.protobuf.message import DecodeError  # noqa: PLC0415  # an extra
         from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as wire  # noqa: PLC0415  # an extra
 
-        body = encode(self._ground.origin, ready)
+        body = encode(self._ground.origin, self._ready)
         answer = self._poster.post(body, {"Content-Type": "application/x-protobuf"})
+        self._ready, self._weight = [], 0
         response = wire.ExportTraceServiceResponse()
         try:
             response.ParseFromString(answer)
-        except ValueError:  # protobuf's DecodeError is one; some receivers answer 200 with JSON or words
-            return
+        except DecodeError:
+            return  # taken all the same: some receivers answer 200 with JSON or words
         # OTLP: what was rejected in part must not be sent again. It is counted, and `follow list` shows it.
         self._rejected += max(0, response.partial_success.rejected_spans)
 
