@@ -77,10 +77,11 @@ def test_ocsf_once_and_the_list(folder: Path) -> None:
 
 
 def test_tenant_and_content(folder: Path) -> None:
-    call(folder, "ocsf", "all.jsonl", "--once", "--name", "all")
+    call(folder, "ocsf", "all.jsonl", "--once", "--name", "all", AFFIDAVIT_TENANT="acme")
     call(folder, "ocsf", "acme.jsonl", "--once", "--name", "acme", "--tenant", "acme", "--content")
     everything, acme = (folder / "all.jsonl").read_text(), (folder / "acme.jsonl").read_text()
     assert "king" not in everything
+    assert '"tenant_uid": "2"' in everything
     assert "alice" not in everything
     assert "king of the sea" in acme
     assert {json.loads(line)["metadata"]["tenant_uid"] for line in acme.splitlines()} == {"1"}

@@ -19,7 +19,7 @@ from affidavit.app.follow import Following, Notices, Progress
 from affidavit.app.workspace import Workspace
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import FollowerError, UsageError
-from affidavit.entrypoints.common import JsonOption, TenantOption, WorkspaceOption, opened
+from affidavit.entrypoints.common import JsonOption, WorkspaceOption, opened
 from affidavit.entrypoints.output import Output
 from affidavit.ports.follower import Follower
 
@@ -46,6 +46,11 @@ FromOption = Annotated[
 ]
 ContentOption = Annotated[
     bool, typer.Option("--content", help="Let bodies leave too: questions, answers, names, document names.")
+]
+# without the environment variable of other commands: it would leave out the other tenants, and nobody would see
+TenantOption = Annotated[
+    str,
+    typer.Option("--tenant", "-t", help="Only this tenant's events; default: all.", show_default=False),
 ]
 HeaderOption = Annotated[
     list[str] | None,
