@@ -145,6 +145,21 @@ def test_a_name_means_one_thing(ready: affidavit.Workspace, changed: dict[str, A
     ready.followers.follow(Kept(), wanted(**changed))
 
 
+def test_two_followers_do_not_share_what_one_of_them_may_undo(ready: affidavit.Workspace) -> None:
+    def atomic() -> Kept:
+        kept = Kept()
+        kept.capabilities = FollowerCapabilities("file", "atomic", 4)
+        return kept
+
+    ready.followers.follow(atomic(), wanted(name="first"))
+    with pytest.raises(UsageError, match="'first' hands over to here already"):
+        ready.followers.follow(atomic(), wanted(name="second"))
+    ready.followers.follow(atomic(), wanted(name="second", target="there"))
+    ready.followers.follow(atomic(), wanted(name="first", since="start"))
+    ready.followers.follow(Kept(), wanted(name="third"))
+    ready.followers.follow(Kept(), wanted(name="fourth"))
+
+
 def test_one_tenant(ready: affidavit.Workspace) -> None:
     follower = Kept()
     acme = ready.parts.tenant("acme")

@@ -239,12 +239,26 @@ class _Drive:
                     "run `affidavit audit verify` and compare with what was handed over; then go on with --from POSITION",
                 )
             return place
+        self._check_alone(settings)
         position = self._first(tail) - 1
         at = self._parts.clock.now()
         leaf = (tail.leaf(position) or b"") if position >= 0 else b""
         place = Place(wanted.name, json.dumps(settings, sort_keys=True), position, leaf, "", at)
         self._places.save(place)
         return place
+
+    def _check_alone(self, settings: Mapping[str, Any]) -> None:
+        """What a follower undoes after a kill must be its own: two of them cannot share a file."""
+        if self._follower.capabilities.hand_over != "atomic":
+            return
+        for other in self._places.all():
+            theirs = json.loads(other.settings)
+            same = (theirs["kind"], theirs["target"]) == (settings["kind"], settings["target"])
+            if same and other.name != self._wanted.name:
+                raise UsageError(
+                    f"follower {other.name!r} hands over to {settings['target']} already",
+                    f"go on with --name {other.name}, or hand over to another place",
+                )
 
     def _settings(self) -> dict[str, Any]:
         wanted = self._wanted
