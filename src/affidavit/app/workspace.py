@@ -25,6 +25,7 @@ from affidavit.app.config import (
 from affidavit.app.drills.desk import DrillDesk
 from affidavit.app.erasure import EraseDesk
 from affidavit.app.exports import ExportDesk
+from affidavit.app.follow import FollowDesk
 from affidavit.app.incidentdesk import IncidentDesk
 from affidavit.app.incidents import FeedbackDesk
 from affidavit.app.keeping import KeepDesk
@@ -76,6 +77,7 @@ class Workspace:
         self.keeping = KeepDesk(parts, self.erasing)
         self.feedback = FeedbackDesk(parts, self.runs)
         self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
+        self.followers = FollowDesk(parts)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness

@@ -18,6 +18,7 @@ AffidavitError
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
+├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
 
@@ -123,6 +124,19 @@ class SinkError(AffidavitError):
     def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
         super().__init__(message, hint)
         self.retryable = retryable
+
+
+class FollowerError(AffidavitError):
+    """``retryable`` is set where trying again may help; ``wait`` holds the seconds the receiver asked for, if it did."""
+
+    code = "follower"
+
+    def __init__(
+        self, message: str, hint: str = "", *, retryable: bool = False, wait: float | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
+        self.wait = wait
 
 
 class IndexDamagedError(AffidavitError):

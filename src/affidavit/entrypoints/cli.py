@@ -33,6 +33,7 @@ from affidavit.entrypoints.common import (
     opened,
 )
 from affidavit.entrypoints.drill import drill
+from affidavit.entrypoints.follow import follow
 from affidavit.entrypoints.incident import feedback, incident, review
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
@@ -62,6 +63,7 @@ for group, name in (
     (witness, "witness"),
     (drill, "drill"),
     (incident, "incident"),
+    (follow, "follow"),
 ):
     app.add_typer(group, name=name)
 

@@ -89,3 +89,7 @@ CREATE TABLE holds (
 CREATE TABLE barred (
   tenant INTEGER NOT NULL, mark TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
   PRIMARY KEY (tenant, mark, since)) WITHOUT ROWID;
+-- How far each follower of the log has come. Not on the log: a follower must not feed itself.
+CREATE TABLE followers (
+  name TEXT PRIMARY KEY, settings TEXT NOT NULL, position INTEGER NOT NULL, leaf BLOB NOT NULL, state TEXT NOT NULL,
+  at INTEGER NOT NULL) WITHOUT ROWID;
