@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench record docs clean
+.PHONY: help setup demo test test-slow lint bench lock record docs clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.reference --check
+
+lock: ## work the locks out anew from pyproject.toml (needs uv)
+	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header --python-version 3.11 -o locks/base.txt
+	uv pip compile -q pyproject.toml --universal --all-extras --group dev --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 -o locks/dev.txt
 
 record: $(READY) $(MODEL) ## record the runs that every later version must replay
 	$(BIN)/python -m tools.record
