@@ -42,9 +42,9 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 	$(BIN)/python -m tools.reference --check
 
 lock: ## work the locks out anew from pyproject.toml (needs uv)
-	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header --python-version 3.11 -o locks/base.txt
+	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o locks/base.txt
 	uv pip compile -q pyproject.toml --universal --all-extras --group dev --generate-hashes --no-annotate --no-header \
-		--python-version 3.11 -o locks/dev.txt
+		-o locks/dev.txt
 
 record: $(READY) $(MODEL) ## record the runs that every later version must replay
 	$(BIN)/python -m tools.record
