@@ -17,6 +17,7 @@ AffidavitError
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
+├── ModelError               a language model could not be asked, or what came back cannot be used; `kind` says how
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
@@ -115,6 +116,21 @@ class ParseError(AffidavitError):
 class EmbedderError(AffidavitError):
     code = "embedder"
     retryable = True
+
+
+class ModelError(AffidavitError):
+    """``kind``: ``timeout``, ``connection``, ``rate_limit``, ``overloaded``, ``server``, ``schema`` (the answer is not of the
+    form that was asked for), ``refused`` (by the provider), ``auth``, ``request`` (ours is wrong), ``cancelled`` or ``budget``.
+    ``wait``: seconds the provider asked for, None if it did not."""
+
+    code = "model"
+    RETRYABLE = frozenset({"timeout", "connection", "rate_limit", "overloaded", "server"})
+
+    def __init__(self, kind: str, message: str, hint: str = "", *, wait: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.wait = wait
+        self.retryable = kind in self.RETRYABLE
 
 
 class SinkError(AffidavitError):
