@@ -86,7 +86,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class ChatResult:
-    """``finish``: ``stop``, ``length``, ``tools``, ``filtered`` or ``other``. ``model`` is what the provider says has answered."""
+    """``finish``: ``stop``, ``length``, ``tools``, ``filtered`` or ``other``. ``model``: what the provider says answered."""
 
     text: str
     calls: tuple[ToolCall, ...]
