@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 import affidavit
 from affidavit.app.config import EmbedderSpec
 from affidavit.testing.clock import FixedClock, SeededRandomness
+
+# Whoever puts the tests into the background makes them, and all they start, ignore Ctrl-C: some of them are about it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

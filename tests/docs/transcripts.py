@@ -32,6 +32,7 @@ _VARIES = tuple(
     re.compile(pattern)
     for pattern in (
         r"run-[a-z2-7]{16}",
+        r"inc-[0-9a-f]{10}",
         r"[0-9a-f]{64}",
         r"(?<=release )[0-9a-f]{12}",
         r"affidavit/[0-9a-f]{16}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+",
@@ -144,7 +145,9 @@ class Session:
 
     def _with_real(self, command: str) -> str:
         return re.sub(
-            r"run-[a-z2-7]{16}|(?<=--as-of )\d+", lambda m: self.real.get(m.group(), m.group()), command
+            r"run-[a-z2-7]{16}|inc-[0-9a-f]{10}|(?<=--as-of )\d+",
+            lambda m: self.real.get(m.group(), m.group()),
+            command,
         )
 
     def run(self, command: str) -> str:

@@ -219,18 +219,12 @@ def test_output_into_a_closed_pipe_is_quiet(ready: Path) -> None:
     assert done.stderr == ""
 
 
-def _interruptible() -> None:
-    """A shell that puts the tests into the background makes them, and what they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_watch_follows_changes_until_interrupted(ready: Path, source: Path, run: Run) -> None:
     watcher = subprocess.Popen(
         [AFFIDAVIT, "sync", "docs", "--watch", "-w", str(ready), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_interruptible,  # noqa: PLW1509
     )
     assert watcher.stdout is not None
     json.loads(watcher.stdout.readline())

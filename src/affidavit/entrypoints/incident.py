@@ -180,9 +180,8 @@ def incident_pack(
             out.json({"folder": str(folder), "files": sums})
             return
         out.table(("file", "sha256"), [(s["file"], s["sha256"]) for s in sums])
-        out.say(
-            f"check it with: affidavit audit verifier -o verify_affidavit.py && python verify_affidavit.py {folder}/proof.json"
-        )
+        out.say("check it anywhere, without affidavit: affidavit audit verifier -o verify_affidavit.py")
+        out.say(f"  python verify_affidavit.py {folder}/proof.json")
 
 
 def _shown(out: Output, value: dict[str, Any], timeline: list[dict[str, Any]]) -> None:
