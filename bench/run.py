@@ -1,6 +1,7 @@
 """``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
 
-Suites: search, governed, replay, revocation, ingest, footprint, quality, all. A figure that falls short is reported as it is.
+Suites: search, governed, replay, revocation, ingest, footprint, quality, log, all. A figure that falls short is reported
+as it is.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.app.workspace import Workspace
-from bench import handbook, report
+from bench import handbook, log, outside, report
 from bench.corpus import ROWS, Corpus, spelled_text, synthetic
+from bench.follow import follow
 from bench.footprint import footprint
 from bench.governed import governed
 from bench.ingest import ingest
+from bench.kills import kills
 from bench.measure import say
 from bench.ours import synthetic_workspace
 from bench.quality import quality
 from bench.replay import replayed
 from bench.revocation import revocation
 from bench.search import Asked, judge, ours, peers
+from bench.verify import verify
 
-SUITES = ("search", "governed", "replay", "revocation", "ingest", "footprint", "quality")
+SUITES = ("search", "governed", "replay", "revocation", "ingest", "footprint", "quality", "log")
 _ON_SYNTHETIC = {"search", "governed", "revocation", "footprint"}
 _ON_HANDBOOK = {"search", "governed", "replay", "quality"}
 
@@ -52,7 +56,21 @@ class Bench:
             self._synthetic()
         if "ingest" in self._suites:
             self.results["ingest"] = ingest(data)
+        if "log" in self._suites:
+            self.results["log"] = self._log()
         self.results["code_at_end"] = report.code()
+
+    def _log(self) -> dict[str, Any]:
+        folder = self._folder
+        (folder / "verify").mkdir()
+        (folder / "kills").mkdir()
+        return {
+            **log.measure(self._chosen.events, folder),
+            "verify": verify(self._chosen.events, folder / "verify"),
+            "kills": kills(self._chosen.kills, folder / "kills"),
+            "follow": follow(),
+            "outside": outside.main(),
+        }
 
     def _handbook(self, ws: Workspace) -> None:
         corpus, asked, rows = handbook.corpus(ws, min(self._chosen.questions, 100))
@@ -107,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peer-questions", type=int, default=20)
     parser.add_argument("--cases", type=int, default=422, help="access cases")
     parser.add_argument("--runs", type=int, default=1000, help="runs to replay")
+    parser.add_argument("--events", type=int, default=log.EVENTS, help="events of the log")
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     parser.add_argument(
