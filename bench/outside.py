@@ -21,7 +21,7 @@ from affidavit.app.witness import Witness, create
 from affidavit.domain.clock import SystemClock, SystemRandomness
 from affidavit.domain.events import Event, EventKind
 from affidavit.entrypoints.witness_server import WitnessServer
-from affidavit.events.history import consistency
+from affidavit.events.prove import Tree
 from bench.measure import fsync_once, say, spread, timed
 
 EVENTS = 200_000
@@ -65,7 +65,7 @@ def _measured(ws: affidavit.Workspace, folder: Path) -> dict[str, Any]:
     size = ws.parts.log.head() + 1
     olds = [random.Random(n).randrange(1, size) for n in range(_TIMES)]
     with ws.parts.database.read():
-        proofs = [timed(partial(consistency, ws.parts.database, old, size)) for old in olds]
+        proofs = [timed(partial(Tree(ws.parts.database).consistency, old, size)) for old in olds]
     comparer = Comparer(ws.parts)
     compared = timed(lambda: comparer.compare(comparer.everything(ws.outside)))
     return {

@@ -12,10 +12,11 @@ from tests.events.test_merkle import INPUTS, ROOTS
 
 import affidavit
 from affidavit.domain.errors import LogDamagedError
-from affidavit.events.consistency import LONGEST_PROOF, prove_consistency, verify_consistency
-from affidavit.events.history import consistency, roots
+from affidavit.events.consistency import LONGEST_PROOF, verify_consistency
+from affidavit.events.history import roots
 from affidavit.events.merkle import EMPTY_ROOT, Frontier, leaf_hash
-from affidavit.testing.signed_log import SignedLog
+from affidavit.events.prove import Tree
+from affidavit.testing.signed_log import SignedLog, prove_consistency
 
 LOG = SignedLog(300)
 SIZES = st.tuples(st.integers(0, 300), st.integers(0, 300)).map(sorted)
@@ -110,7 +111,7 @@ def test_proofs_and_roots_of_a_stored_log(workspace: affidavit.Workspace) -> Non
         for old in sizes:
             for new in sizes:
                 if old <= new:
-                    proof = consistency(database, old, new)
+                    proof = Tree(database).consistency(old, new)
                     assert verify_consistency(old, found[old], new, found[new], proof), (old, new)
 
 
@@ -118,6 +119,6 @@ def test_a_hole_in_the_stored_log_is_named_or_ends_it(workspace: affidavit.Works
     log, database = workspace.parts.log, workspace.parts.database
     log.write(lambda tx: [tx.append(EVENT) for _ in range(20)])
     database.run("DELETE FROM events WHERE position = 9")
-    with pytest.raises(LogDamagedError, match="missing"):
-        consistency(database, 3, 20)
+    with pytest.raises(LogDamagedError, match="gaps"):
+        Tree(database).consistency(3, 20)
     assert [size for size, _ in roots(database, [3, 9, 15])] == [3, 9]

@@ -27,10 +27,10 @@ from affidavit.domain.canonical import canonical
 from affidavit.domain.clock import SystemClock
 from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.events import commit_body
-from affidavit.events.history import consistency
 from affidavit.events.log import TILE_LEVELS
 from affidavit.events.merkle import Frontier, leaf_hash
 from affidavit.events.note import Checkpoint, sign, verifier_key
+from affidavit.events.prove import Tree
 from affidavit.testing.clock import SeededRandomness
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "who-catches-what.md"
@@ -76,7 +76,7 @@ def cosign(ws: affidavit.Workspace, witness: Witness) -> int:
     seen = witness.show()["logs"][0]["size"] or 0
     try:
         with ws.parts.database.read():
-            proof = consistency(ws.parts.database, min(seen, size), size)
+            proof = Tree(ws.parts.database).consistency(min(seen, size), size)
     except LogDamagedError:
         proof = []
     lines = "".join(base64.b64encode(node).decode() + "\n" for node in proof)

@@ -27,8 +27,8 @@ from affidavit.domain.errors import (
 )
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.cosign import Cosigner, NoteError, parse_cosigner, read_note
-from affidavit.events.history import consistency
 from affidavit.events.log import Transaction
+from affidavit.events.prove import Tree
 from affidavit.ports.sink import Delivery
 from affidavit.store.outside import COSIGNATURE, TIMESTAMP, Attestation, Outside, Progress, SinkRow
 
@@ -135,7 +135,7 @@ class OutsideDesk:
 
         def prove(old: int) -> list[bytes]:
             with database.read():
-                return consistency(database, old, size)
+                return Tree(database).consistency(old, size)
 
         delivery = Delivery(
             self._parts.signer.origin, size, note, min(before.size, size), prove, now // MICROSECONDS

@@ -1,42 +1,16 @@
 """Consistency proofs of RFC 9162 (section 2.1.4): that a longer tree begins with all of a shorter one.
 
-Nothing here knows where leaves are kept: ``prove_consistency`` asks for the roots of ranges of leaves, and
-``verify_consistency`` needs only the two heads and the proof, which is all a witness is given.
+The check alone: it needs the two heads and the proof, which is all a witness is given. ``events/prove.py`` makes proofs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from affidavit.events.merkle import node_hash
 
 LONGEST_PROOF = 63
 """Hashes in a proof over any tree that can exist (C2SP tlog-witness)."""
-
-Ranges = Callable[[int, int], bytes]
-"""``(start, stop)`` to the root of the leaves ``start`` up to and without ``stop``."""
-
-
-def split(size: int) -> int:
-    """The largest power of two that is smaller than ``size`` (which is at least 2)."""
-    return 1 << ((size - 1).bit_length() - 1)
-
-
-def prove_consistency(ranges: Ranges, old: int, new: int) -> list[bytes]:
-    """PROOF(old, D_new) of RFC 9162; empty from nothing, and from a tree to itself. Raises ValueError for old > new."""
-    if not 0 <= old <= new:
-        raise ValueError(f"there is no proof from {old} to {new} leaves")
-    return [] if old in (0, new) else _subproof(ranges, old, 0, new, whole=True)
-
-
-def _subproof(ranges: Ranges, old: int, start: int, stop: int, *, whole: bool) -> list[bytes]:
-    """SUBPROOF(old, D[start:stop], whole); ``whole``: the old tree is a subtree the verifier has the root of."""
-    if old == stop - start:
-        return [] if whole else [ranges(start, stop)]
-    middle = start + split(stop - start)
-    if old <= middle - start:
-        return [*_subproof(ranges, old, start, middle, whole=whole), ranges(middle, stop)]
-    return [*_subproof(ranges, old - (middle - start), middle, stop, whole=False), ranges(start, middle)]
 
 
 def verify_consistency(

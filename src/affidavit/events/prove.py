@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from affidavit.domain.errors import LogDamagedError, UsageError
+from affidavit.events.consistency import verify_consistency
 from affidavit.events.log import TILE_LEVELS
 from affidavit.events.merkle import EMPTY_ROOT, node_hash
 from affidavit.events.note import Checkpoint
@@ -149,47 +150,26 @@ def _split(count: int) -> int:
     return 1 << (count - 1).bit_length() - 1
 
 
-def _climb(proof: Sequence[bytes], index: int, last: int, new: bytes, old: bytes) -> tuple[bytes, bytes]:
-    """The loop that RFC 9162, 2.1.3.2 and 2.1.4.2, share: the roots of the tree, and of the older tree, that a proof leads to.
-
-    Raises ValueError if the proof has not the length that ``index`` and ``last`` ask for.
-    """
+def includes(leaf: bytes, position: int, checkpoint: Checkpoint, proof: Sequence[bytes]) -> bool:
+    """Whether ``leaf`` is at ``position`` of the checkpoint's tree (RFC 9162, 2.1.3.2)."""
+    index, last, node = position, checkpoint.size - 1, leaf
+    if not 0 <= index <= last:
+        return False
     for sibling in proof:
         if last == 0:
-            raise ValueError("the proof is too long")
+            return False
         if index & 1 or index == last:
-            new, old = node_hash(sibling, new), node_hash(sibling, old)
+            node = node_hash(sibling, node)
             while not index & 1 and index:
                 index, last = index >> 1, last >> 1
         else:
-            new = node_hash(new, sibling)
+            node = node_hash(node, sibling)
         index, last = index >> 1, last >> 1
-    if last:
-        raise ValueError("the proof is too short")
-    return new, old
-
-
-def includes(leaf: bytes, position: int, checkpoint: Checkpoint, proof: Sequence[bytes]) -> bool:
-    """Whether ``leaf`` is at ``position`` of the checkpoint's tree (RFC 9162, 2.1.3.2)."""
-    if not 0 <= position < checkpoint.size:
-        return False
-    try:
-        return _climb(proof, position, checkpoint.size - 1, leaf, leaf)[0] == checkpoint.root
-    except ValueError:
-        return False
+    return last == 0 and node == checkpoint.root
 
 
 def extends(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> bool:
     """Whether the tree ``new`` begins with the tree ``old`` (RFC 9162, 2.1.4.2; the empty tree begins every tree)."""
-    if old.size in (0, new.size):
-        return not proof and old.root == (new.root if old.size else EMPTY_ROOT)
-    path = list(proof) if old.size & (old.size - 1) else [old.root, *proof]
-    if old.size > new.size or not path:
+    if old.size == 0 and old.root != EMPTY_ROOT:
         return False
-    index, last = old.size - 1, new.size - 1
-    while index & 1:
-        index, last = index >> 1, last >> 1
-    try:
-        return _climb(path[1:], index, last, path[0], path[0]) == (new.root, old.root)
-    except ValueError:
-        return False
+    return verify_consistency(old.size, old.root, new.size, new.root, proof)

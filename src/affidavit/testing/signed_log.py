@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from affidavit.events.consistency import prove_consistency
 from affidavit.events.merkle import Frontier, leaf_hash
 from affidavit.events.note import Checkpoint, sign, verifier_key
 from affidavit.ports.sink import Delivery
 
 ORIGIN = "affidavit/test"
+_Ranges = Callable[[int, int], bytes]
+"""``(start, stop)`` to the root of the leaves ``start`` up to and without ``stop``."""
+
+
+def _split(size: int) -> int:
+    """The largest power of two that is smaller than ``size`` (which is at least 2)."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def prove_consistency(ranges: _Ranges, old: int, new: int) -> list[bytes]:
+    """PROOF(old, D_new) as RFC 9162, 2.1.4.1, writes it down; empty from nothing and from a tree to itself.
+
+    Raises ValueError for old > new.
+    """
+    if not 0 <= old <= new:
+        raise ValueError(f"there is no proof from {old} to {new} leaves")
+    return [] if old in (0, new) else _subproof(ranges, old, 0, new, whole=True)
+
+
+def _subproof(ranges: _Ranges, old: int, start: int, stop: int, *, whole: bool) -> list[bytes]:
+    """SUBPROOF(old, D[start:stop], whole); ``whole``: the old tree is a subtree the verifier has the root of."""
+    if old == stop - start:
+        return [] if whole else [ranges(start, stop)]
+    middle = start + _split(stop - start)
+    if old <= middle - start:
+        return [*_subproof(ranges, old, start, middle, whole=whole), ranges(middle, stop)]
+    return [*_subproof(ranges, old - (middle - start), middle, stop, whole=False), ranges(start, middle)]
 
 
 class SignedLog:
