@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
-from markdown_it import MarkdownIt
-from markdown_it.parser_block import ParserBlock
-from markdown_it.rules_block import StateBlock
-from markdown_it.token import Token
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from affidavit.domain.canonical import Json
 from affidavit.domain.records import Block, Parsed
 from affidavit.ingest.parse.frontmatter import front_matter
 from affidavit.ingest.parse.lines import line_starts, paragraphs, trim
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.token import Token
 
 MOST_CHARACTERS = 5_000_000
 """A longer file gets paragraphs only: block parsing costs up to 10 s a megabyte on hostile input."""
@@ -49,27 +50,27 @@ class Piece(NamedTuple):
     level: int
 
 
-class _OuterBlocks(ParserBlock):
-    """Does not look inside quotes: a quote is one block here, and lazy lines under twenty ``>`` cost twenty passes."""
-
-    def tokenize(self, state: StateBlock, startLine: int, endLine: int) -> None:  # noqa: N803 (markdown-it's names)
-        if state.parentType == "blockquote":
-            state.line = endLine
-            return
-        super().tokenize(state, startLine, endLine)
-
-
+@cache
 def _reader() -> MarkdownIt:
     """CommonMark with tables, block structure only (inline parsing is most of the time and is not needed)."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415  # 20 ms that a command which parses nothing need not wait
+    from markdown_it.parser_block import ParserBlock  # noqa: PLC0415
+
+    class OuterBlocks(ParserBlock):
+        """Does not look inside quotes: a quote is one block here, and lazy lines under twenty ``>`` cost twenty passes."""
+
+        def tokenize(self, state: StateBlock, startLine: int, endLine: int) -> None:  # noqa: N803 (markdown-it's names)
+            if state.parentType == "blockquote":
+                state.line = endLine
+                return
+            super().tokenize(state, startLine, endLine)
+
     reader = MarkdownIt("commonmark").enable("table")
-    blocks = _OuterBlocks()
+    blocks = OuterBlocks()
     blocks.ruler = reader.block.ruler
     reader.block = blocks
     reader.core.ruler.enableOnly(["normalize", "block"])
     return reader
-
-
-_READER = _reader()
 
 
 def parse_markdown(text: str, name: str) -> Parsed:
@@ -96,7 +97,7 @@ def _blocks(text: str, start: int) -> tuple[list[Block], str]:
     """The blocks of ``text[start:]``, and the first level-1 heading's words."""
     starts = line_starts(text, start)
     env: dict[str, object] = {}
-    tokens = _READER.parse(text[start:], env)
+    tokens = _reader().parse(text[start:], env)
     pieces = list(_filled(list(_pieces(tokens)), _definitions(env), len(starts) - 1))
     blocks: list[Block] = []
     above: list[tuple[int, str]] = []
