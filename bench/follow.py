@@ -93,7 +93,7 @@ def rate(
     took: list[float] = []
     events = workspace.parts.log.head() + 1
     for n in range(_ROUNDS):
-        wanted = Following(name, "bench", "start", content=content, once=True)
+        wanted = Following(name, f"bench {name}", "start", content=content, once=True)
         follower = make(n)
         took.append(timed(lambda f=follower, w=wanted: workspace.followers.follow(f, w)))  # type: ignore[misc]
     return {
