@@ -1,0 +1,226 @@
+"""What a model drafted, checked against what it was given: nothing is released that its citations do not carry.
+
+A claim stands when each of its citations names a passage of this run and quotes it, and when the numbers, names and
+negations of the claim are those of its quotes, and enough of its words are. What cannot be told this way (which number
+belongs to which thing, irony, a conclusion) is what a judge target is for; without one it is a known limit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit.ask.retrieve import Passage
+from affidavit.domain.canonical import Json
+from affidavit.domain.errors import ModelError
+from affidavit.text.analyze import terms
+
+MOST_CLAIMS, MOST_CITATIONS, LONGEST = 12, 6, 1200
+_TEXT: Mapping[str, Json] = {"type": "string"}
+
+
+def _object(**properties: Json) -> dict[str, Json]:
+    """A JSON Schema object in which everything is required and nothing else allowed, as strict modes want it."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+ANSWER_SCHEMA: Mapping[str, Json] = _object(
+    claims={
+        "type": "array",
+        "items": _object(
+            text=_TEXT,
+            citations={"type": "array", "items": _object(passage=_TEXT, quote=_TEXT)},
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A claim as a model wrote it; ``citations`` are (passage id, quote)."""
+
+    text: str
+    citations: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A citation that holds: ``start`` and ``end`` are offsets into the revision's text, ``quote`` that slice."""
+
+    passage: int
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A claim after the check: ``quotes`` where it stands, ``fault`` in a word of ours where it does not."""
+
+    drafted: Drafted
+    quotes: tuple[Quoted, ...]
+    fault: str
+
+
+def parse_answer(text: str) -> tuple[Drafted, ...]:
+    """The claims in a model's JSON. Raises ModelError (``schema``) for anything that is not exactly of the form asked for."""
+    try:
+        said = json.loads(text, object_pairs_hook=_no_twins)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(f"it is not JSON: {error}") from error
+    claims = _only(said, "claims")
+    if not isinstance(claims, list) or len(claims) > MOST_CLAIMS:
+        raise _malformed(f"claims is not a list of at most {MOST_CLAIMS}")
+    return tuple(_claim(c) for c in claims)
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _claim(value: Any) -> Drafted:
+    text, citations = _only(value, "text", "citations")
+    if not isinstance(citations, list) or len(citations) > MOST_CITATIONS:
+        raise _malformed(f"citations is not a list of at most {MOST_CITATIONS}")
+    pairs = [_only(c, "passage", "quote") for c in citations]
+    return Drafted(_line(text), tuple((_line(p), _line(q)) for p, q in pairs))
+
+
+def _only(value: Any, *keys: str) -> Any:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        raise _malformed(f"an object with {', '.join(keys)} was asked for")
+    found = [value[k] for k in keys]
+    return found if len(keys) > 1 else found[0]
+
+
+def _line(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise _malformed(f"text of at most {LONGEST} characters was asked for")
+    return value
+
+
+def _malformed(what: str) -> ModelError:
+    return ModelError(
+        "schema", f"the model's answer is not of the form asked for: {what}", "ask it again, or another"
+    )
+
+
+# -- does it hold?
+
+
+def check_claim(
+    drafted: Drafted, passages: Mapping[str, Passage], order: Sequence[str], coverage: float
+) -> Checked:
+    """Whether ``drafted`` is carried by its citations. ``order`` gives each passage id its number; ``coverage``: the least share
+    of the claim's own terms that must stand in what it cites."""
+    if not drafted.text.strip():
+        return Checked(drafted, (), "empty")
+    if not drafted.citations:
+        return Checked(drafted, (), "uncited")
+    quotes = []
+    for name, quote in drafted.citations:
+        passage = passages.get(name)
+        if passage is None:
+            return Checked(drafted, (), "unknown_passage")
+        found = locate(quote, passage)
+        if found is None:
+            return Checked(drafted, (), "quote_not_there")
+        start, end = found
+        text = passage.text[start - passage.view.start : end - passage.view.start]
+        quotes.append(Quoted(order.index(name), start, end, text))
+    said = " ".join(q.quote for q in quotes)
+    about = " ".join(" ".join((passages[n].view.title, *passages[n].view.path)) for n, _ in drafted.citations)
+    return Checked(drafted, tuple(quotes), _fault(drafted.text, said, about, coverage))
+
+
+def locate(quote: str, passage: Passage) -> tuple[int, int] | None:
+    """Where ``quote`` stands in ``passage``, as offsets into the revision's text; white space may differ, nothing else.
+
+    At least three words, so that a word that stands everywhere proves nothing.
+    """
+    words = quote.split()
+    if len(words) < _LEAST_WORDS and quote.strip() != passage.text.strip():
+        return None
+    match = re.search(r"\s+".join(map(re.escape, words)), passage.text) if words else None
+    if match is None:
+        return None
+    return passage.view.start + match.start(), passage.view.start + match.end()
+
+
+_LEAST_WORDS = 3
+_NUMBER = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+)*")
+_NAME = re.compile(r"(?<=[^\s.!?:\"“(])\s+([A-ZÀ-ÖØ-Þ][\w'’-]+)")
+_NEGATION = re.compile(
+    r"\b(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot|except|unless|refuse[sd]?|forbid(?:s|den)?|prohibit(?:s|ed)?"
+    r"|exclud(?:e|es|ed|ing)|fail(?:s|ed)?)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_SPELLED = {
+    word: str(n)
+    for n, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen twenty".split()
+    )
+}
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in ``text``, however they are grouped or spelled (up to twenty)."""
+    found = {_plain(m.group()) for m in _NUMBER.finditer(text)}
+    return found | {_SPELLED[w] for w in re.findall(r"[a-z]+", text.lower()) if w in _SPELLED}
+
+
+def _plain(number: str) -> str:
+    """``1,000`` and ``1000`` are one number; ``1.5`` stays: a last group of other than three digits is a fraction."""
+    groups = re.split(r"[.,'\u2019\u00a0\u202f]", number)
+    if len(groups) > 1 and len(groups[-1]) != 3:
+        return "".join(groups[:-1]).lstrip("0") + "." + groups[-1].rstrip("0")
+    return "".join(groups).lstrip("0") or "0"
+
+
+def _fault(claim: str, said: str, about: str, coverage: float) -> str:
+    context = f"{said} {about}"
+    if not numbers(claim) <= numbers(said):
+        return "number"
+    if bool(_NEGATION.search(claim)) != bool(_NEGATION.search(said)):
+        return "negation"
+    known = context.casefold()
+    if any(name.casefold() not in known for name in _NAME.findall(claim)):
+        return "name"
+    mine = set(terms(claim))
+    if not mine:
+        return "empty"
+    return "" if len(mine & set(terms(context))) / len(mine) >= coverage else "words"
+
+
+Judge = Callable[[Sequence[tuple[str, str]]], Sequence[bool]]
+"""(claim, what it cites) pairs to whether each is supported: a judge target, or everything passes."""
+
+
+def check_answer(
+    drafted: Sequence[Drafted],
+    passages: Mapping[str, Passage],
+    coverage: float,
+    judge: Judge | None = None,
+) -> list[Checked]:
+    """Every claim checked; a claim without fault is then judged, if there is a judge."""
+    order = list(passages)
+    checked = [check_claim(d, passages, order, coverage) for d in drafted]
+    sound = [n for n, c in enumerate(checked) if not c.fault]
+    if judge is not None and sound:
+        pairs = [(checked[n].drafted.text, " ".join(q.quote for q in checked[n].quotes)) for n in sound]
+        for n, supported in zip(sound, judge(pairs), strict=True):
+            if not supported:
+                checked[n] = Checked(checked[n].drafted, (), "judged_unsupported")
+    return checked
