@@ -12,6 +12,8 @@ from typing import Any
 
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
+from affidavit.domain.routes import Routes
+from affidavit.domain.routes import load as load_routes
 
 FEATURES = (
     "sentence_coverage",
@@ -73,7 +75,7 @@ class Guarding:
 
 @dataclass(frozen=True)
 class Release:
-    """The settings by value, and the content they came from with its digest."""
+    """The settings by value, and the content they came from with its digest. ``models`` is None where no model is asked."""
 
     content: Mapping[str, Json]
     retrieval: Retrieval
@@ -81,6 +83,7 @@ class Release:
     keyword_only: Calibration
     answering: Answering
     guarding: Guarding
+    models: Routes | None = None
 
     @property
     def digest(self) -> str:
@@ -106,6 +109,7 @@ def load(content: Mapping[str, Any]) -> Release:
             _calibration(suffice["keyword_only"]),
             Answering(int(answer["sentences"]), float(answer["margin"]), float(answer["same"])),
             Guarding(int(guard["longest"])),
+            load_routes(content["models"]) if "models" in content else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
