@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from affidavit.ask.claims import Quoted
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
@@ -13,7 +14,8 @@ from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.timer import Timer
-from affidavit.domain.answer import NOT_ENOUGH, Answer, Citation, Claim, Refusal
+from affidavit.ask.writer import Writer
+from affidavit.domain.answer import NO_MODEL, NOT_ENOUGH, Answer, Citation, Claim, Refusal
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
 from affidavit.domain.filter import Filter
@@ -51,7 +53,9 @@ class Asker:
         retriever: Retriever,
         clock: Clock,
         randomness: Randomness,
+        writers: Callable[[Release], Writer | None] = lambda release: None,
     ) -> None:
+        self._writers = writers
         self._db = database
         self._log = log
         self._scopes = scopes
@@ -87,7 +91,8 @@ class Asker:
             self._start(run, question, reader, fingerprint, clock)
             guarded = guard_question(question.text, release.guarding)
             run.step("guard", {"characters": len(question.text)}, {"signals": list(guarded.signals)})
-            run.step("route", {}, {"answerer": "extractive"})
+            writer = self._writers(release)
+            run.step("route", {}, {"answerer": "extractive" if writer is None else "model"})
             timer.lap("guard_route")
             if guarded.refusal is not None:
                 return _refuse(run, reader, release, guarded.refusal)
@@ -100,16 +105,24 @@ class Asker:
         timer.lap("suffice")
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        chosen = choose(evidence, passages, release.answering)
-        drafted = [self._claim(c.scored, c.overruled, passages, clock) for c in chosen]
-        claims = self._verified(run, drafted, passages, evidence)
+        written = None if writer is None else writer.write(run, question.text, passages)
+        timer.lap("write")
+        if written is not None:
+            drafted = [self._written(text, quotes, passages, clock) for text, quotes in written.claims]
+        elif release.writing is not None and release.writing.fallback == "refuse":
+            return _refuse(run, reader, release, NO_MODEL)
+        else:
+            chosen = choose(evidence, passages, release.answering)
+            drafted = [self._claim(c.scored, c.overruled, passages, clock) for c in chosen]
+        model = None if written is None else written.model
+        claims = self._verified(run, drafted, passages, evidence, model)
         timer.lap("generate_verify")
         if not claims:
             return _refuse(run, reader, release, NOT_ENOUGH)
         text = "\n".join(claim.text for claim in claims)
+        position = reader.scope.position
         return _given(
-            run,
-            Answer(run.id, reader.scope.position, RunStatus.ANSWERED, text, claims, None, release.digest),
+            run, Answer(run.id, position, RunStatus.ANSWERED, text, claims, None, release.digest, model)
         )
 
     # -- steps
@@ -182,33 +195,27 @@ class Asker:
         cited = self._cite(scored, passages, clock)
         return Claim(cited.quote, (cited,), tuple(self._cite(o, passages, clock) for o in overruled))
 
-    def _cite(self, scored: Scored, passages: Sequence[Passage], clock: int) -> Citation:
-        passage, unit = passages[scored.unit.passage], scored.unit
-        view = passage.view
-        modified = view.indexed_at if view.modified is None else view.modified
-        return Citation(
-            source=view.source,
-            document=view.name,
-            revision=view.revision,
-            chunk=passage.chunk,
-            start=unit.start,
-            end=unit.end,
-            quote=unit.quote,
-            title=view.title,
-            location=view.location,
-            indexed_at=instant(view.indexed_at),
-            permitted_by=passage.permitted_by,
-            rank=view.rank,
-            stale=bool(view.fresh_days) and clock - modified > view.fresh_days * _DAY,
+    def _written(self, text: str, quotes: Sequence[Quoted], passages: Sequence[Passage], clock: int) -> Claim:
+        return Claim(
+            text, tuple(_citation(passages[q.passage], q.start, q.end, q.quote, clock) for q in quotes)
         )
 
+    def _cite(self, scored: Scored, passages: Sequence[Passage], clock: int) -> Citation:
+        unit = scored.unit
+        return _citation(passages[unit.passage], unit.start, unit.end, unit.quote, clock)
+
     def _verified(
-        self, run: Run, claims: Sequence[Claim], passages: Sequence[Passage], evidence: Evidence
+        self,
+        run: Run,
+        claims: Sequence[Claim],
+        passages: Sequence[Passage],
+        evidence: Evidence,
+        model: str | None,
     ) -> tuple[Claim, ...]:
         """Only claims whose every citation lies in a rechecked passage and says what the revision says."""
         run.step(
             "generate",
-            {"answerer": "extractive"},
+            {"answerer": "extractive" if model is None else "model"},
             {"claims": [c.as_json() for c in claims], "withheld": list(evidence.withheld)},
         )
         by_chunk = {p.chunk: p for p in passages}
@@ -224,6 +231,26 @@ class Asker:
         if passage is None or not passage.view.start <= citation.start < citation.end <= passage.view.stop:
             return False
         return self._retriever.text(passage.view)[citation.start : citation.end] == citation.quote
+
+
+def _citation(passage: Passage, start: int, end: int, quote: str, clock: int) -> Citation:
+    view = passage.view
+    modified = view.indexed_at if view.modified is None else view.modified
+    return Citation(
+        source=view.source,
+        document=view.name,
+        revision=view.revision,
+        chunk=passage.chunk,
+        start=start,
+        end=end,
+        quote=quote,
+        title=view.title,
+        location=view.location,
+        indexed_at=instant(view.indexed_at),
+        permitted_by=passage.permitted_by,
+        rank=view.rank,
+        stale=bool(view.fresh_days) and clock - modified > view.fresh_days * _DAY,
+    )
 
 
 def _refuse(run: Run, reader: Reader, release: Release, refusal: Refusal) -> Answer:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit.ask.guard import output_signals
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError
@@ -126,6 +127,8 @@ def check_claim(
     of the claim's own terms that must stand in what it cites."""
     if not drafted.text.strip():
         return Checked(drafted, (), "empty")
+    if output_signals(drafted.text):
+        return Checked(drafted, (), "signal")
     if not drafted.citations:
         return Checked(drafted, (), "uncited")
     quotes = []

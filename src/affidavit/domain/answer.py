@@ -73,6 +73,13 @@ NOT_ENOUGH = Refusal(
 )
 
 
+NO_MODEL = Refusal(
+    "no_model",
+    "There is evidence, but no answer could be written that holds.",
+    ("Ask again in a while.", "Search for the passages themselves: affidavit search."),
+)
+
+
 @dataclass(frozen=True)
 class Answer:
     """The outcome of one question. ``position`` is the catalog's as the answer saw it; ``timings`` are microseconds."""

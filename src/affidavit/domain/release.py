@@ -67,6 +67,22 @@ class Answering:
 
 
 @dataclass(frozen=True)
+class Writing:
+    """How a model writes answers: the ``prompt`` by name, ``version`` and ``digest``; ``tokens``: at most so many in it;
+    ``coverage``: the least share of a claim's own terms that must stand in what it cites; ``whole``: one claim that does not
+    hold discards the answer, else only itself; ``milliseconds``: for all of it; ``fallback``: ``extractive`` or ``refuse``."""
+
+    prompt: str
+    version: int
+    digest: str
+    tokens: int
+    coverage: float
+    whole: bool
+    milliseconds: int
+    fallback: str
+
+
+@dataclass(frozen=True)
 class Guarding:
     """``longest``: characters a question may have."""
 
@@ -84,6 +100,7 @@ class Release:
     answering: Answering
     guarding: Guarding
     models: Routes | None = None
+    writing: Writing | None = None
 
     @property
     def digest(self) -> str:
@@ -110,9 +127,28 @@ def load(content: Mapping[str, Any]) -> Release:
             Answering(int(answer["sentences"]), float(answer["margin"]), float(answer["same"])),
             Guarding(int(guard["longest"])),
             load_routes(content["models"]) if "models" in content else None,
+            _writing(content["write"]) if "write" in content else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
+
+
+def _writing(content: Mapping[str, Any]) -> Writing:
+    wanted = {"prompt", "version", "digest", "tokens", "coverage", "whole", "milliseconds", "fallback"}
+    if set(content) != wanted:
+        raise ValueError(f"write has {sorted(wanted)}")
+    if content["fallback"] not in ("extractive", "refuse") or not isinstance(content["whole"], bool):
+        raise ValueError("write: fallback is extractive or refuse, whole is true or false")
+    return Writing(
+        str(content["prompt"]),
+        int(content["version"]),
+        str(content["digest"]),
+        int(content["tokens"]),
+        float(content["coverage"]),
+        content["whole"],
+        int(content["milliseconds"]),
+        content["fallback"],
+    )
 
 
 def _calibration(content: Mapping[str, Any]) -> Calibration:
