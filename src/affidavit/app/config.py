@@ -11,8 +11,10 @@ from typing import Any
 from affidavit.adapters.minilm.runtime import MiniLM
 from affidavit.adapters.minilm.weights import default_location, installed
 from affidavit.adapters.openai_embeddings import OpenAIEmbeddings
-from affidavit.domain.errors import UsageError
+from affidavit.domain.errors import ModelError, UsageError
+from affidavit.domain.routes import Target
 from affidavit.ports.embedder import Embedder
+from affidavit.ports.model import ChatModel
 
 WORKSPACE = "AFFIDAVIT_WORKSPACE"
 MODELS = "AFFIDAVIT_MODELS"
@@ -91,3 +93,8 @@ def close_embedder(embedder: Embedder | None) -> None:
     """Let go of an endpoint's connections."""
     if isinstance(embedder, OpenAIEmbeddings):
         embedder.close()
+
+
+def make_model(target: Target) -> ChatModel:
+    """The model at ``target``; nothing is asked yet. Raises ModelError."""
+    raise ModelError("request", f"there is no kind of model {target.kind!r}", "see docs/how-to/models.md")

@@ -116,7 +116,15 @@ class Replayer:
             given = recorded.given
             searcher.find(rerun, question, given["k"], release, past, chunks=given["chunks"])
         else:
-            asker = Asker(parts.database, parts.log, parts.scopes, retriever, parts.clock, parts.randomness)
+            asker = Asker(
+                parts.database,
+                parts.log,
+                parts.scopes,
+                retriever,
+                parts.clock,
+                parts.randomness,
+                parts.models.writer,
+            )
             asker.answer(rerun, question, release, past, Timer())
 
     def _retriever(self, fingerprint: str) -> Retriever:

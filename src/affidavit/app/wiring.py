@@ -9,8 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 from affidavit.adapters.embedded import EmbeddedIndex
-from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder
+from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, make_model
 from affidavit.app.feed import CatalogFeed
+from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Scopes
@@ -60,6 +61,7 @@ class Parts:
     randomness: Randomness
     serving: EmbedderSpec
     embedder: Embedder | None
+    models: ModelShop = field(default_factory=lambda: ModelShop(make_model))
     retriever: Retriever = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +80,13 @@ class Workspace:
         self.followers = FollowDesk(parts)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
-            parts.database, parts.log, parts.scopes, parts.retriever, parts.clock, parts.randomness
+            parts.database,
+            parts.log,
+            parts.scopes,
+            parts.retriever,
+            parts.clock,
+            parts.randomness,
+            parts.models.writer,
         )
 
     def __enter__(self) -> Workspace:
@@ -94,6 +100,7 @@ class Workspace:
     def close(self) -> None:
         """Let go of the files and connections."""
         close_embedder(self.parts.embedder)
+        self.parts.models.close()
         self.parts.database.close()
 
     # -- people and sources
@@ -247,6 +254,24 @@ class Workspace:
         self.parts.serve(spec)
         with self.parts.database.read():
             self.parts.index.persist(self.parts.feed())
+
+    # -- releases
+
+    def publish(self, content: Mapping[str, Any], channel: str = STABLE) -> str:
+        """Make ``content`` a release and point ``channel`` at it: the next question is answered under it. Its digest.
+
+        Raises UsageError for a content that cannot be used here.
+        """
+        release = load(content)
+        self.parts.models.writer(release)  # that its prompts and routes can be used
+        facts: dict[str, int | str] = {"release": release.digest, "channel": channel}
+
+        def write(tx: Transaction) -> None:
+            event = Event(EventKind.RELEASE_PUBLISHED, facts=facts, body=release.content)
+            self.parts.catalog.publish(release.digest, release.content, channel, tx.append(event))
+
+        self.parts.log.write(write)
+        return release.digest
 
     # -- looking after it
 

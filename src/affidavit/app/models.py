@@ -1,0 +1,49 @@
+"""The language models of a workspace: made once a target, asked through the plane, as the release says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from affidavit.ask.writer import ANSWER, Writer
+from affidavit.domain.release import Release
+from affidavit.domain.routes import Target
+from affidavit.models.exchange import Exchange
+from affidavit.models.plane import Plane
+from affidavit.ports.model import ChatModel
+
+_CHARACTERS_A_TOKEN = 2
+"""Without a tokenizer: fewer than any language has, so that a prompt is rather too short than cut off by the server."""
+
+
+class ModelShop:
+    """Makes models and writers. Safe for threads. ``make`` gives the model at a target; ``count`` estimates tokens."""
+
+    def __init__(
+        self, make: Callable[[Target], ChatModel], count: Callable[[str], int] | None = None
+    ) -> None:
+        self.make = make
+        self._count = count or (lambda text: len(text) // _CHARACTERS_A_TOKEN + 1)
+        self._exchange = Exchange()
+        self._made: dict[str, ChatModel] = {}
+        self._lock = threading.Lock()
+
+    def at(self, target: Target) -> ChatModel:
+        """The model at ``target``, kept for the next question. Raises ModelError if it cannot be had."""
+        with self._lock:
+            if target.key not in self._made:
+                self._made[target.key] = self.make(target)
+            return self._made[target.key]
+
+    def writer(self, release: Release) -> Writer | None:
+        """Who writes answers under ``release``; None where its answers are extracted."""
+        if release.models is None or release.writing is None or ANSWER not in release.models.tasks:
+            return None
+        return Writer(Plane(release.models, self.at, self._exchange), release, self._count)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        with self._lock:
+            for model in self._made.values():
+                model.close()
+            self._made.clear()
