@@ -44,7 +44,13 @@ from affidavit.domain.access import principal
 from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
-from affidavit.domain.errors import DiskFullError, UsageError, WorkspaceError, WorkspaceMissingError
+from affidavit.domain.errors import (
+    DiskFullError,
+    UnknownNameError,
+    UsageError,
+    WorkspaceError,
+    WorkspaceMissingError,
+)
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.filter import parse_filter
 from affidavit.domain.release import DEFAULT, load
@@ -272,6 +278,20 @@ class Workspace:
 
         self.parts.log.write(write)
         return release.digest
+
+    def releases(self) -> list[str]:
+        """The digests of the releases that were ever published, oldest first."""
+        with self.parts.database.read():
+            return self.parts.catalog.releases()
+
+    def release_like(self, beginning: str) -> str:
+        """The one digest that begins so. Raises UnknownNameError."""
+        found = [digest for digest in self.releases() if digest.startswith(beginning)]
+        if len(found) != 1:
+            raise UnknownNameError(
+                f"{len(found)} releases begin with {beginning!r}", "`affidavit release list` shows them"
+            )
+        return found[0]
 
     # -- looking after it
 

@@ -37,6 +37,7 @@ from affidavit.entrypoints.follow import follow
 from affidavit.entrypoints.incident import feedback, incident, review
 from affidavit.entrypoints.manage import audit, embedder, people, run, source
 from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.releases import release
 from affidavit.entrypoints.replay import explain, policy, replay
 from affidavit.entrypoints.witness import witness
 from affidavit.ingest.sync import SyncReport
@@ -63,6 +64,7 @@ for group, name in (
     (witness, "witness"),
     (drill, "drill"),
     (incident, "incident"),
+    (release, "release"),
     (follow, "follow"),
 ):
     app.add_typer(group, name=name)
