@@ -35,11 +35,21 @@ class ModelShop:
                 self._made[target.key] = self.make(target)
             return self._made[target.key]
 
+    def plane(self, release: Release) -> Plane | None:
+        """The plane of ``release``; None where it has no models."""
+        return None if release.models is None else Plane(release.models, self.at, self._exchange)
+
     def writer(self, release: Release) -> Writer | None:
         """Who writes answers under ``release``; None where its answers are extracted."""
-        if release.models is None or release.writing is None or ANSWER not in release.models.tasks:
+        plane = self.plane(release)
+        if (
+            plane is None
+            or release.models is None
+            or ANSWER not in release.models.tasks
+            or release.writing is None
+        ):
             return None
-        return Writer(Plane(release.models, self.at, self._exchange), release, self._count)
+        return Writer(plane, release, self._count)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -74,7 +74,8 @@ class RecordedRun:
         as_of = given["position"] if given["position"] != given["head"] else None
         where = given["filter"]
         parsed = None if where is None else parse_filter(where)
-        return Question(self.tenant, given["principal"], given["question"], as_of, parsed, where)
+        follows = given.get("follows", "")
+        return Question(self.tenant, given["principal"], given["question"], as_of, parsed, where, follows)
 
     def past(self) -> Past:
         """The moment of the run."""

@@ -10,6 +10,7 @@ from affidavit.app.recorded import RecordedRun, recorded_run
 from affidavit.app.resync import replay_sync
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import Asker, Question
+from affidavit.ask.conversation import Conversations
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Past
 from affidavit.ask.searcher import Searcher
@@ -124,6 +125,8 @@ class Replayer:
                 parts.clock,
                 parts.randomness,
                 parts.models.writer,
+                parts.models.plane,
+                Conversations(parts.events, parts.catalog),
             )
             asker.answer(rerun, question, release, past, Timer())
 

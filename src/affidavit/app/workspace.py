@@ -39,6 +39,7 @@ from affidavit.app.verified import VerifiedDesk
 from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
+from affidavit.ask.conversation import Conversations
 from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import principal
 from affidavit.domain.answer import Answer
@@ -93,6 +94,8 @@ class Workspace:
             parts.clock,
             parts.randomness,
             parts.models.writer,
+            parts.models.plane,
+            Conversations(parts.events, parts.catalog),
         )
 
     def __enter__(self) -> Workspace:
@@ -154,7 +157,13 @@ class Workspace:
     # -- questions
 
     def question(
-        self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Json = None
+        self,
+        text: str,
+        user: str,
+        tenant: str = "",
+        as_of: int | None = None,
+        where: Json = None,
+        follows: str = "",
     ) -> Question:
         """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
         who = user if ":" in user else f"user:{user}"
@@ -167,13 +176,23 @@ class Workspace:
                 f"the question or filter cannot be kept exactly: {error}", "type it again"
             ) from error
         parsed = None if where is None else parse_filter(where)
-        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where)
+        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows)
 
     def ask(
-        self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Json = None
+        self,
+        text: str,
+        user: str,
+        tenant: str = "",
+        as_of: int | None = None,
+        where: Json = None,
+        follows: str = "",
     ) -> Answer:
-        """Answer with citations, or refuse; on the record before it returns."""
-        return self._asker.ask(self.question(text, user, tenant, as_of, where), self.parts.release())
+        """Answer with citations, or refuse; on the record before it returns.
+
+        ``follows`` is an earlier run of the same person that this question goes on from.
+        """
+        question = self.question(text, user, tenant, as_of, where, follows)
+        return self._asker.ask(question, self.parts.release())
 
     def search(
         self,

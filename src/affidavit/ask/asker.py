@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from affidavit.ask.claims import Quoted
+from affidavit.ask.conversation import Conversations, stand_alone
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
@@ -15,7 +16,7 @@ from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, d
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.timer import Timer
 from affidavit.ask.writer import Writer
-from affidavit.domain.answer import NO_MODEL, NOT_ENOUGH, Answer, Citation, Claim, Refusal
+from affidavit.domain.answer import NO_MODEL, NOT_ENOUGH, Answer, Citation, Claim, Refusal, unclear_question
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
 from affidavit.domain.filter import Filter
@@ -23,6 +24,7 @@ from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
+from affidavit.models.plane import Plane
 from affidavit.ports.embedder import Embedder
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.database import Database
@@ -32,7 +34,7 @@ _DAY = 86_400 * MICROSECONDS
 
 @dataclass(frozen=True)
 class Question:
-    """Who asks what. ``as_of`` is a position; None means now."""
+    """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from."""
 
     tenant: int
     principal: str
@@ -40,6 +42,7 @@ class Question:
     as_of: int | None = None
     filter: Filter | None = None
     filter_json: Json = None
+    follows: str = ""
 
 
 class Asker:
@@ -54,8 +57,12 @@ class Asker:
         clock: Clock,
         randomness: Randomness,
         writers: Callable[[Release], Writer | None] = lambda release: None,
+        planes: Callable[[Release], Plane | None] = lambda release: None,
+        conversations: Conversations | None = None,
     ) -> None:
         self._writers = writers
+        self._plane = planes
+        self._conversations = conversations
         self._db = database
         self._log = log
         self._scopes = scopes
@@ -96,7 +103,10 @@ class Asker:
             timer.lap("guard_route")
             if guarded.refusal is not None:
                 return _refuse(run, reader, release, guarded.refusal)
-            asked = embed_question(run, embedder, fingerprint, question.text)
+            text, unclear = self._understood(run, reader, question, release)
+            if unclear:
+                return _refuse(run, reader, release, unclear_question(unclear))
+            asked = embed_question(run, embedder, fingerprint, text)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = self._recheck(run, reader, asked, found, release, past)
@@ -105,7 +115,7 @@ class Asker:
         timer.lap("suffice")
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        written = None if writer is None else writer.write(run, question.text, passages)
+        written = None if writer is None else writer.write(run, text, passages)
         timer.lap("write")
         if written is not None:
             drafted = [self._written(text, quotes, passages, clock) for text, quotes in written.claims]
@@ -119,13 +129,36 @@ class Asker:
         timer.lap("generate_verify")
         if not claims:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        text = "\n".join(claim.text for claim in claims)
-        position = reader.scope.position
+        given = "\n".join(claim.text for claim in claims)
+        understood = text if text != question.text else ""
         return _given(
-            run, Answer(run.id, position, RunStatus.ANSWERED, text, claims, None, release.digest, model)
+            run,
+            Answer(
+                run.id,
+                reader.scope.position,
+                RunStatus.ANSWERED,
+                given,
+                claims,
+                None,
+                release.digest,
+                model,
+                understood,
+            ),
         )
 
     # -- steps
+
+    def _understood(self, run: Run, reader: Reader, question: Question, release: Release) -> tuple[str, str]:
+        """The question so that it stands alone, and a question back if nobody could tell what is meant."""
+        if not question.follows or self._conversations is None:
+            return question.text, ""
+        conversations = self._conversations
+        turns = run.effect(
+            "conversation",
+            {"follows": question.follows},
+            lambda: conversations.turns(reader, question.follows),
+        )
+        return stand_alone(run, question.text, turns, self._plane(release), release)
 
     def _start(self, run: Run, question: Question, reader: Reader, embedder: str, clock: int) -> None:
         run.start(
@@ -138,6 +171,7 @@ class Asker:
                 "software": VERSION,
                 "embedder": embedder,
                 "clock": clock,
+                **({"follows": question.follows} if question.follows else {}),
             }
         )
         run.step(

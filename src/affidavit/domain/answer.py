@@ -80,9 +80,17 @@ NO_MODEL = Refusal(
 )
 
 
+def unclear_question(back: str) -> Refusal:
+    """What is said when nobody could tell what a question of a conversation means; ``back`` asks the person."""
+    return Refusal("unclear", back, ("Ask again, and name what you mean.",))
+
+
 @dataclass(frozen=True)
 class Answer:
-    """The outcome of one question. ``position`` is the catalog's as the answer saw it; ``timings`` are microseconds."""
+    """The outcome of one question. ``position`` is the catalog's as the answer saw it; ``timings`` are microseconds.
+
+    ``understood``: the question as it was put when it followed others, "" where it stood alone.
+    """
 
     run: str
     position: int
@@ -92,6 +100,7 @@ class Answer:
     refusal: Refusal | None
     release: str
     model: str | None = None
+    understood: str = ""
     timings: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, Any] | None = None
 
@@ -104,6 +113,7 @@ class Answer:
             "refusal": self.refusal.as_json() if self.refusal else None,
             "model": self.model,
             "release": self.release,
+            **({"understood": self.understood} if self.understood else {}),
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -218,6 +218,12 @@ def search(
 def ask(
     question: Annotated[str, typer.Argument(help="The question, in a sentence.")] = "",
     user: AsOption = "",
+    follows: Annotated[
+        str,
+        typer.Option(
+            "--follows", metavar="RUN", help="An earlier run of the same person that this goes on from."
+        ),
+    ] = "",
     as_of: AsOfOption = None,
     where: WhereOption = None,
     batch: Annotated[
@@ -244,7 +250,7 @@ def ask(
             return
         if not question or not user:
             raise UsageError("ask needs a question and --as USER", 'affidavit ask "…?" --as alice')
-        show.asked(out, ws.ask(question, user, tenant, position, condition))
+        show.asked(out, ws.ask(question, user, tenant, position, condition, follows))
 
 
 for command in (replay, explain, feedback, review):

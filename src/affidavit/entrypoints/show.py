@@ -20,6 +20,8 @@ def answer(out: Output, given: Mapping[str, Any], run: str, position: int) -> No
         out.say(refusal["message"], "yellow")
         for step in refusal["next_steps"]:
             out.say(f"  - {step}")
+    if given.get("understood"):
+        out.say(f"understood as: {given['understood']}", "dim")
     notes: list[str] = []
     for number, claim in enumerate(given["claims"], 1):
         # what follows a line break in a quote must not pass for a line of ours
