@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from affidavit.domain.errors import UsageError
-from affidavit.domain.release import DEFAULT, load
+from affidavit.domain.release import DEFAULT, Release, load
 from affidavit.domain.routes import TASKS
 
 SMALL = {
@@ -108,8 +108,10 @@ def test_every_part_of_a_route_is_part_of_the_release_s_name(path: tuple[Any, ..
         assert _key(before, path[1]) != _key(after, path[1])
 
 
-def _key(loaded: Any, name: str) -> str:
-    return next(o.target.key for t in loaded.models.tasks.values() for o in t.options if o.name == name)
+def _key(loaded: Release, name: str) -> str:
+    assert loaded.models is not None
+    options = [o for t in loaded.models.tasks.values() for o in t.options]
+    return next(o.target.key for o in options if o.target is not None and o.name == name)
 
 
 def test_a_release_without_models_is_what_it_was() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from affidavit.domain.errors import ModelError
 from affidavit.domain.routes import Routes, Target, load
+from affidavit.models.course import Piece
 from affidavit.models.deadline import Deadline
 from affidavit.models.exchange import Exchange
 from affidavit.models.plane import Plane
@@ -153,6 +154,16 @@ def content(
         "targets": {n: targets.get(n) or target(model=n) for n in names},
         "tasks": {"answer": {"options": list(options or map(option, names))}},
     }
+
+
+def into(heard: list[str]) -> Callable[[Piece], bool]:
+    """A sink that keeps what it hears and releases nothing."""
+
+    def sink(piece: Piece) -> bool:
+        heard.append(piece.text)
+        return False
+
+    return sink
 
 
 ASKED = ChatRequest((Message("user", "What is a walrus?"),), 500, 30.0)
