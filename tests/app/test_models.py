@@ -279,6 +279,25 @@ def test_a_model_that_finds_no_answer_is_a_refusal(
     assert answer.refusal.reason == "not_enough_evidence"
 
 
+def test_what_another_model_would_have_said(ws: affidavit.Workspace, models: dict[str, Scripted]) -> None:
+    use(ws, release())
+    models["far"].say = claims(("You get 20 days of walrus leave a year.", SENTENCE))
+    models["near"].say = claims(("Walrus leave: 20 days a year.", SENTENCE))
+    run = ws.ask(QUESTION, "alice").run
+    asked = len(models["far"].asked)
+
+    def supposed(model: str) -> Any:
+        found = ws.replays.what_if(ws.parts.tenant(""), run, [("model", model)])
+        return found["after"]["given"]["answer"]
+
+    assert supposed("near") == "Walrus leave: 20 days a year."
+    assert supposed("none") == SENTENCE
+    assert supposed("far") == "You get 20 days of walrus leave a year."
+    assert len(models["far"].asked) == asked  # the record had that
+    with pytest.raises(UsageError):
+        supposed("elsewhere")
+
+
 def test_a_prompt_fits_its_budget(ws: affidavit.Workspace, models: dict[str, Scripted]) -> None:
     content = dict(release())
     content["write"] = {**content["write"], "tokens": 10}

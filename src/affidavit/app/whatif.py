@@ -23,7 +23,7 @@ from affidavit.domain.release import Release, load
 from affidavit.policy.scope import decide_read
 from affidavit.runs.replay import Fact
 
-CHANGES = ("position", "as", "without", "release", "embedder", "policy", "before")
+CHANGES = ("position", "as", "without", "release", "model", "embedder", "policy", "before")
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ class WhatIf:
                 if value != "none":
                     raise UsageError(f"embedder={value}", "embedder=none asks by keyword alone")
                 return replace(at, past=replace(at.past, embedder=""))
+            case "model":
+                return replace(at, release=_with_model(at.release, value))
             case "policy":
                 return self._supposed(at, read_policy(Path(value)))
         raise UsageError(f"{key}={value}: {key} cannot be changed", f"one of: {', '.join(CHANGES)}")
@@ -160,6 +162,25 @@ class WhatIf:
                 if was != would:
                     instead.append((id, would))
         return _instead(at, instead)
+
+
+def _with_model(release: Release, value: str) -> Release:
+    """``release`` with answers by the target ``value`` alone; ``none``: by no model, in whole sentences."""
+    content: dict[str, Any] = json.loads(json.dumps(release.content))
+    if value == "none":
+        content.pop("write", None)
+        return load(content)
+    targets = content.get("models", {}).get("targets", {})
+    if value not in targets or "answer" not in content["models"]["tasks"]:
+        raise UsageError(
+            f"model={value}: the release has no such target",
+            f"none, or one of: {', '.join(sorted(targets)) or '-'}",
+        )
+    options = content["models"]["tasks"]["answer"]["options"]
+    asked = [o for o in options if "target" in o]
+    mine = [o for o in asked if o["target"] == value] or [{**asked[0], "target": value}]
+    content["models"]["tasks"]["answer"]["options"] = mine
+    return load(content)
 
 
 def _instead(at: Situation, decided: Sequence[tuple[int, bool]]) -> Situation:

@@ -42,7 +42,7 @@ def replay(
             "--with",
             metavar="KEY=VALUE",
             help="Ask again with one thing changed, and show what differs: position=now|N|TIME, as=USER, without=DOCUMENT, "
-            "release=DIGEST|FILE, embedder=none, policy=FILE, before=POSITION. Can be given several times.",
+            "release=DIGEST|FILE, model=TARGET|none, embedder=none, policy=FILE, before=POSITION. Can be given several times.",
         ),
     ] = None,
     everything: Annotated[

@@ -292,9 +292,15 @@ class Approximate(Workspace):
     """As-of means some time or other before."""
 
     def ask(
-        self, text: str, user: str, tenant: str = "", as_of: int | None = None, where: Any = None
+        self,
+        text: str,
+        user: str,
+        tenant: str = "",
+        as_of: int | None = None,
+        where: Any = None,
+        follows: str = "",
     ) -> Answer:
-        return super().ask(text, user, tenant, None if as_of is None else 3, where)
+        return super().ask(text, user, tenant, None if as_of is None else 3, where, follows)
 
 
 class Damaged(Workspace):
