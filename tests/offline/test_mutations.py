@@ -244,7 +244,7 @@ def test_a_population_of_no_events_does_not_pass_for_one_without_runs(
     with ws.parts.database.read():
         left = encoded(ws.proofs.evidence.frontier(place)) if at_end else []
     head |= {"first": place, "stop": place, "left": left, "right": []}
-    end = {"days": {}, "runs": 0, "events": 0, "withheld": 0}
+    end: dict[str, Any] = {"days": {}, "runs": 0, "events": 0, "withheld": 0}
     data = sealed_lines(
         evidence.made, [canonical({"head": head}) + b"\n", canonical({"end": end}) + b"\n", b""]
     )

@@ -25,7 +25,7 @@ _SQL = (
     "FROM events e LEFT JOIN bodies b ON b.id = e.body WHERE e.position >= ? ORDER BY e.position"
 )
 _SHAPE = {"kind": str, "tenant": int, "at": int, "facts": dict}
-_RUNS, _PEOPLE, _DOCUMENTS = 1, 2, 3
+_RUNS, _PEOPLE, _DOCUMENTS, _SAID = 1, 2, 3, 4
 _ERASABLE: Mapping[str, int] = {
     EventKind.RUN_STARTED.value: _RUNS,
     EventKind.STEP_RECORDED.value: _RUNS,
@@ -37,11 +37,12 @@ _ERASABLE: Mapping[str, int] = {
     EventKind.GRANT_CHANGED.value: _PEOPLE,
     EventKind.DOCUMENT_INDEXED.value: _DOCUMENTS,
     EventKind.DOCUMENT_REMOVED.value: _DOCUMENTS,
+    EventKind.FEEDBACK_GIVEN.value: _SAID,
 }
 _ALLOWED: Mapping[str, tuple[int, ...]] = {
-    "run": (_RUNS,),
+    "run": (_RUNS, _SAID),
     "retention": (_RUNS,),
-    "person": (_RUNS, _PEOPLE),
+    "person": (_RUNS, _PEOPLE, _SAID),
     "document": (_RUNS, _DOCUMENTS),
 }
 """What an erasure may take, by its cause: never what says who may do what, but with the person themselves."""

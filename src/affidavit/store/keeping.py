@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from affidavit.domain.records import FOREVER
-from affidavit.store.bodies import ERASED
+from affidavit.store.bodies import ERASED, unpack
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
@@ -87,6 +87,12 @@ class Keeping:
             f"WHERE e.position > ? AND e.tenant = ? AND e.kind IN ({marks}) AND {_THERE} ORDER BY e.position",
             (after, tenant, *kinds),
         )
+
+    def naming(self, tenant: int, kinds: Sequence[str], name: str) -> set[int]:
+        """Positions of the events of these kinds whose bodies hold ``name`` anywhere."""
+        sought = json.dumps(name, ensure_ascii=False)[1:-1].encode()
+        rows = self.bodies(tenant, kinds, -1)
+        return {position for position, _, id, *stored in rows if sought in unpack(id, *stored)}
 
     def of_runs(self, tenant: int, runs: Iterable[str], kinds: Sequence[str]) -> list[int]:
         """Positions of those events of ``runs`` whose bodies are there."""
