@@ -232,3 +232,21 @@ def test_edits_of_a_population(evidence: Evidence, seed: int) -> None:
         # a wider interval, or a tenant that all events belong to, can be as true as what was asked for
         if path[:2] not in (("head",), ("head", "from"), ("head", "to"), ("head", "tenant")):
             assert population_refused(sealed_lines(evidence.made, changed), None)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_population_of_no_events_does_not_pass_for_one_without_runs(
+    evidence: Evidence, at_end: bool
+) -> None:
+    """Not even the key's holder can say that nothing happened, by leaving out the edges with everything between them."""
+    ws, head = evidence.made.ws, parsed(lines_of(evidence.whole)[0])["head"]
+    place = int(head["checkpoint"].split("\n")[1]) if at_end else 0
+    with ws.parts.database.read():
+        left = encoded(ws.proofs.evidence.frontier(place)) if at_end else []
+    head |= {"first": place, "stop": place, "left": left, "right": []}
+    end: dict[str, Any] = {"days": {}, "runs": 0, "events": 0, "withheld": 0}
+    data = sealed_lines(
+        evidence.made, [canonical({"head": head}) + b"\n", canonical({"end": end}) + b"\n", b""]
+    )
+    with pytest.raises(Refused, match="holds no event"):
+        Population(io.BytesIO(data))

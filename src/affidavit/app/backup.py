@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.plainfile import open_plain
 from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, KEY, Parts, assemble
 from affidavit.ask.asker import instant
 from affidavit.domain.clock import Clock, Randomness, SystemRandomness
 from affidavit.domain.errors import DiskFullError, LogDamagedError, UsageError, WorkspaceError
+from affidavit.events.log import KEY_BYTES
 from affidavit.store.catalog import Catalog
 from affidavit.store.database import SCHEMA_VERSION, Database
 
@@ -86,12 +88,13 @@ def restore(
             "the backup does not hold the log's key",
             "say where it is: --key FILE (keys/log.key of the workspace)",
         )
+    secret = _secret(place)
     if _sha256(source / DATABASE, progress) != manifest["database_sha256"]:
         raise LogDamagedError(f"{source / DATABASE} is not the file that was backed up", "use another backup")
     with _made(target, randomness or SystemRandomness()) as part:
         _copy(source / DATABASE, part / DATABASE)
         (part / KEY).parent.mkdir(mode=0o700)
-        _copy(place, part / KEY)
+        _write(part / KEY, secret)
         parts = assemble(part, clock, randomness)
         try:
             report = _checked(parts, manifest, progress)
@@ -128,12 +131,12 @@ def _settle(part: Path) -> None:
 def _manifest(source: Path) -> dict[str, str]:
     hint = "give the folder that `affidavit backup` made"
     try:
-        with (source / MANIFEST).open("rb") as file:
+        with open_plain(source / MANIFEST, follow=False) as file:
             said = json.loads(file.read(_LARGEST_MANIFEST))
         wanted = {name: str(said[name]) for name in _TOLD}
     except OSError as error:
         raise UsageError(f"{source} is not a backup: {error.strerror}", hint) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{source / MANIFEST} is not understood ({error!r})", hint) from error
     if wanted["format"] != "1":
         raise UsageError(
@@ -181,15 +184,34 @@ def _sync(path: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     """A copy that its owner alone may read."""
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as out, source.open("rb") as into:
+    with os.fdopen(handle, "wb") as out, open_plain(source, follow=False) as into:
         shutil.copyfileobj(into, out, _CHUNK)
+
+
+def _write(target: Path, data: bytes) -> None:
+    """A file that its owner alone may read."""
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(data)
+
+
+def _secret(place: Path) -> bytes:
+    """The log's key in the file ``place``, which may be anything. Raises UsageError."""
+    try:
+        with open_plain(place) as file:
+            secret = file.read(KEY_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be read: {error.strerror}", "check the path") from error
+    if len(secret) != KEY_BYTES:
+        raise UsageError(f"{place} is not a log's key", "it is keys/log.key of the workspace")
+    return secret
 
 
 def _sha256(path: Path, progress: Progress) -> str:
     hash, done = hashlib.sha256(), 0
     try:
-        total = path.stat().st_size
-        with path.open("rb") as file:
+        with open_plain(path, follow=False) as file:
+            total = os.fstat(file.fileno()).st_size
             while block := file.read(_CHUNK):
                 hash.update(block)
                 done += len(block)

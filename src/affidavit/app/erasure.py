@@ -46,6 +46,19 @@ RUN_KINDS = tuple(
 _PEOPLE_KINDS = tuple(
     kind.value for kind in (EventKind.PERSON_CHANGED, EventKind.MEMBERSHIP_CHANGED, EventKind.GRANT_CHANGED)
 )
+_SAID_KINDS = (EventKind.FEEDBACK_GIVEN.value,)
+_TRAIL_KINDS = tuple(
+    kind.value
+    for kind in (
+        EventKind.FEEDBACK_GIVEN,
+        EventKind.INCIDENT_CHANGED,
+        EventKind.AUDIT_PERFORMED,
+        EventKind.AUDIT_EXPORTED,
+        EventKind.KEEPING_CHANGED,
+        EventKind.BODY_ERASED,
+    )
+)
+"""Who looked, exported, held, erased and said what: the record of what was done stays."""
 _DOCUMENT_KINDS = (EventKind.DOCUMENT_INDEXED.value, EventKind.DOCUMENT_REMOVED.value)
 Progress = Callable[[int], None]
 
@@ -114,6 +127,7 @@ class Planner:
         plan.positions.update(self._rows.of_runs(tenant.id, [run], RUN_KINDS))
         if plan.positions:
             plan.runs.add(run)
+            self._said(tenant, "", plan)
 
     def _person(self, tenant: Tenant, who: str, after: int, plan: Plan) -> None:
         sought = json.dumps(who, ensure_ascii=False).encode()
@@ -125,6 +139,14 @@ class Planner:
                 if run:
                     plan.runs.add(run)
         plan.positions.update(self._rows.of_runs(tenant.id, plan.runs, RUN_KINDS))
+        self._said(tenant, who, plan)
+
+    def _said(self, tenant: Tenant, who: str, plan: Plan) -> None:
+        """What ``who`` said of any run, and what anybody said of the plan's."""
+        for position, _, id, *stored in self._rows.bodies(tenant.id, _SAID_KINDS, -1):
+            said = json.loads(unpack(id, *stored))
+            if said["run"] in plan.runs or (who and said["by"] == who):
+                plan.positions.add(position)
 
     def _document(self, tenant: Tenant, target: Target, after: int, plan: Plan) -> None:
         for document, source, name, until in self._rows.documents(tenant.id, target.subject):
@@ -216,6 +238,9 @@ class EraseDesk:
             def write(tx: Transaction) -> tuple[int, dict[str, int]]:
                 self._planner.plan(tenant, target, plan)
                 self.unchanged(tenant, [hold.id for hold, _ in held])
+                for hold, kept in held:  # what came since may be of what is held
+                    self._planner.plan(tenant, Target(hold.kind, hold.subject, hold.source), kept)
+                self._refuse_held(plan, target, held)
                 return self._write(tenant, target, plan, by, reason, tx)
 
             position, extra = self._parts.log.write(write)
@@ -363,6 +388,14 @@ class EraseDesk:
         ]
         holds = [h for h in self._rows.holds(tenant.id, live=False) if h.subject == target.subject]
         out.append(_remain("holds", len(holds), "past holds that name it: the record of what was held"))
+        trail = self._rows.naming(tenant.id, _TRAIL_KINDS, target.subject) - plan.positions
+        out.append(
+            _remain(
+                "the audit trail",
+                len(trail),
+                "records of looking, exporting, holding and judging that name it",
+            )
+        )
         if target.cause == "document":
             same = self._rows.same_text(list(plan.documents))
             out.append(_remain("same text", same, "other documents that hold a passage of it word for word"))

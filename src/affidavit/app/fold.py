@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -78,7 +77,7 @@ class CatalogFold:
         rows = self.people[event.tenant, event.body["principal"]]
         _close(rows, event.position)
         if event.facts["change"] != "removed":
-            rows.append([event.position, FOREVER, json.dumps(event.body["facts"], sort_keys=True)])
+            rows.append([event.position, FOREVER, canonical(event.body["facts"]).decode()])
 
     def _membership(self, event: Noted) -> None:
         if event.erased:

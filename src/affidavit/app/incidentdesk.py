@@ -52,6 +52,7 @@ class IncidentDesk:
             events = self._parts.events.of_run(run) if run.isascii() else []
             if not events or events[0].tenant != tenant.id:
                 raise AccessDeniedError(f"there is no run {run}", "`affidavit run list` shows them")
+        reason = self._keeping.try_redaction(reason)["text"]  # the hold says it too
         id = "inc-" + self._parts.randomness.token(5).hex()
         hold = self._keeping.place(tenant, "run", run, by, f"incident {id}: {reason}")
         self._change(

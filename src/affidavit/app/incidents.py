@@ -77,13 +77,18 @@ class FeedbackDesk:
         event = Event(EventKind.FEEDBACK_GIVEN, tenant.id, facts={"verdict": verdict}, body=body)
         return self._parts.log.write(lambda tx: tx.append(event))
 
-    def of(self, tenant: Tenant, run: str = "") -> list[Said]:
-        """What was said of ``run``, or of every run, oldest first."""
+    def of(self, tenant: Tenant, run: str = "", reader: str | None = None) -> list[Said]:
+        """What was said of ``run``, or of every run, oldest first.
+
+        ``reader`` None is the operator. Who may not audit sees what they said themselves: an accepted answer may tell what was
+        denied to whoever asked.
+        """
         with self._parts.database.read():
+            everything = reader is None or self._runs.may_audit(tenant, reader)
             return [
                 Said(e.position, e.at, b["run"], e.facts["verdict"], b["by"], b["reason"], b["accepted"])
                 for e, b in _bodies(self._parts, tenant, EventKind.FEEDBACK_GIVEN)
-                if run in ("", b["run"])
+                if run in ("", b["run"]) and (everything or b["by"] == reader)
             ]
 
 

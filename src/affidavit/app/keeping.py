@@ -8,14 +8,14 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from affidavit.app.erasure import RUN_KINDS, EraseDesk, Plan
+from affidavit.app.erasure import OPERATOR, RUN_KINDS, EraseDesk, Plan
 from affidavit.app.redaction import REDACTION, compile_rules
 from affidavit.app.wiring import RETENTION, Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import check_name
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import UnknownNameError, UsageError
+from affidavit.domain.errors import AccessDeniedError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
 from affidavit.domain.redact import Found, redact
@@ -186,8 +186,18 @@ class KeepDesk:
         return said
 
     def set_redaction(self, tenant: Tenant, rules: Sequence[Mapping[str, str]], by: str) -> None:
-        """From the next event on, what runs record passes ``rules``; what is stored already stays as it is."""
+        """From the next event on, what runs record passes ``rules``; what is stored already stays as it is.
+
+        The rules hold for every tenant: where there are several, only the operator may set them.
+        """
         by = self._erasing.authorise(tenant, by)
+        with self._parts.database.read():
+            several = len(self._parts.people.tenants()) > 1
+        if several and not by.startswith(OPERATOR):
+            raise AccessDeniedError(
+                f"{by} may not set the redaction rules: they hold for every tenant",
+                f"the operator can: --by {OPERATOR}NAME",
+            )
         compile_rules(rules)
         said: Json = [dict(rule) for rule in rules]
 

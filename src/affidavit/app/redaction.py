@@ -28,6 +28,11 @@ _KINDS = frozenset(
         EventKind.RUN_FINISHED,
     }
 )
+_SAID: Mapping[EventKind, tuple[str, ...]] = {
+    EventKind.FEEDBACK_GIVEN: ("reason", "accepted"),
+    EventKind.INCIDENT_CHANGED: ("text",),
+}
+"""What people write about runs, and which parts of it are their words."""
 _EXACT = frozenset(
     "principal principals document source revision chunk name position head indexed_at permitted_by release model software "
     "embedder score keyword dense code digest kept then now status reason features probability".split()
@@ -97,6 +102,8 @@ class Redactor:
 
     def event(self, event: Event) -> Event:
         """``event`` as it is stored: with ``redacted`` in its body, rule by rule how often, where something was."""
+        if event.kind in _SAID and isinstance(event.body, Mapping):
+            return self._words(event, event.body)
         if event.kind not in _KINDS or not isinstance(event.body, Mapping):
             return event
         found = Found()
@@ -109,6 +116,14 @@ class Redactor:
             return event
         counts: Json = dict(sorted(found.counts.items()))
         return replace(event, body={**body, "redacted": counts})
+
+    def _words(self, event: Event, body: Mapping[str, Json]) -> Event:
+        found = Found()
+        words = {name: redact(str(body[name]), self._rules, found) for name in _SAID[event.kind]}
+        if not found.counts:
+            return event
+        counts: Json = dict(sorted(found.counts.items()))
+        return replace(event, body={**body, **words, "redacted": counts})
 
     def _value(self, value: Json, found: Found, known: Sequence[str]) -> Any:
         if isinstance(value, str):

@@ -16,6 +16,7 @@ from affidavit.ask.scopes import Past
 from affidavit.ask.searcher import Searcher
 from affidavit.ask.timer import Timer
 from affidavit.domain.errors import AccessDeniedError, AffidavitError, NotRepeatableError
+from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.events.read import Recorded
 from affidavit.runs.replay import Divergence, ReplayDivergenceError, Rerun, compare
@@ -116,6 +117,7 @@ class Replayer:
             searcher = Searcher(parts.database, parts.log, parts.scopes, retriever, parts.randomness)
             given = recorded.given
             searcher.find(rerun, question, given["k"], release, past, chunks=given["chunks"])
+            rerun.finish(RunStatus.ANSWERED.value, {})
         else:
             asker = Asker(
                 parts.database,
@@ -128,7 +130,8 @@ class Replayer:
                 parts.models.plane,
                 Conversations(parts.events, parts.catalog),
             )
-            asker.answer(rerun, question, release, past, Timer())
+            answer = asker.answer(rerun, question, release, past, Timer())
+            rerun.finish(answer.status.value, {})
 
     def _retriever(self, fingerprint: str) -> Retriever:
         """What retrieves with the vectors of the embedder that served then: they are kept, so nothing is embedded."""

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from affidavit.app.verify import Verifier, check_layout
+from affidavit.app.layout import check_layout
+from affidavit.app.verify import Verifier
 from affidavit.app.wiring import KEY, Parts
 from affidavit.domain.canonical import canonical
 from affidavit.domain.errors import LogDamagedError, UsageError
@@ -107,7 +108,7 @@ class VerifiedDesk:
             genuine = hmac.compare_digest(self._mac(said), said["mac"])
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise LogDamagedError(f"{path} does not say what was verified", f"delete it; {hint}") from error
         if not genuine or said["format"] != _FORMAT:
             raise LogDamagedError(

@@ -13,16 +13,26 @@ from itertools import groupby
 from typing import Any
 
 from affidavit.app.fold import CatalogFold, Intervals, packed
+from affidavit.app.layout import (
+    check_bodies,
+    check_heads,
+    check_indexes,
+    check_layout,
+    check_settings,
+)
+from affidavit.app.layout import (
+    damaged as _row,
+)
 from affidavit.app.redaction import REDACTION
-from affidavit.app.wiring import ERASED, RETENTION, SERVING, Parts, schema
+from affidavit.app.wiring import ERASED, RETENTION, SERVING, Parts
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import canonical, digest, sha256
-from affidavit.domain.errors import ErasedError, LogDamagedError
+from affidavit.domain.errors import ErasedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
 from affidavit.store.catalog import chunk_details, unpack_path
-from affidavit.store.database import Row, sqlite_objects
+from affidavit.store.database import Row
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
@@ -46,6 +56,8 @@ class Verifier:
         with self._db.read():
             report = LogVerifier(self._db, verifier, self._progress, fold=self._fold.fold()).run()
             people, documents = self._folded()
+            check_heads(self._parts, report.events - 1)
+            check_bodies(self._parts, report.bodies)
         return {
             "events": report.events,
             "bodies": report.bodies,
@@ -61,12 +73,13 @@ class Verifier:
     def _folded(self) -> tuple[int, int]:
         try:
             check_layout(self._parts)
+            check_indexes(self._parts)
+            check_settings(self._parts)
             people = self._people()
             self._documents()
             self._releases()
             self._settings()
             self._keeping()
-            _check_head(self._parts)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -91,18 +104,13 @@ class Verifier:
         expected = {(*k, since, until, extra) for k, rows in folded.items() for since, until, extra in rows}
         actual = set()
         for row in self._db.each(f"SELECT {columns} FROM {table}"):  # noqa: S608  # our own constants
-            extra = json.dumps(json.loads(row[key + 2]), sort_keys=True) if row[key + 2] else ""
-            actual.add((*row[: key + 2], extra))
+            if row in actual:
+                raise _row(f"{table}: a row stands there twice: {row[:key]} from position {row[key]}")
+            actual.add(row)
         for row in sorted(actual - expected, key=repr):
-            raise LogDamagedError(
-                f"{table}: a row that no event accounts for: {row[:key]} from position {row[key]}",
-                "somebody changed the database by hand; restore it from a backup",
-            )
+            raise _row(f"{table}: a row that no event accounts for: {row[:key]} from position {row[key]}")
         for row in sorted(expected - actual, key=repr):
-            raise LogDamagedError(
-                f"{table}: the log says {row[:key]} from position {row[key]}, the table does not",
-                "somebody changed the database by hand; restore it from a backup",
-            )
+            raise _row(f"{table}: the log says {row[:key]} from position {row[key]}, the table does not")
         return len(actual)
 
     # -- documents: revisions, their texts, and the rules that govern them
@@ -120,13 +128,19 @@ class Verifier:
         for document, position in fold.erased.items():
             if not fold.ended.get(document, FOREVER) < position:
                 raise _row(f"document {document} was erased at position {position} without being removed")
-        for id, tenant, source, name, until, stamp in self._db.each(
-            "SELECT id, tenant, source, name, until, stamp FROM documents"
+        first: dict[int, int] = {}
+        for document, position in fold.revisions:
+            first.setdefault(document, position)
+        for id, tenant, source, name, since, until, stamp in self._db.each(
+            "SELECT id, tenant, source, name, since, until, stamp FROM documents"
         ):
-            if fold.identity.get(id) != (tenant, source, name) or until != fold.ended.get(id, FOREVER):
+            known = fold.identity.get(id), first.pop(id, None), fold.ended.get(id, FOREVER)
+            if known != ((tenant, source, name), since, until):
                 raise _row(f"document {id} is not the one that the log knows")
             if id in fold.erased and stamp:
                 raise _row(f"document {id} was erased, but its stamp is there")
+        if first:
+            raise _row(f"document {min(first)} is not there, but the log knows it")
         stray = self._db.value(
             "SELECT c.id FROM chunks c LEFT JOIN revisions r ON r.id = c.revision LEFT JOIN documents d ON d.id = c.document "
             "WHERE r.document IS NOT c.document OR d.tenant IS NOT c.tenant OR c.since < r.since OR c.until > r.until"
@@ -134,15 +148,17 @@ class Verifier:
         if stray is not None:
             raise _row(f"chunk {stray} belongs to another document, tenant or time than its revision")
 
-    def _rules(self) -> dict[int, str]:
+    def _rules(self) -> dict[int, tuple[int, str]]:
+        """(tenant, digest) of each rule."""
         rules = {}
-        for id, filed, text in self._db.each("SELECT id, digest, rule FROM access_rules"):
-            if AccessRule.from_json(json.loads(text)).digest != filed:
+        for id, tenant, filed, text in self._db.each("SELECT id, tenant, digest, rule FROM access_rules"):
+            rule = AccessRule.from_json(json.loads(text))
+            if rule.digest != filed or canonical(rule.as_json()).decode() != text:
                 raise _row(f"access rule {id} was changed: it does not have the digest it is filed under")
-            rules[id] = filed
+            rules[id] = tenant, filed
         return rules
 
-    def _check_governance(self, rules: dict[int, str]) -> None:
+    def _check_governance(self, rules: dict[int, tuple[int, str]]) -> None:
         fold = self._fold
         governed = {at: said for at, said in fold.governed.items() if at[0] not in fold.erased}
         last: dict[int, int] = {}
@@ -152,7 +168,10 @@ class Verifier:
             "ORDER BY document, since"
         )
         for document, since, until, rule, *rest in rows:
-            said = {"rule": rules.get(rule), **dict(zip(_GOVERNANCE, rest, strict=True))}
+            owner, filed = rules.get(rule, (None, None))
+            said = {"rule": filed, **dict(zip(_GOVERNANCE, rest, strict=True))}
+            if document in fold.identity and owner != fold.identity[document][0]:
+                raise _row(f"document {document} is governed by a rule of another tenant")
             if governed.get((document, since)) != said:
                 raise _row(
                     f"document {document} is governed from position {since} in a way that no event set"
@@ -279,14 +298,23 @@ class Verifier:
             )
 
     def _releases(self) -> None:
-        published = self._events(EventKind.RELEASE_PUBLISHED)
-        names = {facts["release"] for _, _, facts, _ in published}
-        for name, content in self._db.all("SELECT digest, content FROM releases"):
-            if name not in names or sha256(content.encode()) != name:
+        """Every release that was published, and what each channel pointed at, when: replays go back to them."""
+        since: dict[str, int] = {}
+        channels: list[list[Any]] = []
+        for position, _, facts, _ in self._events(EventKind.RELEASE_PUBLISHED):
+            since.setdefault(facts["release"], position)
+            for row in channels:
+                if row[0] == facts["channel"] and row[3] == FOREVER:
+                    row[3] = position
+            channels.append([facts["channel"], facts["release"], position, FOREVER])
+        rows = self._db.all("SELECT digest, since, content FROM releases")
+        for name, published, content in rows:
+            if since.get(name) != published or sha256(content.encode()) != name:
                 raise _row(f"release {name[:12]} was changed or never published")
-        serving = {facts["channel"]: facts["release"] for _, _, facts, _ in published}
-        rows = self._db.all("SELECT name, release FROM channels WHERE until = ?", (FOREVER,))
-        if dict(rows) != serving or len(rows) != len(serving):
+        if len(rows) != len(since):
+            raise _row(f"a release is not there: {min(since.keys() - {row[0] for row in rows})[:12]}")
+        there = self._db.all("SELECT name, release, since, until FROM channels ORDER BY since, until")
+        if [list(row) for row in there] != channels:
             raise _row("a channel points at another release than the log says")
 
     def _keeping(self) -> None:
@@ -311,10 +339,11 @@ class Verifier:
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""
-        names = {
-            facts["subject"]: body["name"] for _, _, facts, body in self._events(EventKind.TENANT_CREATED)
-        }
-        if dict(self._db.all("SELECT id, name FROM tenants")) != names:
+        names = sorted(
+            (facts["subject"], body["name"], position)
+            for position, _, facts, body in self._events(EventKind.TENANT_CREATED)
+        )
+        if self._db.all("SELECT id, name, since FROM tenants ORDER BY id") != names:
             raise _row("the tenants are not those that the log knows")
         sources: dict[int, list[Any]] = {}
         for position, tenant, facts, body in self._events(EventKind.SOURCE_CHANGED):
@@ -344,29 +373,6 @@ class Verifier:
             raise _row("the embedder is not the one that the log knows")
 
 
-def check_layout(parts: Parts) -> None:
-    """No table, index, view or trigger but ours: a trigger could change what a commit writes."""
-    ours = sqlite_objects(schema())
-    there = parts.database.all(
-        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
-    )
-    if there != ours:
-        other = sorted({row[1] for row in set(there) ^ set(ours)})
-        raise _row(f"the database's layout was changed: {other[0]}")
-
-
-def _check_head(parts: Parts) -> None:
-    """An index reads what is newer than the head it knows: the head must not be behind the rows."""
-    head = parts.database.value("SELECT position FROM heads WHERE name = 'catalog'")
-    last = parts.database.value(
-        "SELECT max(p) FROM (SELECT max(since) p FROM governance UNION SELECT max(until) FROM governance WHERE until < ? "
-        "UNION SELECT max(since) FROM chunks UNION SELECT max(until) FROM chunks WHERE until < ?)",
-        (FOREVER, FOREVER),
-    )
-    if (head or -1) < (last or -1):
-        raise _row("the catalog's head was set back: an index would not learn of changes")
-
-
 class _ChunkRows:
     """Chunk rows by revision, handed out in the order of revisions' ids; one revision's rows in memory."""
 
@@ -385,7 +391,3 @@ class _ChunkRows:
     def left(self) -> bool:
         """Whether some were not asked for."""
         return self._next is not None
-
-
-def _row(what: str) -> LogDamagedError:
-    return LogDamagedError(what, "somebody changed the database by hand; restore it from a backup")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.plainfile import open_plain
 from affidavit.app.recorded import QUESTIONS, RecordedRun
 from affidavit.app.replay import Replayer
 from affidavit.app.supposed import SupposedPolicy, read_policy
@@ -23,6 +24,7 @@ from affidavit.domain.release import Release, load
 from affidavit.policy.scope import decide_read
 from affidavit.runs.replay import Fact
 
+_LARGEST_RELEASE = 1_000_000
 CHANGES = ("position", "as", "without", "release", "model", "embedder", "policy", "before")
 
 
@@ -132,8 +134,11 @@ class WhatIf:
     def _release(self, value: str) -> Release:
         if Path(value).is_file():
             try:
-                return load(json.loads(Path(value).read_text(encoding="utf-8")))
-            except ValueError as error:
+                with open_plain(Path(value)) as file:
+                    return load(json.loads(file.read(_LARGEST_RELEASE)))
+            except OSError as error:
+                raise UsageError(f"{value} cannot be read: {error.strerror}", "check the path") from error
+            except (ValueError, RecursionError) as error:
                 raise UsageError(
                     f"{value} is not a release: {error}", "see docs/reference/release.md"
                 ) from error

@@ -6,6 +6,7 @@ commands and figures are in ``docs/explanation/measurements.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from affidavit.domain.errors import UsageError
 from affidavit.domain.routes import Routes
 from affidavit.domain.routes import load as load_routes
 
+_MOST = 1_000_000
+"""Of passages, sentences or letters: far more than any question needs, and still no danger to memory."""
 FEATURES = (
     "sentence_coverage",
     "best_coverage",
@@ -111,25 +114,26 @@ class Release:
 def load(content: Mapping[str, Any]) -> Release:
     """A release from its content. Raises UsageError if anything is missing, unknown or not a number."""
     try:
+        digest(content)  # floats and what else has no exact form
         retrieve, suffice, answer, guard = (content[k] for k in ("retrieve", "suffice", "answer", "guard"))
         return Release(
             content,
             Retrieval(
-                int(retrieve["pool"]),
-                float(retrieve["keyword"]),
-                float(retrieve["dense"]),
-                float(retrieve["support"]),
-                int(retrieve["k"]),
-                int(retrieve["per_document"]),
+                _count(retrieve["pool"]),
+                _number(retrieve["keyword"]),
+                _number(retrieve["dense"]),
+                _number(retrieve["support"]),
+                _count(retrieve["k"]),
+                _count(retrieve["per_document"]),
             ),
             _calibration(suffice["dense"]),
             _calibration(suffice["keyword_only"]),
-            Answering(int(answer["sentences"]), float(answer["margin"]), float(answer["same"])),
-            Guarding(int(guard["longest"])),
+            Answering(_count(answer["sentences"]), _number(answer["margin"]), _number(answer["same"])),
+            Guarding(_count(guard["longest"])),
             load_routes(content["models"]) if "models" in content else None,
             _writing(content["write"]) if "write" in content else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
 
 
@@ -141,22 +145,37 @@ def _writing(content: Mapping[str, Any]) -> Writing:
         raise ValueError("write: fallback is extractive or refuse, whole is true or false")
     return Writing(
         str(content["prompt"]),
-        int(content["version"]),
+        _count(content["version"]),
         str(content["digest"]),
-        int(content["tokens"]),
-        float(content["coverage"]),
+        _count(content["tokens"]),
+        _number(content["coverage"]),
         content["whole"],
-        int(content["milliseconds"]),
+        _count(content["milliseconds"]),
         content["fallback"],
     )
 
 
+def _count(value: Any) -> int:
+    """A count that a question can be answered with."""
+    count = int(value)
+    if not 1 <= count <= _MOST:
+        raise ValueError(f"{count} is not between 1 and {_MOST}")
+    return count
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no number to compute with")
+    return number
+
+
 def _calibration(content: Mapping[str, Any]) -> Calibration:
-    weights = {str(name): float(weight) for name, weight in content["weights"].items()}
+    weights = {str(name): _number(weight) for name, weight in content["weights"].items()}
     unknown = set(weights) - set(FEATURES)
     if unknown:
         raise ValueError(f"no such features: {sorted(unknown)}")
-    return Calibration(float(content["bias"]), weights, float(content["threshold"]))
+    return Calibration(_number(content["bias"]), weights, _number(content["threshold"]))
 
 
 DEFAULT: Mapping[str, Any] = {

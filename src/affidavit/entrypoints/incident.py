@@ -35,14 +35,15 @@ def feedback(
     tenant: TenantOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Report an answer of one's own as right or wrong. Without a run: list all reports and reviews.
+    """Report an answer of one's own as right or wrong. Without a run: list reports and reviews, with --as those of that user.
 
     Example: `affidavit feedback run-… --wrong --reason "the limit was raised in May" --as alice`
     """
     with opened(workspace, as_json) as (ws, out):
         owner = ws.parts.tenant(tenant)
         if not run_id:
-            _said(out, [s.as_json() for s in ws.feedback.of(owner)])
+            said = ws.feedback.of(owner, reader=_who(user) if user else None)
+            _said(out, [s.as_json() for s in said])
             return
         if right == wrong or not user:
             raise UsageError("feedback needs --right or --wrong, and --as USER", "affidavit feedback --help")

@@ -24,7 +24,8 @@ _SQL = (
     "SELECT e.position, e.kind, e.tenant, e.run, e.at, e.header, e.leaf, e.body, b.salt, b.codec, b.size, b.data "
     "FROM events e LEFT JOIN bodies b ON b.id = e.body WHERE e.position >= ? ORDER BY e.position"
 )
-_RUNS, _PEOPLE, _DOCUMENTS = 1, 2, 3
+_SHAPE = {"kind": str, "tenant": int, "at": int, "facts": dict}
+_RUNS, _PEOPLE, _DOCUMENTS, _SAID = 1, 2, 3, 4
 _ERASABLE: Mapping[str, int] = {
     EventKind.RUN_STARTED.value: _RUNS,
     EventKind.STEP_RECORDED.value: _RUNS,
@@ -36,11 +37,12 @@ _ERASABLE: Mapping[str, int] = {
     EventKind.GRANT_CHANGED.value: _PEOPLE,
     EventKind.DOCUMENT_INDEXED.value: _DOCUMENTS,
     EventKind.DOCUMENT_REMOVED.value: _DOCUMENTS,
+    EventKind.FEEDBACK_GIVEN.value: _SAID,
 }
 _ALLOWED: Mapping[str, tuple[int, ...]] = {
-    "run": (_RUNS,),
+    "run": (_RUNS, _SAID),
     "retention": (_RUNS,),
-    "person": (_RUNS, _PEOPLE),
+    "person": (_RUNS, _PEOPLE, _SAID),
     "document": (_RUNS, _DOCUMENTS),
 }
 """What an erasure may take, by its cause: never what says who may do what, but with the person themselves."""
@@ -155,6 +157,7 @@ class LogVerifier:
             self._db.each("SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size", (self._first,))
         )
         frontier = self._frontier
+        self._before()
         self._last_at = self._db.value("SELECT at FROM events WHERE position = ?", (self._first - 1,)) or 0
         for row in self._db.each(_SQL, (self._first,)):
             self._event(row, frontier.size)
@@ -173,6 +176,14 @@ class LogVerifier:
             frontier.as_text(),
         )
 
+    def _before(self) -> None:
+        """That nothing stands before the first position, where no pass comes by but a reader of a run or a kind does."""
+        stray = self._db.value("SELECT min(position) FROM events WHERE position < 0")
+        if stray is not None:
+            raise _fault(int(stray), "there is an event before the first")
+        if self._db.value("SELECT 1 FROM checkpoints WHERE size < 1") is not None:
+            raise _fault(0, "there is a checkpoint of no events")
+
     def _event(self, row: Row, expected: int) -> None:
         position, kind, tenant, _, at, header, leaf, body, *stored = row
         if position != expected:
@@ -182,13 +193,14 @@ class LogVerifier:
         try:
             said = json.loads(header)
             exact = canonical(said) == header
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             said, exact = None, False
         if not exact:
             raise _fault(position, "the header is not canonical JSON")
         if (
             not isinstance(said, dict)
             or (said.get("kind"), said.get("tenant"), said.get("run", ""), said.get("at")) != row[1:5]
+            or {name: type(said.get(name)) for name in _SHAPE} != _SHAPE
         ):
             raise _fault(position, "the row's columns do not say what its header says")
         if at < self._last_at:
@@ -225,7 +237,7 @@ class LogVerifier:
             plain = unpack(body, codec, size, data)
         except (WorkspaceDamagedError, TypeError) as error:
             raise _fault(position, f"body {body} is damaged: {error}") from error
-        if commit_body(salt, plain) != commitment:
+        if type(salt) is not bytes or commit_body(salt, plain) != commitment:
             raise _fault(position, "the body was changed: its commitment does not match")
         self._gone.append(0)
         self._body_count += 1

@@ -618,6 +618,8 @@ class Population:
             raise Refused("the population's checkpoint has a signature that nothing vouches for")
         if not 0 <= head["first"] <= head["stop"] <= self.checkpoint.size or head["from"] > head["to"]:
             raise Refused("the interval is not one of this log")
+        if head["first"] == head["stop"] and self.checkpoint.size:
+            raise Refused("the population holds no event, not even those before and after its interval")
         self._events()
         self._summary()
 
@@ -977,6 +979,8 @@ def _key(text: str) -> Key:
     """A key, or the file that holds it."""
     try:
         return Key((text if "+" in text and not Path(text).exists() else _note_text(text)).strip())
+    except OSError as error:  # longer than a file's name can be
+        raise Unreadable(f"{text[:200]} is neither a key nor a file") from error
     except Refused as error:
         raise Unreadable(f"{text[:200]}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from affidavit.domain.canonical import Json, canonical, digest
 from affidavit.domain.events import Event, EventKind
 from affidavit.runs.recorder import Run
 
-_MEASURED = frozenset({EventKind.RUN_FINISHED, EventKind.RUN_STARTED})
-"""Not compared: what a run is given, and how long it took."""
+_GIVEN = EventKind.RUN_STARTED
+"""Not compared: what a run is given."""
+_TIMINGS = "timings"
+"""Nor how long it took."""
+_MARK = re.compile(r"\[redacted [a-z][a-z0-9-]*\]")
+_TERMS = "terms"
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,8 @@ class Rerun(Run):
 
 def compare(recorded: Sequence[Fact], replayed: Sequence[Fact], *, whole: bool = True) -> Divergence | None:
     """The first difference between two runs, None if there is none. Without ``whole`` the second may be cut off."""
-    before = [f for f in recorded if f.kind not in _MEASURED]
-    after = [f for f in replayed if f.kind not in _MEASURED]
+    before = [f for f in recorded if f.kind is not _GIVEN]
+    after = [f for f in replayed if f.kind is not _GIVEN]
     for old, new in zip(before, after, strict=False):
         if (old.kind, old.title) != (new.kind, new.title):
             return Divergence(old.step, old.title, f"is {new.title} now", old.title, new.title)
@@ -120,10 +125,47 @@ def compare(recorded: Sequence[Fact], replayed: Sequence[Fact], *, whole: bool =
 def _difference(old: Fact, new: Fact) -> Divergence | None:
     if dict(old.facts) != dict(new.facts):
         return Divergence(old.step, old.title, "differs", dict(old.facts), dict(new.facts))
-    if "redacted" in old.body or canonical(old.body) == canonical(new.body):
+    was, now = _told(old), _told(new)
+    if old.kind is EventKind.RUN_FINISHED:  # what an older affidavit did not say of the end is no difference
+        now = {name: value for name, value in now.items() if name in was}
+    if canonical(was) == canonical(now) or ("redacted" in old.body and agrees(was, now)):
         return None
-    path, was, now = first_difference(old.body, new.body)
+    path, was, now = first_difference(was, now)
     return Divergence(old.step, old.title, f"differs at {path or 'its body'}", was, now)
+
+
+def _told(fact: Fact) -> Any:
+    """The body without what a replay cannot give: times, and the count of what was redacted before it was stored."""
+    if not isinstance(fact.body, Mapping):
+        return fact.body
+    left_out = {"redacted", _TIMINGS} if fact.kind is EventKind.RUN_FINISHED else {"redacted"}
+    return {name: value for name, value in fact.body.items() if name not in left_out}
+
+
+def agrees(old: Any, new: Any, name: str = "") -> bool:
+    """Whether ``old``, out of which parts were redacted, can have been ``new``: everything that is left stands there."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        known = old.keys() <= new.keys() if name == _TERMS else old.keys() == new.keys()
+        return known and all(agrees(value, new[key], key) for key, value in old.items())
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        return len(old) == len(new) and all(map(agrees, old, new))
+    if isinstance(old, str) and isinstance(new, str):
+        return _filled(_MARK.split(old), new)
+    return canonical(old) == canonical(new)
+
+
+def _filled(pieces: Sequence[str], text: str) -> bool:
+    """Whether ``text`` is ``pieces`` in order with anything between them."""
+    first, *inner = pieces
+    if not inner:
+        return text == first
+    last, at = inner.pop(), len(first)
+    for piece in inner:
+        found = text.find(piece, at)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return text.startswith(first) and text.endswith(last) and at + len(last) <= len(text)
 
 
 def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]:

@@ -61,6 +61,10 @@ class Bodies:
 
 def unpack(body: int, codec: int, size: int, data: bytes) -> bytes:
     """The bytes of a stored body. Raises WorkspaceDamagedError if they are not what the row says."""
+    if type(size) is not int or size < 0 or type(data) is not bytes:
+        raise WorkspaceDamagedError(
+            f"body {body} is not of the form it is kept in", "restore it from a backup"
+        )
     try:
         # max_length: a damaged or forged row must not unpack to more than it says it holds
         plain = zlib.decompressobj().decompress(data, size + 1) if codec == DEFLATED else bytes(data)

@@ -64,9 +64,7 @@ def sqlite_objects(schema: str) -> list[Row]:
     """(type, name, sql) of everything that ``schema`` makes, ordered by name."""
     connection = sqlite3.connect(":memory:")
     _lay_out(connection, schema)
-    rows = connection.execute(
-        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
-    ).fetchall()
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
     connection.close()
     return rows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from affidavit.domain.records import FOREVER
-from affidavit.store.bodies import ERASED
+from affidavit.store.bodies import ERASED, unpack
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
@@ -88,6 +88,12 @@ class Keeping:
             (after, tenant, *kinds),
         )
 
+    def naming(self, tenant: int, kinds: Sequence[str], name: str) -> set[int]:
+        """Positions of the events of these kinds whose bodies hold ``name`` anywhere."""
+        sought = json.dumps(name, ensure_ascii=False)[1:-1].encode()
+        rows = self.bodies(tenant, kinds, -1)
+        return {position for position, _, id, *stored in rows if sought in unpack(id, *stored)}
+
     def of_runs(self, tenant: int, runs: Iterable[str], kinds: Sequence[str]) -> list[int]:
         """Positions of those events of ``runs`` whose bodies are there."""
         rows = self._db.all(
@@ -151,11 +157,12 @@ class Keeping:
         return [row[0] for row in rows]
 
     def same_text(self, documents: Sequence[int]) -> int:
-        """How many other documents hold, now or once, a passage that one of ``documents`` holds."""
+        """How many other documents of the same tenant hold, now or once, a passage that one of ``documents`` holds."""
         listed = json.dumps(documents)
         return int(
             self._db.value(
-                "SELECT count(DISTINCT o.document) FROM chunks c JOIN chunks o ON o.digest = c.digest AND c.digest <> '' "
+                "SELECT count(DISTINCT o.document) FROM chunks c JOIN chunks o ON o.digest = c.digest AND o.tenant = c.tenant "
+                "AND c.digest <> '' "
                 "WHERE c.document IN (SELECT value FROM json_each(?)) "
                 "AND o.document NOT IN (SELECT value FROM json_each(?))",
                 (listed, listed),
@@ -164,7 +171,7 @@ class Keeping:
 
     def empty(self, documents: Sequence[int]) -> int:
         """Take everything out of the rows of ``documents`` but their times and numbers, and the vectors that no other
-        chunk shares; how many vectors those were."""
+        chunk shares; how many vectors they had, shared ones too: that must not tell of other tenants."""
         listed = json.dumps(documents)
         these = "document IN (SELECT value FROM json_each(?))"
         digests = self._db.all(f"SELECT DISTINCT digest FROM chunks WHERE {these}", (listed,))
@@ -182,11 +189,16 @@ class Keeping:
             "UPDATE documents SET name = '', stamp = '' WHERE id IN (SELECT value FROM json_each(?))",
             (listed,),
         )
-        return self._db.changed(
-            "DELETE FROM embeddings WHERE digest IN (SELECT value FROM json_each(?)) "
-            "AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.digest = embeddings.digest)",
-            (json.dumps([row[0] for row in digests]),),
+        theirs, of = (
+            "FROM embeddings WHERE digest IN (SELECT value FROM json_each(?))",
+            json.dumps([r[0] for r in digests]),
         )
+        had = int(self._db.value(f"SELECT count(*) {theirs}", (of,)))
+        self._db.run(
+            f"DELETE {theirs} AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.digest = embeddings.digest)",
+            (of,),
+        )
+        return had
 
     # -- people
 
