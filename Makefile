@@ -62,4 +62,4 @@ bench: $(READY) $(MODEL) $(PEERS) ## measure, beside what one would use instead 
 	$(BIN)/python -m bench.run all
 
 clean: ## remove everything that was made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.cache bench/.venv
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.cache bench/.venv bench/.venv-models

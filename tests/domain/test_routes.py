@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +197,11 @@ def test_what_is_no_table_is_refused(models: Any) -> None:
 
 def test_the_tasks_are_the_named_ones() -> None:
     assert set(TASKS) == {"answer", "rewrite", "classify", "extract", "verify", "summarise", "choose-tool"}
+
+
+def test_the_route_in_the_documentation_is_one() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "routing.md"
+    (shown,) = re.findall(r"```json\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    loaded = load({**DEFAULT, **json.loads(f"{{{shown}}}")}).models
+    assert loaded is not None
+    assert [o.name for o in loaded.tasks["answer"].options] == ["glossary", "small", "frontier"]

@@ -12,6 +12,7 @@ from affidavit.domain.errors import ModelError
 from affidavit.domain.routes import Target
 from affidavit.models.deadline import Deadline
 from affidavit.models.outcome import Judged, Outcome
+from affidavit.models.tails import Tails
 from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Usage
 
 RETRYABLE = ["timeout", "connection", "rate_limit", "overloaded", "server"]
@@ -360,3 +361,18 @@ def test_a_caller_that_breaks_leaves_nothing_behind() -> None:
     world.stage.settle()
     target = world.loaded.tasks["answer"].options[0].target
     assert target is not None and world.exchange.gate.standing(target) == (0, 0)
+
+
+def test_of_two_streams_only_the_one_that_speaks_first_is_heard() -> None:
+    world = hedged([Step(4, text="slow", after=("s", "low")), Step(1, text="quick", after=("qu", "ick"))])
+    outcome, pieces = told(world)
+    assert pieces == [(2, "qu"), (2, "ick")]
+    assert [a.kind for a in outcome.attempts] == ["abandoned", ""]
+
+
+def test_one_hedge_in_ten_calls() -> None:
+    tails = Tails()
+    assert (tails.hedge(), tails.hedge()) == (True, False)
+    for _ in range(11):
+        tails.asked()
+    assert (tails.hedge(), tails.hedge()) == (True, False)
