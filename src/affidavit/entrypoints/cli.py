@@ -32,6 +32,7 @@ from affidavit.entrypoints.common import (
     errors,
     opened,
 )
+from affidavit.entrypoints.cost import budget, cost
 from affidavit.entrypoints.drill import drill
 from affidavit.entrypoints.follow import follow
 from affidavit.entrypoints.incident import feedback, incident, review
@@ -64,6 +65,8 @@ for group, name in (
     (drill, "drill"),
     (incident, "incident"),
     (follow, "follow"),
+    (cost, "cost"),
+    (budget, "budget"),
 ):
     app.add_typer(group, name=name)
 
