@@ -137,7 +137,7 @@ class BudgetDesk:
             spent = Spent()
         else:
             counted = self._ledger.counted(budget.number, whose or "", begin, now)
-            spent = self._money.view.spent(budget, whose or "", begin) if counted is None else counted
+            spent = self._money.view.spent(budget, whose or "", begin, end) if counted is None else counted
         return {
             "budget": budget.number,
             **self._spelled(budget, whose),
@@ -208,10 +208,10 @@ class BudgetDesk:
         with self._parts.database.read():
             live = self._rows.live()
         for budget in live:
-            begin, _ = period(budget.per, now)
+            begin, end = period(budget.per, now)
             for who in self._ledger.people(budget.number, begin):
                 counted = self._ledger.counted(budget.number, who, begin, now) or Spent()
-                logged = self._money.view.spent(budget, who, begin)
+                logged = self._money.view.spent(budget, who, begin, end)
                 if logged.micro > counted.micro or logged.requests > counted.requests:
                     self._ledger.recount(budget.number, who, begin, logged)
                     raised += 1

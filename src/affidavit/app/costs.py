@@ -16,7 +16,7 @@ from affidavit.events.read import Reader, Recorded
 from affidavit.models.prices import day
 from affidavit.store.budgets import EACH, WORKSPACE, Budget
 from affidavit.store.database import Database
-from affidavit.store.spending import AMOUNTS, Amounts, Key, Ledger, Spent
+from affidavit.store.spending import AMOUNTS, Amounts, Key, Ledger, Spent, squared
 
 CHARGED = "model."
 """Steps called ``model.TASK`` hold a ``charge`` (``models.usage.Charge``) in their output."""
@@ -40,24 +40,20 @@ _NONE: Amounts = (0,) * len(AMOUNTS)  # type: ignore[assignment]  # as many as t
 
 @dataclass(frozen=True)
 class Line:
-    """A part of what one run cost, and when."""
+    """A part of what one run cost."""
 
-    at: int
     key: Key
     amounts: Amounts
 
 
-def lines(
-    events: Reader, run: Sequence[Recorded], mark: Callable[[int, str], str], *, whole: bool = True
-) -> Iterator[Line]:
-    """What the run of these events cost: a line a call and a line a stage for this machine's time, each in parts for the sources
-    that the answer rests on. Without ``whole`` the calls alone, each in one line and of no source.
+def lines(events: Reader, run: Sequence[Recorded], mark: Callable[[int, str], str]) -> Iterator[Line]:
+    """What the run of these events cost: a line a call and a line a stage for this machine's time, each in parts for the
+    sources that the answer rests on.
 
     What was erased costs nothing here. Raises LogDamagedError for an event that says nothing sensible.
     """
     try:
-        folded = _Folded(events, run, mark)
-        yield from folded.lines() if whole else folded.calls()
+        yield from _Folded(events, run, mark).lines()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         # whoever holds the log's key can sign events that say nothing sensible
         raise LogDamagedError(
@@ -78,10 +74,6 @@ class _Folded:
         principal = self._said.get("principal", "")
         self._who = mark(self._end.tenant, principal) if isinstance(principal, str) and principal else ""
 
-    def calls(self) -> Iterator[Line]:
-        for part in self._charges():
-            yield self._line(part, "", part[-1])
-
     def lines(self) -> Iterator[Line]:
         parts = [*self._charges(), *self._time()]
         sources = self._sources() if parts else ()
@@ -91,9 +83,9 @@ class _Folded:
 
     def _line(self, part: _Part, source: str, amounts: Amounts) -> Line:
         stage, task, provider, model, currency, _ = part
-        at, release = self._end.at, str(self._start.facts["release"])
-        common = day(at), self._end.tenant, self._who
-        return Line(at, (*common, stage, task, provider, model, release, source, currency), amounts)
+        release = str(self._start.facts["release"])
+        common = day(self._end.at), self._end.tenant, self._who
+        return Line((*common, stage, task, provider, model, release, source, currency), amounts)
 
     def _charges(self) -> Iterator[_Part]:
         for event in self._run:
@@ -129,14 +121,14 @@ def _count(value: Any) -> int:
 
 
 def _timed(taken: Any) -> Amounts:
-    return 0, 0, 0, 0, 0, 0, _count(taken)
+    return 0, 0, 0, 0, 0, 0, _count(taken), 0
 
 
 def _charged(said: Mapping[str, Any]) -> _Part:
     task, priced = str(said["task"]), said["micro"] is not None
     counts = [_count(said[name]) for name in ("input", "cached", "output")]
     cost = _count(said["micro"]) if priced else 0
-    amounts = (1, counts[0], counts[1], counts[2], cost, int(bool(said["flag"])), 0)
+    amounts = (1, counts[0], counts[1], counts[2], cost, int(bool(said["flag"])), 0, squared(cost))
     currency = str(said["currency"]) if priced else ""
     return _TASKS.get(task, "inference"), task, str(said["provider"]), str(said["model"]), currency, amounts
 
@@ -204,26 +196,10 @@ class CostView:
                 sums[line.key] = tuple(a + b for a, b in zip(before, line.amounts, strict=True))  # type: ignore[assignment]
         return sums
 
-    def spent(self, budget: Budget, who: str, since: int) -> Spent:
-        """What the log says was spent of ``budget`` by ``who`` ("": by all it is for) since the moment ``since``."""
-        spent = Spent()
-        with self._db.read():
-            rows = self._db.all(
-                "SELECT run FROM events WHERE kind = ? AND position > (SELECT coalesce(max(position), -1) FROM events "
-                "WHERE at < ?) ORDER BY position",
-                (EventKind.RUN_FINISHED.value, since),
-            )
-            for (run,) in rows:
-                for line in lines(self._events, self._events.of_run(run), self._mark, whole=False):
-                    if _counts(budget, who, line):
-                        spent = spent.plus(line.amounts[4])
-        return spent
-
-
-def _counts(budget: Budget, who: str, line: Line) -> bool:
-    _, tenant, whose, _, task, *_rest, currency = line.key
-    if budget.tenant not in (WORKSPACE, tenant) or budget.task not in ("", task):
-        return False
-    if currency not in ("", budget.currency):
-        return False
-    return whose == (who if budget.who == EACH else budget.who) or budget.who == ""
+    def spent(self, budget: Budget, who: str, begin: int, end: int) -> Spent:
+        """What the log says was spent of ``budget`` by ``who`` ("": by all it is for) from the beginning of a day to that of
+        another."""
+        self.catch_up()
+        whose = (who if budget.who == EACH else budget.who) or None
+        tenant = None if budget.tenant == WORKSPACE else budget.tenant
+        return self._ledger.spent((day(begin), day(end)), tenant, whose, budget.task, budget.currency)

@@ -207,7 +207,7 @@ class _Sum:
         self.foreign: dict[str, int] = {}
 
     def add(self, said: Mapping[str, Any], amounts: Sequence[int], overrides: Overrides) -> None:
-        calls, fresh, cached, output, cost, estimated, time = amounts
+        calls, fresh, cached, output, cost, estimated, time, _ = amounts
         for n, value in enumerate((calls, fresh, cached, output, 0, estimated, time)):
             self.amounts[n] += value
         if said["currency"] == overrides.currency:

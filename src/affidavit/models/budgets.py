@@ -94,7 +94,7 @@ class Reservation:
 class Budgets:
     """Sets aside and counts. Safe to share between threads; several processes may have the workspace open.
 
-    ``mark`` gives a principal's pseudonym, ``seed`` what the log says was spent of a budget by somebody since a moment.
+    ``mark`` gives a principal's pseudonym, ``seed`` what the log says was spent of a budget by somebody in a period.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Budgets:
         clock: Clock,
         randomness: Randomness,
         mark: Callable[[int, str], str],
-        seed: Callable[[Budget, str, int], Spent],
+        seed: Callable[[Budget, str, int, int], Spent],
     ) -> None:
         self._db = database
         self._rows = Rows(database)
@@ -170,9 +170,9 @@ class Budgets:
                 "set the budget again, in the currency of the prices",
             )
         who = call.who if budget.who == EACH else ""
-        begin, _ = period(budget.per, now)
+        begin, end = period(budget.per, now)
         if self._ledger.counted(budget.number, who, begin, now) is None:
-            self._ledger.seed(budget.number, who, begin, self._seed(budget, who, begin))
+            self._ledger.seed(budget.number, who, begin, self._seed(budget, who, begin, end))
         return Want(budget.number, who, begin, budget.amount, budget.requests, cost or 0)
 
     @contextmanager
@@ -211,9 +211,9 @@ class Budgets:
         left: list[int] = []
         for budget in applying:
             whose = who if budget.who == EACH else ""
-            begin, _ = period(budget.per, now)
+            begin, end = period(budget.per, now)
             spent = self._ledger.counted(budget.number, whose, begin, now)
-            spent = self._seed(budget, whose, begin) if spent is None else spent
+            spent = self._seed(budget, whose, begin, end) if spent is None else spent
             if 0 <= budget.requests <= spent.requests + spent.under_way:
                 left.append(0)
             if budget.amount >= 0:

@@ -29,19 +29,20 @@ CREATE TABLE folded (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, leaf BLO
 CREATE TABLE costs (
   day TEXT, tenant INTEGER, who TEXT, stage TEXT, task TEXT, provider TEXT, model TEXT, release TEXT, source TEXT, currency TEXT,
   calls INTEGER NOT NULL, input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL, micro INTEGER NOT NULL,
-  estimated INTEGER NOT NULL, time INTEGER NOT NULL,
+  estimated INTEGER NOT NULL, time INTEGER NOT NULL, squares INTEGER NOT NULL,
   PRIMARY KEY (day, tenant, who, stage, task, provider, model, release, source, currency)) WITHOUT ROWID;
 """
 WARNED, SPENT = 1, 2
 _MILLI = 1_000
 _LARGEST = 2**62
+_LARGEST_SQUARE = 10**12
 
 Key: TypeAlias = tuple[str, int, str, str, str, str, str, str, str, str]
 """(day, tenant, who, stage, task, provider, model, release, source, currency); currency "" where no price was known."""
-Amounts: TypeAlias = tuple[int, int, int, int, int, int, int]
-"""(calls, input, cached, output, micro, estimated calls, microseconds)."""
+Amounts: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+"""(calls, input, cached, output, micro, estimated calls, microseconds, squares of the calls' costs)."""
 KEYS = ("day", "tenant", "who", "stage", "task", "provider", "model", "release", "source", "currency")
-AMOUNTS = ("calls", "input", "cached", "output", "micro", "estimated", "time")
+AMOUNTS = ("calls", "input", "cached", "output", "micro", "estimated", "time", "squares")
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,6 @@ class Spent:
     squares: int = 0
     reserved: int = 0
     under_way: int = 0
-
-    def plus(self, cost: int) -> Spent:
-        """With one more call that cost ``cost``."""
-        squares = min(self.squares + squared(cost), _LARGEST)
-        return Spent(self.micro + cost, self.requests + 1, squares, self.reserved, self.under_way)
 
 
 @dataclass(frozen=True)
@@ -74,8 +70,8 @@ class Want:
 
 
 def squared(cost: int) -> int:
-    """``cost`` squared, in thousandths of a unit."""
-    return (-(-cost // _MILLI)) ** 2
+    """``cost`` squared, in thousandths of a unit; of more than a thousand units as if it were that, so that sums fit."""
+    return min((-(-cost // _MILLI)) ** 2, _LARGEST_SQUARE)
 
 
 class Ledger:
@@ -196,15 +192,8 @@ class Ledger:
             for want in wants:
                 self._db.run(
                     "INSERT INTO counters VALUES (?, ?, ?, ?, 1, ?, 0, 0) ON CONFLICT DO UPDATE SET "
-                    "micro = micro + excluded.micro, requests = requests + 1, squares = min(squares + excluded.squares, ?)",
-                    (
-                        want.budget,
-                        want.who,
-                        want.period,
-                        cost,
-                        min(squared(cost), _LARGEST // 2),
-                        _LARGEST // 2,
-                    ),
+                    "micro = micro + excluded.micro, requests = requests + 1, squares = squares + excluded.squares",
+                    (want.budget, want.who, want.period, cost, squared(cost)),
                 )
                 spent = self._now(want, _LARGEST)
                 if near(want.amount, spent.micro, percent) or near(want.requests, spent.requests, percent):
@@ -258,6 +247,22 @@ class Ledger:
         with self._db.write():
             self._db.run("DELETE FROM costs")
             self._db.run("DELETE FROM folded")
+
+    def spent(
+        self, days: tuple[str, str], tenant: int | None, who: str | None, task: str, currency: str
+    ) -> Spent:
+        """What the view says of the days from the first up to the last without it; None and "": of all."""
+        where, values = "day >= ? AND day < ? AND provider <> ''", [*days]
+        for column, value in (("tenant", tenant), ("who", who), ("task", task or None)):
+            if value is not None:
+                where += f" AND {column} = ?"
+                values.append(value)  # type: ignore[arg-type]  # numbers and text
+        row = self._db.one(
+            f"SELECT coalesce(sum(CASE WHEN currency = ? THEN micro ELSE 0 END), 0), coalesce(sum(calls), 0), "
+            f"coalesce(sum(CASE WHEN currency = ? THEN squares ELSE 0 END), 0) FROM costs WHERE {where}",
+            (currency, currency, *values),
+        )
+        return Spent(*(row or (0, 0, 0)))
 
     def costs(self, by: Sequence[str], since: str, until: str, tenant: int | None) -> list[Row]:
         """Sums of ``AMOUNTS`` from day ``since`` to day ``until``, both in, by the columns ``by``."""
