@@ -11,8 +11,10 @@ import pytest
 
 import affidavit
 from affidavit.app.costs import CostView
+from affidavit.app.erasure import Target as ErasureTarget
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import LogDamagedError, UsageError
+from affidavit.domain.records import RunStatus
 from affidavit.events.log import Transaction
 from affidavit.models.prices import Money, Target
 from affidavit.models.usage import Charge, Counted
@@ -56,7 +58,7 @@ def record(
         run.step(f"model.{one.task}", {}, {"text": "…", "charge": one.as_json()})
     if sources:
         cited = [{"citations": [{"source": s} for s in sources]}]
-        run.release_answer(affidavit.domain.records.RunStatus.ANSWERED, {"claims": cited})
+        run.release_answer(RunStatus.ANSWERED, {"claims": cited})
     run.finish("answered", {"timings": dict(timings or {})})
 
     def write(tx: Transaction) -> None:
@@ -196,7 +198,7 @@ def test_erasing_a_person_leaves_sums_without_a_name(ws: affidavit.Workspace) ->
     record(ws, charge())
     assert shown(ws, "person") == {"user:alice of acme": 500}
     tenant = ws.parts.tenant("acme")
-    target = affidavit.app.erasure.Target("person", "user:alice", "")
+    target = ErasureTarget("person", "user:alice", "")
     ws.erasing.erase(tenant, target, "operator:dpo", "request 17")
     assert shown(ws, "person") == {"no longer known": 500}
     ws.money.ledger.forget()

@@ -55,6 +55,7 @@ class BudgetDesk:
         if task and not _WORD.fullmatch(task):
             raise UsageError(f"{task!r} cannot be a task", "a word, for example answer or rewrite")
         id, who = self._scope(scope, tenant, person)
+        self._money.view.catch_up()  # what was spent before counts: better read now than before a call
         currency = self._money.overrides().currency
 
         def write(tx: Transaction) -> Budget:
@@ -182,12 +183,18 @@ class BudgetDesk:
 
     def tell(self) -> int:
         """Put warnings that are due on the log, each once a period; how many. Call after answers are recorded, not within
-        a transaction."""
+        a transaction.
+
+        Brings the cost view along, so that a call that begins a new period need not.
+        """
+        with self._parts.database.read():
+            live = {b.number: b for b in self._rows.live()}
+        if not live:
+            return 0
+        self._money.view.catch_up()
         due = self._ledger.due()
         if not due:
             return 0
-        with self._parts.database.read():
-            live = {b.number: b for b in self._rows.live()}
 
         def write(tx: Transaction) -> None:
             for number, who, begin, level in due:
