@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_a_table_for_people(place: Path) -> None:
     assert "1 without a price" in result.stdout
     assert "together" in result.stdout
     assert "cost prices set" in result.stderr
+
+
+def test_sums_changed_by_hand_are_not_believed_anew(place: Path) -> None:
+    said(place, "cost", "prices", "set", str(place / "prices.toml"))
+    spend(place)
+    assert said(place, "cost", "show")["total"]["of_models"] == "0.0002"
+    with sqlite3.connect(place / "ws" / "money.db") as by_hand:
+        by_hand.execute("UPDATE costs SET micro = 7")
+    assert said(place, "cost", "show", "--anew")["total"]["of_models"] == "0.0002"
 
 
 def test_names_cannot_move_the_cursor(place: Path) -> None:

@@ -152,10 +152,17 @@ class MoneyDesk:
         until: str = "",
         tenant: Tenant | None = None,
         progress: Callable[[int], None] | None = None,
+        *,
+        anew: bool = False,
     ) -> dict[str, Any]:
-        """Sums by ``by`` (see ``BY``) from day ``since`` to day ``until``, both in; largest first, and all together."""
+        """Sums by ``by`` (see ``BY``) from day ``since`` to day ``until``, both in; largest first, and all together.
+
+        With ``anew`` the whole log is read: nothing that was kept beside it is believed.
+        """
         if by not in BY:
             raise UsageError(f"costs cannot be shown by {by!r}", f"one of: {', '.join(BY)}")
+        if anew:
+            self.ledger.forget()
         self.view.catch_up(progress)
         columns = tuple(dict.fromkeys(("tenant", *BY[by], *_PRICED_BY)))
         rows = self.ledger.costs(

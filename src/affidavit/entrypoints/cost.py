@@ -53,6 +53,12 @@ def show(
     by: Annotated[str, typer.Option("--by", help=f"One of: {', '.join(BY)}.")] = "task",
     since: Annotated[str, typer.Option("--since", metavar="DAY", help="From this day (UTC) on.")] = "",
     until: Annotated[str, typer.Option("--until", metavar="DAY", help="Up to this day, and with it.")] = "",
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Read the whole log again instead of going on from the sums that are kept."
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
@@ -69,7 +75,12 @@ def show(
         first, last = _day(since), _day(until)
         with out.progress("reading the log") as bar:
             found = ws.money.costs(
-                by, first, last, _tenant(ws, tenant), lambda runs: bar.advance(bar.tasks[0].id, runs)
+                by,
+                first,
+                last,
+                _tenant(ws, tenant),
+                lambda runs: bar.advance(bar.tasks[0].id, runs),
+                anew=anew,
             )
         if as_json:
             out.json(found)
