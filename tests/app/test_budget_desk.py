@@ -96,6 +96,17 @@ def test_what_was_spent_before_is_counted_from_the_log(ws: affidavit.Workspace) 
         spend(ws)
 
 
+@pytest.mark.parametrize("column", ["micro", "requests"])
+def test_one_number_lowered_is_enough(ws: affidavit.Workspace, column: str) -> None:
+    limit(ws, "tenant", "1")
+    spend(ws)
+    ws.money.close()
+    with sqlite3.connect(ws.parts.folder / "money.db") as by_hand:
+        by_hand.execute(f"UPDATE counters SET {column} = 0")
+    assert ws.budgets.recount() == 1
+    assert (ws.budgets.show()[0]["spent"], ws.budgets.show()[0]["calls"]) == ("0.0002", 1)
+
+
 def test_a_lost_or_lowered_counter_is_raised_to_what_the_log_says(ws: affidavit.Workspace) -> None:
     limit(ws, "tenant", "0.0005")
     spend(ws)

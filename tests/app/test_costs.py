@@ -24,6 +24,7 @@ from affidavit.testing.clock import FixedClock
 BY = "operator:test"
 DAY = 86_400 * MICROSECONDS
 BIG = Target("acme", "big")
+KEY = (1, "", "inference", "answer", "acme", "big", "r", "", "USD")
 
 
 @pytest.fixture
@@ -190,7 +191,9 @@ def test_another_log_is_read_anew(ws: affidavit.Workspace) -> None:
     record(ws, charge())
     ws.money.costs()
     before, _ = ws.money.ledger.folded()
-    assert ws.money.ledger.fold(before, before, b"another leaf", [])
+    assert ws.money.ledger.fold(
+        before, before, b"another leaf", [(("2026-01-01", *KEY), (1, 1, 1, 1, 1, 1, 1, 1))]
+    )
     assert ws.money.costs()["total"]["micro"] == 500
 
 

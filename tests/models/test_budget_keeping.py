@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -168,6 +169,11 @@ def test_a_model_without_a_price_is_not_asked_where_money_is_limited(ws: affidav
     assert local.cost.micro == 0
 
 
+def test_a_local_model_of_a_published_name_is_not_charged_as_that(ws: affidavit.Workspace) -> None:
+    assert ws.money.budgets.rates(Target("openai", "gpt-4o-mini")) is not None
+    assert ws.money.budgets.rates(Target("openai", "gpt-4o-mini", local=True)) is None
+
+
 def test_a_new_period_begins_with_nothing(ws: affidavit.Workspace, clock: FixedClock) -> None:
     limit(ws, "tenant", "0.0002")
     limit(ws, "tenant", "0.0005", per="month")
@@ -242,6 +248,8 @@ def test_nothing_stays_set_aside_for_longer_than_its_lease(
     refused(lambda: reserve(ws))
     clock.advance(1)
     held = reserve(ws)
+    with sqlite3.connect(ws.parts.folder / "money.db") as database:
+        assert database.execute("SELECT count(*) FROM reserved").fetchone() == (1,)
     clock.advance(2 * LEASE * MICROSECONDS)
     held.settle(CALL)  # late, but it was spent
     refused(lambda: reserve(ws))
