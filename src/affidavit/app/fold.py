@@ -43,6 +43,8 @@ class CatalogFold:
         self.retention: dict[str, dict[str, int]] = {}
         self.redaction: Any = None
         self.barred: dict[tuple[int, str], list[list[int]]] = defaultdict(list)
+        self.budgets: list[list[Any]] = []
+        self.prices: Any = None
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -53,6 +55,8 @@ class CatalogFold:
             EventKind.ACCESS_CHANGED: self._access,
             EventKind.BODY_ERASED: self._erasure,
             EventKind.KEEPING_CHANGED: self._keeping,
+            EventKind.BUDGET_CHANGED: self._budget,
+            EventKind.PRICES_CHANGED: self._priced,
         }
 
     def fold(self) -> Fold:
@@ -153,6 +157,23 @@ class CatalogFold:
                 _close(self.barred[event.tenant, body["mark"]], event.position)
             case other:
                 raise ValueError(other)
+
+    # -- money
+
+    def _budget(self, event: Noted) -> None:
+        number, change = event.facts["subject"], event.facts["change"]
+        if change in ("set", "removed"):
+            for row in self.budgets:
+                if row[0] == number and row[-1] == FOREVER:
+                    row[-1] = event.position
+        if change == "set":
+            said = [event.body[k] for k in ("who", "task", "per", "amount", "requests", "currency")]
+            self.budgets.append([number, event.tenant, *said, event.position, FOREVER])
+
+    def _priced(self, event: Noted) -> None:
+        if digest(event.body["prices"]) != event.facts["prices"]:
+            raise ValueError("the prices do not have the digest they are filed under")
+        self.prices = event.body["prices"]
 
 
 def _close(rows: list[list[Any]], position: int) -> None:

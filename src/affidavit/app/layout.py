@@ -7,13 +7,13 @@ of the table sees; a setting, head or body that no event is about is a place to 
 from __future__ import annotations
 
 from affidavit.app.redaction import REDACTION
-from affidavit.app.wiring import ERASED, NEXT, RETENTION, SERVING, Parts, schema
+from affidavit.app.wiring import ERASED, NEXT, PRICES, RETENTION, SERVING, Parts, schema
 from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.records import FOREVER
 from affidavit.store import bodies
 from affidavit.store.database import sqlite_objects
 
-_SETTINGS = frozenset({"origin", "verifier", "frontier", SERVING, NEXT, RETENTION, REDACTION, ERASED})
+_SETTINGS = frozenset({"origin", "verifier", "frontier", SERVING, NEXT, RETENTION, REDACTION, ERASED, PRICES})
 
 
 def check_layout(parts: Parts) -> None:

@@ -24,7 +24,7 @@ from affidavit.app.layout import (
     damaged as _row,
 )
 from affidavit.app.redaction import REDACTION
-from affidavit.app.wiring import ERASED, RETENTION, SERVING, Parts
+from affidavit.app.wiring import ERASED, PRICES, RETENTION, SERVING, Parts
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import canonical, digest, sha256
 from affidavit.domain.errors import ErasedError
@@ -80,6 +80,7 @@ class Verifier:
             self._releases()
             self._settings()
             self._keeping()
+            self._money()
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -336,6 +337,17 @@ class Verifier:
         ):
             if self._parts.catalog.setting(key) != expected:
                 raise _row(f"the setting {key} is not what the log says")
+
+    def _money(self) -> None:
+        """Budgets and prices: what may be spent, and what it is held to cost."""
+        rows = self._db.all(
+            "SELECT number, tenant, who, task, per, amount, requests, currency, since, until FROM budgets"
+        )
+        if sorted(rows) != sorted(map(tuple, self._fold.budgets)):
+            raise _row("the budgets are not those that the log knows")
+        prices = None if self._fold.prices is None else canonical(self._fold.prices).decode()
+        if self._parts.catalog.setting(PRICES) != prices:
+            raise _row("the prices are not those that the log knows")
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""

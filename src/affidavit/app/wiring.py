@@ -34,6 +34,7 @@ STABLE = "stable"
 SERVING = "embedder"
 NEXT = "embedder_next"
 RETENTION = "retention"
+PRICES = "prices"
 ERASED = "erased"
 """The setting that holds the position of the last erasure of a document: an index built before it is built anew."""
 

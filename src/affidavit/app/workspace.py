@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from affidavit.app.budgets import BudgetDesk
 from affidavit.app.config import (
     EmbedderSpec,
     close_embedder,
@@ -29,6 +30,7 @@ from affidavit.app.follow import FollowDesk
 from affidavit.app.incidentdesk import IncidentDesk
 from affidavit.app.incidents import FeedbackDesk
 from affidavit.app.keeping import KeepDesk
+from affidavit.app.money import MoneyDesk
 from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.proofs import ProofDesk
@@ -85,6 +87,8 @@ class Workspace:
         self.feedback = FeedbackDesk(parts, self.runs)
         self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
         self.followers = FollowDesk(parts)
+        self.money = MoneyDesk(parts)
+        self.budgets = BudgetDesk(parts, self.money)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database,
@@ -110,6 +114,7 @@ class Workspace:
         """Let go of the files and connections."""
         close_embedder(self.parts.embedder)
         self.parts.models.close()
+        self.money.close()
         self.parts.database.close()
 
     # -- people and sources
@@ -360,6 +365,7 @@ class Workspace:
             },
             "tenants": tenants,
             "sinks": self.outside.status(),
+            "budgets": self.budgets.alerts(),
         }
 
 

@@ -45,6 +45,8 @@ class EventKind(str, Enum):
     AUDIT_EXPORTED = "audit.exported"
     BODY_ERASED = "body.erased"
     KEEPING_CHANGED = "keeping.changed"
+    BUDGET_CHANGED = "budget.changed"
+    PRICES_CHANGED = "prices.changed"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -72,6 +74,8 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.AUDIT_EXPORTED: {"what": str, "events": int},
     EventKind.BODY_ERASED: {"cause": str, "events": int, "contents": int},
     EventKind.KEEPING_CHANGED: {"subject": str, "change": str},
+    EventKind.BUDGET_CHANGED: {"subject": int, "change": str},
+    EventKind.PRICES_CHANGED: {"prices": str},
 }
 
 _WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")

@@ -32,6 +32,7 @@ from affidavit.entrypoints.common import (
     errors,
     opened,
 )
+from affidavit.entrypoints.cost import budget, cost
 from affidavit.entrypoints.drill import drill
 from affidavit.entrypoints.follow import follow
 from affidavit.entrypoints.incident import feedback, incident, review
@@ -66,6 +67,8 @@ for group, name in (
     (incident, "incident"),
     (release, "release"),
     (follow, "follow"),
+    (cost, "cost"),
+    (budget, "budget"),
 ):
     app.add_typer(group, name=name)
 

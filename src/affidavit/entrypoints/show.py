@@ -132,6 +132,9 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
         )
         if sink["error"]:
             out.say(f"  failed at {sink['tried_at']}: {sink['error']}", "yellow")
+    for budget in value["budgets"]:
+        word = "spent" if budget["state"] == "spent" else "nearly spent"
+        out.say(f"budget {budget['budget']} (a {budget['per']}) is {word}: affidavit budget show", "yellow")
 
 
 def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:

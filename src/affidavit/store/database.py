@@ -72,9 +72,10 @@ def sqlite_objects(schema: str) -> list[Row]:
 class Database:
     """One SQLite file. Safe to share between threads; each gets its own connection."""
 
-    def __init__(self, path: Path, *, journal: str = "WAL") -> None:
+    def __init__(self, path: Path, *, journal: str = "WAL", synchronous: str = "FULL") -> None:
         self.path = path
         self._journal = journal
+        self._synchronous = synchronous
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
@@ -98,7 +99,7 @@ class Database:
         )
         for pragma in (
             f"journal_mode={self._journal}",
-            "synchronous=FULL",
+            f"synchronous={self._synchronous}",
             "foreign_keys=ON",
             "temp_store=MEMORY",
             "cache_size=-65536",

@@ -93,3 +93,8 @@ CREATE TABLE barred (
 CREATE TABLE followers (
   name TEXT PRIMARY KEY, settings TEXT NOT NULL, position INTEGER NOT NULL, leaf BLOB NOT NULL, state TEXT NOT NULL,
   at INTEGER NOT NULL) WITHOUT ROWID;
+-- What may be spent. `who` is a pseudonym of a person, `*` for each person alone, or empty; amounts are millionths, -1 for no limit.
+CREATE TABLE budgets (
+  id INTEGER PRIMARY KEY, number INTEGER NOT NULL, tenant INTEGER NOT NULL, who TEXT NOT NULL, task TEXT NOT NULL, per TEXT NOT NULL,
+  amount INTEGER NOT NULL, requests INTEGER NOT NULL, currency TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX budgets_by_number ON budgets (number) WHERE until = 4611686018427387904;
