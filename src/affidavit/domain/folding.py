@@ -1,4 +1,4 @@
-"""Text as an English pattern should see it: look-alike letters made plain, invisible characters gone, lower case.
+"""Text as an English pattern should see it: look-alike letters made plain, invisible characters gone, lower case if asked.
 
 What is found in folded text is told as offsets into the text as it was given. The look-alikes are the letters of UTS #39
 (confusables) that people do swap in: Cyrillic, Greek, full width, mathematical, small capitals; and accents are dropped.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from itertools import compress, count
 
 _LOOKS = {
-    character: plain
+    character: plain.upper() if character.isupper() else plain
     for plain, characters in {
         "a": "аαɑᴀАΑ", "b": "ЬьβʙВΒ", "c": "сϲᴄСϹ", "d": "ԁᴅԀ", "e": "еёεᴇЕΕЁ", "f": "ꜰϝ", "g": "ɡɢԌ", "h": "һʜНΗҺ", "i": "іıιɪІΙӏ",
         "j": "јϳᴊЈ", "k": "кκᴋКΚ", "l": "ꞌʟⅼℓӀ", "m": "мᴍМΜ", "n": "пηɴΝ", "o": "оοσᴏОΟ", "p": "рρᴘРΡ", "q": "ԛԚ", "r": "гʀ",
@@ -37,27 +37,25 @@ def _plain(character: str) -> str | None:
     if any(low <= ord(character) <= high for low, high in _SCRIPTS):
         return character
     decomposed = unicodedata.normalize("NFKD", character)
-    base = decomposed[0].lower() if decomposed else character
+    base = decomposed[0]
     if base in _LOOKS:
         return _LOOKS[base]
-    if base.isascii() and (base.isalnum() or len(decomposed) == 1):
-        return base
-    lower = character.lower()
-    return lower if len(lower) == 1 else character
+    return base if base.isascii() and (base.isalnum() or len(decomposed) == 1) else character
 
 
 class Folded:
     """``text`` is the folded form; ``span`` leads back to the text it was made of."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, lower: bool = True) -> None:
         self._source = source
         self._table: Mapping[int, str | None] = {}
-        if source.isascii():
-            self.text = source.lower()
-            return
-        self._table = {ord(c): _plain(c) for c in set(source) if c >= "\x80"}
-        self.text = source.translate(self._table).lower()
         self._offsets: array[int] | None = None
+        plain = source
+        if not source.isascii():
+            self._table = {ord(c): _plain(c) for c in set(source) if c >= "\x80"}
+            plain = source.translate(self._table)
+        small = plain.lower() if lower else plain
+        self.text = small if len(small) == len(plain) else plain
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where ``text[start:end]`` stands in the source."""

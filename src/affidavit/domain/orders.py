@@ -44,7 +44,9 @@ FEATURES: dict[str, Callable[[str], bool]] = {
         r"keep in mind to|in (?:your|the) (?:response|reply|answer),?|consider|take a moment to|to [a-z ]{1,40}+,)[\s,:]{1,3}+){0,3}"
         rf"(?:{_VERBS})\b"
     ),
-    "gerund": _pattern(r"^\W{0,8}+(?:including|integrating|supplementing|adding|incorporating|embedding|appending|inserting)\b"),
+    "gerund": _pattern(
+        r"^\W{0,8}+(?:including|integrating|supplementing|adding|incorporating|embedding|appending|inserting)\b"
+    ),
     "please": _pattern(r"\bplease\b|\bkindly\b"),
     "polite_question": _pattern(r"^\W{0,8}+(?:can|could|would|will) you\b"),
     "your_output": _pattern(rf"\byour\s+(?:\w{{1,16}}+\s+)?{_OUTPUT}\b"),
@@ -68,8 +70,12 @@ FEATURES: dict[str, Callable[[str], bool]] = {
         r"methods?|holdings|bank|calendar|contacts|messages|system|documents?|image|details|information|payments?|door|home|policy|repository)\b"
     ),
     "me": _pattern(r"\b(?:help|show|tell|give|for|to|send) me\b"),
-    "account": _pattern(r"\b(?:account|payee|payment|transfer|bitcoin|binance|venmo|wire|deposit|withdraw|usd)\b|\$\s?\d"),
-    "tool": _pattern(r"\b(?:using|use|call|invoke|via|through|with)\s+(?:the\s+)?['\"]?\w{2,40}+['\"]?\s+(?:tool|function|api|plugin)\b"),
+    "account": _pattern(
+        r"\b(?:account|payee|payment|transfer|bitcoin|binance|venmo|wire|deposit|withdraw|usd)\b|\$\s?\d"
+    ),
+    "tool": _pattern(
+        r"\b(?:using|use|call|invoke|via|through|with)\s+(?:the\s+)?['\"]?\w{2,40}+['\"]?\s+(?:tool|function|api|plugin)\b"
+    ),
     "identifier": _pattern(r"\bid\b[^.]{0,20}+\d|\(id\b|_id\b|\bwith (?:the )?id\b"),
     "false": _pattern(
         r"\b(?:false|fake|misleading|baseless|fabricated?|rumou?rs?|non-existent|too-good-to-be-true|lottery|prince|scam|unproven)\b"
@@ -82,7 +88,9 @@ FEATURES: dict[str, Callable[[str], bool]] = {
         r"\b(?:add|include|including|insert|integrate|incorporate|append|modify|enhance|augment|supplement(?:ing)?|embed(?:ding)?|adjust|upgrade)\b"
         r"[^.]{0,80}\b(?:response|reply|answer|message|code|implementation|solution|algorithm|codebase|elucidation)\b"
     ),
-    "sentence_in": _pattern(r"\b(?:sentence|line|statement|claim|fact|statistic|teaser|link)\b[^.]{0,60}\b(?:response|reply|answer)\b"),
+    "sentence_in": _pattern(
+        r"\b(?:sentence|line|statement|claim|fact|statistic|teaser|link)\b[^.]{0,60}\b(?:response|reply|answer)\b"
+    ),
     "sentiment": _pattern(r"\b(?:sentiment|mood|positive or negative)\b"),
     "instructions": _pattern(
         r"\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,60}\b(?:instructions?|prompts?|rules?|guidelines?|context|above|commands?)\b"
@@ -127,6 +135,18 @@ PAIRS = (
     ("your_work", "code_block"),
     ("polite_question", "your_output"),
     ("transform", "your_output"),
+    ("imperative", "add_to"),
+    ("imperative", "send_to"),
+    ("imperative", "you"),
+    ("imperative", "your"),
+    ("asks", "my"),
+    ("asks", "question"),
+    ("please", "imperative"),
+    ("please", "you"),
+    ("please", "account"),
+    ("please", "address"),
+    ("please", "link"),
+    ("your_output", "you"),
     ("language", "your_output"),
 )
 
@@ -167,3 +187,89 @@ def features(sentence: str) -> dict[str, bool]:
     """The features of one folded sentence, pairs among them as ``a&b``."""
     single = {name: ask(sentence) for name, ask in FEATURES.items()}
     return single | {f"{a}&{b}": single[a] and single[b] for a, b in PAIRS}
+
+
+def score(sentence: str) -> float:
+    """The model's probability that one folded sentence is an order to an assistant."""
+    single = {name for name, ask in FEATURES.items() if ask(sentence)}
+    held = BIAS + sum(WEIGHTS.get(name, 0.0) for name in single)
+    held += sum(weight for a, b, weight in _PAIR_WEIGHTS if a in single and b in single)
+    return 1 / (1 + exp(-max(-50.0, min(50.0, held))))
+
+
+_PAIR_WEIGHTS = tuple((a, b, WEIGHTS[f"{a}&{b}"]) for a, b in PAIRS if f"{a}&{b}" in WEIGHTS)
+_WORTH = re.compile(
+    r"\b(?:your?|my|please|kindly|me|code|sentiment|base\d\d|emojis?|cipher|reverse|instructions?|e?mail|send)\b|\bid\b"
+)
+"""A sentence without any of these words cannot reach the threshold; it is not scored (``tests/domain/test_orders.py``)."""
+
+
+def scored(text: str) -> Iterator[Order]:
+    """The sentences of folded ``text`` that the model takes for orders. Beyond ``SCORED`` sentences worth scoring, what is left
+    of the text is one finding: nobody writes so many sentences of that kind, and an answer is waited for."""
+    tried = 0
+    for start, end in segments(text):
+        sentence = text[start:end]
+        if _WORTH.search(sentence) is None:
+            continue
+        tried += 1
+        if tried > SCORED:
+            yield Order(start, len(text), 1.0, False)
+            return
+        probability = score(sentence)
+        if probability >= THRESHOLD:
+            yield Order(start, end, probability, False)
+
+
+# -- phrases
+
+_CANDIDATES = 2_000
+"""At most so many beginnings of a phrase are followed up in one text; more of them are an order by themselves."""
+_PHRASES = (
+    (
+        ("ignore", "disregard", "forget", "override", "ignor", "vergiss", "oublie"),
+        re.compile(
+            r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:previous|prior|above|earlier|all|your)\b.{0,30}"
+            r"\b(?:instruction|prompt|rule|message|guideline)s?\b"
+            r"|\b(?:ignor(?:a|e|ez|iere|ieren)|vergiss|oublie[zr]?)\b.{0,40}"
+            r"\b(?:instruc(?:tions?|ciones|cion|oes)|anweisungen|istruzioni|consignes)\b",
+            re.DOTALL,
+        ),
+    ),
+    (("you are now",), re.compile(r"\byou\s{1,8}are\s{1,8}now\b")),
+    (("system prompt",), re.compile(r"\bsystem\s{1,8}prompt\b")),
+    (
+        ("reveal", "print", "repeat", "output"),
+        re.compile(r"\b(?:reveal|print|repeat|output)\b.{0,30}\b(?:prompt|instructions)\b", re.DOTALL),
+    ),
+    (("<|im_", "[inst]", "[/inst]"), re.compile(r"<\|im_(?:start|end)\|>|\[/?inst\]")),
+)
+_REACH = 120
+"""Characters from its beginning that a phrase can have."""
+
+
+def phrases(text: str) -> Iterator[Order]:
+    """Places in folded ``text`` with a phrase that attacks use and others hardly."""
+    flat = text.translate(_BLANKS)
+    for beginnings, pattern in _PHRASES:
+        yield from _followed(flat, beginnings, pattern)
+
+
+_BLANKS = {ord(c): " " for c in "\t\n\r\x0b\x0c\u00a0\u2028\u2029\u3000"}
+
+
+def _followed(text: str, beginnings: tuple[str, ...], pattern: re.Pattern[str]) -> Iterator[Order]:
+    tried, last = 0, 0
+    for beginning in beginnings:
+        at = text.find(beginning)
+        while at >= 0:
+            tried += 1
+            if tried > _CANDIDATES:
+                yield Order(at, len(text), 1.0, True)
+                return
+            match = pattern.match(text, at, at + _REACH) if at >= last else None
+            if match is not None:
+                last = match.end()
+                yield Order(at, last, 1.0, True)
+            at = text.find(beginning, max(at + 1, last))
+        last = 0

@@ -7,11 +7,12 @@ commands and figures are in ``docs/explanation/measurements.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
+from affidavit.domain.guard_policy import GuardPolicy, parse
 
 FEATURES = (
     "sentence_coverage",
@@ -66,9 +67,10 @@ class Answering:
 
 @dataclass(frozen=True)
 class Guarding:
-    """``longest``: characters a question may have."""
+    """``longest``: characters a question may have; ``policy``: the guards of each stage (``docs/explanation/guards.md``)."""
 
     longest: int
+    policy: GuardPolicy = field(default_factory=GuardPolicy)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def load(content: Mapping[str, Any]) -> Release:
             _calibration(suffice["dense"]),
             _calibration(suffice["keyword_only"]),
             Answering(int(answer["sentences"]), float(answer["margin"]), float(answer["same"])),
-            Guarding(int(guard["longest"])),
+            Guarding(int(guard["longest"]), parse(guard)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
