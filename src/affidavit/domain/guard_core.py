@@ -4,7 +4,7 @@
 |---|---|---|
 | ``secret`` | private keys, keys of known providers, named or random-looking words | 0.4 to 1 |
 | ``email``, ``phone``, ``iban``, ``payment-card``, ``national-id`` | personal data (``domain/redact.py``) | 0.7 to 1 |
-| ``orders`` | phrases of attacks, sentences a small model takes for orders, also inside comments and blobs | 0.86 to 0.95 |
+| ``orders`` | phrases of attacks, sentences a small model takes for orders, also inside comments and blobs | 0.86 to 0.95; 0.4 where mentioned |
 | ``role`` | marks that set off who speaks in a prompt | 0.8 |
 | ``tool-call`` | text in the form of a model's tool call | 0.7 |
 | ``hidden`` | invisible characters, comments, text in base64 or hexadecimal | 0.2 to 0.9 |
@@ -39,6 +39,7 @@ STREAMED = KINDS - INJECTION
 MOST = 1_000
 """Findings of one kind of search in one text; the last one then reaches to the end of the text, so that nothing slips by."""
 
+_ORDERED = "0.80"
 _SECRETS = ("private-key", "api-key")
 _ROLES = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|start_header_id|end_header_id|eot_id)\|>|\[/?INST\]|<</?SYS>>"
@@ -117,14 +118,13 @@ def _said(search: Callable[[str], Iterator[Hidden]], text: str, confidence: str)
     """Hidden places; where what they say is an order, that as well."""
     for start, end, reason, said in search(text):
         yield Finding(NAME, "hidden", start, end, reason, confidence)
-        if said and next(order_findings(Folded(said)), None) is not None:
+        if said and any(f.confidence >= _ORDERED for f in order_findings(Folded(said))):
             yield Finding(NAME, "orders", start, end, f"an order in {reason}", "0.95")
 
 
 def order_findings(folded: Folded) -> Iterator[Finding]:
     """Orders by phrase and by the model."""
-    for order in phrases(folded.text):
-        yield Finding(NAME, "orders", *folded.span(order.start, order.end), "a phrase of attacks", "0.95")
-    for order in scored(folded.text):
-        sure = f"{min(order.probability, 0.95):.2f}"
-        yield Finding(NAME, "orders", *folded.span(order.start, order.end), "reads like an order", sure)
+    for reason, orders in (("a phrase of attacks", phrases), ("reads like an order", scored)):
+        for order in orders(folded.text):
+            sure = f"{min(order.probability, 0.95):.2f}"
+            yield Finding(NAME, "orders", *folded.span(order.start, order.end), reason, sure)

@@ -153,12 +153,11 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Order:
-    """A place that reads like an order; ``known``: by a phrase that only attacks use."""
+    """A place that reads like an order, and how sure that is."""
 
     start: int
     end: int
     probability: float
-    known: bool
 
 
 _BREAK = re.compile(
@@ -214,20 +213,22 @@ def scored(text: str) -> Iterator[Order]:
             continue
         tried += 1
         if tried > SCORED:
-            yield Order(start, len(text), 1.0, False)
+            yield Order(start, len(text), 1.0)
             return
         probability = score(sentence)
         if probability >= THRESHOLD:
-            yield Order(start, end, probability, False)
+            yield Order(start, end, probability)
 
 
 # -- phrases
 
 _CANDIDATES = 2_000
 """At most so many beginnings of a phrase are followed up in one text; more of them are an order by themselves."""
+_SURE, _MENTIONED = 0.95, 0.4
+"""Of an order, and of words that texts about assistants have as well, such as a phrase in quotation marks."""
 _PHRASES = (
     (
-        ("ignore", "disregard", "forget", "override", "ignor", "vergiss", "oublie"),
+        ("ignor", "disregard", "forget", "override", "vergiss", "oublie"),
         re.compile(
             r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:previous|prior|above|earlier|all|your)\b.{0,30}"
             r"\b(?:instruction|prompt|rule|message|guideline)s?\b"
@@ -235,41 +236,44 @@ _PHRASES = (
             r"\b(?:instruc(?:tions?|ciones|cion|oes)|anweisungen|istruzioni|consignes)\b",
             re.DOTALL,
         ),
+        _SURE,
     ),
-    (("you are now",), re.compile(r"\byou\s{1,8}are\s{1,8}now\b")),
-    (("system prompt",), re.compile(r"\bsystem\s{1,8}prompt\b")),
+    (("you are now",), re.compile(r"\byou are now\b"), _MENTIONED),
+    (("system prompt",), re.compile(r"\bsystem prompt\b"), _MENTIONED),
     (
         ("reveal", "print", "repeat", "output"),
         re.compile(r"\b(?:reveal|print|repeat|output)\b.{0,30}\b(?:prompt|instructions)\b", re.DOTALL),
+        _MENTIONED,
     ),
-    (("<|im_", "[inst]", "[/inst]"), re.compile(r"<\|im_(?:start|end)\|>|\[/?inst\]")),
+    (("<|im_", "[inst]", "[/inst]"), re.compile(r"<\|im_(?:start|end)\|>|\[/?inst\]"), _SURE),
 )
 _REACH = 120
 """Characters from its beginning that a phrase can have."""
+_QUOTED = re.compile(r"(?<![\"']: )(?<![\"']:)[\"'`]{1,3}\Z")
+"""Before a phrase that somebody quotes; not where a value begins in JSON, which is where a tool's result brings an attack."""
+_BLANKS = {ord(c): " " for c in "\t\n\r\x0b\x0c\u00a0\u2028\u2029\u3000"}
 
 
 def phrases(text: str) -> Iterator[Order]:
     """Places in folded ``text`` with a phrase that attacks use and others hardly."""
     flat = text.translate(_BLANKS)
-    for beginnings, pattern in _PHRASES:
-        yield from _followed(flat, beginnings, pattern)
+    for beginnings, pattern, sure in _PHRASES:
+        yield from _followed(flat, beginnings, pattern, sure)
 
 
-_BLANKS = {ord(c): " " for c in "\t\n\r\x0b\x0c\u00a0\u2028\u2029\u3000"}
-
-
-def _followed(text: str, beginnings: tuple[str, ...], pattern: re.Pattern[str]) -> Iterator[Order]:
-    tried, last = 0, 0
+def _followed(
+    text: str, beginnings: tuple[str, ...], pattern: re.Pattern[str], sure: float
+) -> Iterator[Order]:
+    tried = 0
     for beginning in beginnings:
         at = text.find(beginning)
         while at >= 0:
             tried += 1
             if tried > _CANDIDATES:
-                yield Order(at, len(text), 1.0, True)
+                yield Order(at, len(text), _SURE)
                 return
-            match = pattern.match(text, at, at + _REACH) if at >= last else None
+            match = pattern.match(text, at, at + _REACH)
             if match is not None:
-                last = match.end()
-                yield Order(at, last, 1.0, True)
-            at = text.find(beginning, max(at + 1, last))
-        last = 0
+                quoted = _QUOTED.search(text[max(0, at - 8) : at]) is not None
+                yield Order(at, match.end(), min(sure, _MENTIONED) if quoted else sure)
+            at = text.find(beginning, at + 1 if match is None else match.end())
