@@ -1,7 +1,9 @@
 """``python -m bench.guards``: what the guards catch, what they take for an attack wrongly, and what they cost.
 
-Recall is over attacks of the half of the payloads on which the model was not fitted (``bench/guards_fit.py``); beside it, all of them.
-A text counts as caught where ``core`` finds an order at a confidence of 0.8 or more. Whoever wrote the features had read both halves.
+Recall is over attacks of the half of the payloads on which the model was not fitted (``bench/guards_fit.py``); beside
+it, all of them.
+A text counts as caught where ``core`` finds an order at a confidence of 0.8 or more. Whoever wrote the features had read
+both halves.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from affidavit.ask.guard import output_signals
@@ -101,12 +104,10 @@ def false_alarms() -> dict[str, dict[str, tuple[int, int]]]:
 
 
 def cost(texts: Sequence[str]) -> dict[str, float]:
-    """Microseconds for 1,000 characters of real pages, by group of kinds; Presidio beside it where ``sys.argv`` names a Python."""
+    """Microseconds for 1,000 characters of real pages, by group of kinds; Presidio beside it where ``sys.argv`` names a
+    Python."""
     thousands = sum(map(len, texts)) / 1000
-    out = {
-        name: timed(lambda k=kinds: [find(t, k) for t in texts]) * 1e3 / thousands
-        for name, kinds in _KINDS.items()
-    }
+    out = {name: timed(partial(_all, texts, kinds)) * 1e3 / thousands for name, kinds in _KINDS.items()}
     out["always (output_signals)"] = timed(lambda: [output_signals(t) for t in texts]) * 1e3 / thousands
     for python in sys.argv[1:]:
         paths = json.dumps([p for p in sys.path if p])
@@ -122,15 +123,18 @@ def cost(texts: Sequence[str]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in out.items()}
 
 
+def _all(texts: Sequence[str], kinds: set[str]) -> None:
+    for text in texts:
+        find(text, kinds)
+
+
 def hostile() -> dict[str, dict[str, float]]:
     """Milliseconds for one million characters."""
     out = {}
     for name, part in _HOSTILE.items():
         text = (part * (_MILLION // len(part) + 1))[:_MILLION]
-        out[name] = {
-            group: round(timed(lambda k=kinds, t=text: find(t, k)), 1) for group, kinds in _KINDS.items()
-        }
-        out[name]["always"] = round(timed(lambda t=text: output_signals(t)), 1)
+        out[name] = {group: round(timed(partial(find, text, kinds)), 1) for group, kinds in _KINDS.items()}
+        out[name]["always"] = round(timed(partial(output_signals, text)), 1)
     return out
 
 

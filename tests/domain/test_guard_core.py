@@ -1,5 +1,7 @@
 """What the core finds, what it leaves alone, and that no text makes it slow."""
 
+# ruff: noqa: E501 - tables of examples
+
 from __future__ import annotations
 
 import base64
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.domain import orders
+from affidavit.domain import orders, orders_weights
 from affidavit.domain.folding import Folded
 from affidavit.domain.guard_core import KINDS, MOST, find
 from affidavit.domain.guards import Finding, take_out
@@ -134,7 +136,7 @@ def test_folding_leads_back(text: str) -> None:
 def test_a_sentence_not_worth_scoring_would_not_be_found(_: list[str], text: str) -> None:
     sentence = text.lower()
     if orders._WORTH.search(sentence) is None:
-        assert orders.score(sentence) < orders.THRESHOLD
+        assert orders.score(sentence) < orders_weights.THRESHOLD
 
 
 def test_too_many_findings_reach_to_the_end() -> None:

@@ -4,7 +4,7 @@
 |---|---|---|
 | ``secret`` | private keys, keys of known providers, named or random-looking words | 0.4 to 1 |
 | ``email``, ``phone``, ``iban``, ``payment-card``, ``national-id`` | personal data (``domain/redact.py``) | 0.7 to 1 |
-| ``orders`` | phrases of attacks, sentences a small model takes for orders, also inside comments and blobs | 0.86 to 0.95; 0.4 where mentioned |
+| ``orders`` | phrases of attacks, sentences like orders, also in comments and blobs | 0.86 to 0.95; 0.4 if mentioned |
 | ``role`` | marks that set off who speaks in a prompt | 0.8 |
 | ``tool-call`` | text in the form of a model's tool call | 0.7 |
 | ``hidden`` | invisible characters, comments, text in base64 or hexadecimal | 0.2 to 0.9 |
@@ -43,7 +43,8 @@ _ORDERED = "0.80"
 _SECRETS = ("private-key", "api-key")
 _ROLES = re.compile(
     r"<\|(?:im_start|im_end|system|user|assistant|endoftext|start_header_id|end_header_id|eot_id)\|>|\[/?INST\]|<</?SYS>>"
-    r"|<(?:start|end)_of_turn>|^\s{0,4}+#{2,4} ?(?:system|instruction|human|assistant)s?:\s|^\s{0,4}+(?:human|assistant|system): |</?(?:system|assistant)>",
+    r"|<(?:start|end)_of_turn>|^\s{0,4}+#{2,4} ?(?:system|instruction|human|assistant)s?:\s"
+    r"|^\s{0,4}+(?:human|assistant|system): |</?(?:system|assistant)>",
     re.IGNORECASE | re.MULTILINE,
 )
 _CALLS = re.compile(

@@ -4,11 +4,13 @@
 {"longest": 2000,
  "question": [{"guard": "core", "verdicts": {"secret": "refuse", "orders": "flag"}}],
  "passage":  [{"guard": "core", "verdicts": {"orders": "redact"}, "from": "0.8"}],
- "answer":   [{"guard": "core", "verdicts": {"secret": "redact", "image": "redact", "link-data": "redact"}, "hosts": ["acme.example"]},
+ "answer":   [{"guard": "core", "verdicts": {"secret": "redact", "image": "redact", "link-data": "redact"}, "hosts":
+ ["acme.example"]},
               {"guard": "moderation", "otherwise": "refuse", "timeout_ms": 800}]}
 ```
 
-Without ``question``, ``passage`` and ``answer`` no configured guard runs, and what always holds stays as it is: a question's length and
+Without ``question``, ``passage`` and ``answer`` no configured guard runs, and what always holds stays as it is: a
+question's length and
 characters, and sentences that hold orders, secrets or images are not quoted.
 """
 

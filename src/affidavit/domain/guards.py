@@ -40,7 +40,8 @@ class Stage(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """``guard``: whose. ``kind``: a word of that guard (``secret``, ``orders``, ``S1``). ``start``, ``end``: character offsets into
+    """``guard``: whose. ``kind``: a word of that guard (``secret``, ``orders``, ``S1``). ``start``, ``end``: character
+    offsets into
     the text that was given; both 0 where a guard judges the whole. ``confidence``: decimal text from ``0`` to ``1``."""
 
     guard: str

@@ -1,4 +1,5 @@
-"""Text that a person does not see or read as it is: invisible characters, letters of another alphabet, encoded blobs, comments."""
+"""Text that a person does not see or read as it is: invisible characters, letters of another alphabet, encoded blobs,
+comments."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _READABLE = 0.9
 
 
 def invisible(text: str) -> Iterator[Hidden]:
-    """Characters without a shape that carry or hide something: tags, overrides of direction, splits inside words, runs of selectors."""
+    """Characters without a shape that carry or hide something: tags, overrides of direction, splits inside words, runs
+    of selectors."""
     if text.isascii():
         return
     for match in _TAGS.finditer(text):

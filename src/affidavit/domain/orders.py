@@ -29,7 +29,8 @@ _VERBS = (
     "substitute|suggest|summarize|supplement|switch|tell|transfer|translate|turn|unlock|update|upgrade|upload|use|utilize|withdraw|write"
 )
 _OUTPUT = r"(?:response|reply|replies|answer|output|message|elucidation|explanation)"
-_WORK = r"(?:solution|codebase|code\s+(?:base|foundation|implementation|functionality)|algorithm|implementation|elucidation|response|explanation)"
+_WORK =
+r"(?:solution|codebase|code\s+(?:base|foundation|implementation|functionality)|algorithm|implementation|elucidation|response|explanation)"
 
 
 def _pattern(text: str) -> Callable[[str], bool]:
@@ -39,9 +40,12 @@ def _pattern(text: str) -> Callable[[str], bool]:
 
 FEATURES: dict[str, Callable[[str], bool]] = {
     "imperative": _pattern(
-        r"^\W{0,8}+(?:(?:please|kindly|now|first|then|also|next|instead|finally|and|can you|could you|would you|will you|i need you to|"
-        r"you must|you should|don't (?:forget|hesitate) to|do not (?:forget|hesitate) to|make sure (?:you|to)|be sure to|remember to|"
-        r"keep in mind to|in (?:your|the) (?:response|reply|answer),?|consider|take a moment to|to [a-z ]{1,40}+,)[\s,:]{1,3}+){0,3}"
+        r"^\W{0,8}+(?:(?:please|kindly|now|first|then|also|next|instead|finally|and|can you|could you"
+        r"|would you|will you|i need you to|"
+        r"you must|you should|don't (?:forget|hesitate) to|do not (?:forget|hesitate) to|make sure (?:you|to)"
+        r"|be sure to|remember to|"
+        r"keep in mind to|in (?:your|the) (?:response|reply|answer),?|consider|take a moment to"
+        r"|to [a-z ]{1,40}+,)[\s,:]{1,3}+){0,3}"
         rf"(?:{_VERBS})\b"
     ),
     "gerund": _pattern(
@@ -53,7 +57,8 @@ FEATURES: dict[str, Callable[[str], bool]] = {
     "in_your_output": _pattern(rf"\b(?:in|to|into|within|for|of)\s+your\s+(?:\w{{1,16}}+\s+)?{_OUTPUT}\b"),
     "your_work": _pattern(rf"\byour\s+(?:\w{{1,16}}+\s+)?{_WORK}\b"),
     "transform": _pattern(
-        r"\bbase\s?-?\d\d\b|\bemojis?\b|\bcipher\b|\bin reverse\b|\bbackwards?\b|\bsubstitution\b|\brot-?13\b|\bmorse\b|\bleetspeak\b"
+        r"\bbase\s?-?\d\d\b|\bemojis?\b|\bcipher\b|\bin reverse\b|\bbackwards?\b|\bsubstitution\b|\brot-?13\b"
+        r"|\bmorse\b|\bleetspeak\b"
     ),
     "language": _pattern(
         r"\b(?:in|into|to)\s+(?:french|german|spanish|italian|portuguese|chinese|japanese|korean|russian|arabic|hindi|dutch|latin|klingon)\b"
@@ -81,7 +86,8 @@ FEATURES: dict[str, Callable[[str], bool]] = {
         r"\b(?:false|fake|misleading|baseless|fabricated?|rumou?rs?|non-existent|too-good-to-be-true|lottery|prince|scam|unproven)\b"
     ),
     "promote": _pattern(
-        r"\b(?:promot\w{1,5}+|subscribe|discount|special offers?|exclusive|free shipping|click (?:here|this)|visit www|suggest\w{0,3}+ (?:that )?users|"
+        r"\b(?:promot\w{1,5}+|subscribe|discount|special offers?|exclusive|free shipping|click (?:here|this)"
+        r"|visit www|suggest\w{0,3}+ (?:that )?users|"
         r"brand [a-z]\b|newsletter|teaser|announcement)\b"
     ),
     "add_to": _pattern(

@@ -1,6 +1,7 @@
 """A guard over a text that grows: nothing is let go that a later character could make part of a finding.
 
-What is held back is bounded: the last ``REACH`` characters, the word that has no end yet, a tag or bracket that is open, a private
+What is held back is bounded: the last ``REACH`` characters, the word that has no end yet, a tag or bracket that is open,
+a private
 key whose end has not come. More than ``HELD`` characters held is a refusal. What is released in all is, character by character,
 what the guard would have made of the whole text at once (``tests/models/test_guard_stream.py`` holds it to that).
 """

@@ -20,7 +20,8 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Judged:
-    """What the guards of a stage made of a text. ``text`` is what may be used: empty after ``refuse``, without what was found after
+    """What the guards of a stage made of a text. ``text`` is what may be used: empty after ``refuse``, without what was
+    found after
     ``redact``, else as it was. ``outcomes`` in the order of the steps; those after a refusal did not run."""
 
     verdict: Verdict

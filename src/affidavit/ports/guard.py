@@ -11,8 +11,10 @@ from affidavit.domain.guards import Finding, Stage
 
 @dataclass(frozen=True)
 class GuardInfo:
-    """``name`` as a release names it. ``version``: of what decides (a library's, a model's name), for the record. ``local``: text never
-    leaves the machine. ``places``: findings say where in the text; without it each is about the whole. ``stages`` it can judge."""
+    """``name`` as a release names it. ``version``: of what decides (a library's, a model's name), for the record.
+    ``local``: text never
+    leaves the machine. ``places``: findings say where in the text; without it each is about the whole. ``stages`` it can
+    judge."""
 
     name: str
     version: str
@@ -28,7 +30,8 @@ class Guard(Protocol):
     def info(self) -> GuardInfo: ...
 
     def check(self, text: str, stage: Stage, timeout: float) -> Sequence[Finding]:
-        """What is found in ``text`` within ``timeout`` seconds, offsets in characters. Nothing found is an empty sequence, never an
+        """What is found in ``text`` within ``timeout`` seconds, offsets in characters. Nothing found is an empty
+        sequence, never an
         error; an answer of the back-end that is not understood is an error, never nothing found. Raises GuardError."""
         ...
 

@@ -1,4 +1,5 @@
-"""A model of the Llama Guard kind behind the chat port: it answers ``safe``, or ``unsafe`` and on the next line the categories."""
+"""A model of the Llama Guard kind behind the chat port: it answers ``safe``, or ``unsafe`` and on the next line the
+categories."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _UNNAMED = "unsafe"
 
 
 class ChatGuard:
-    """Asks ``model``; its chat template holds the categories, so the text goes in alone: what a person said as a user's message, an
+    """Asks ``model``; its chat template holds the categories, so the text goes in alone: what a person said as a user's
+    message, an
     answer as the assistant's after it (the form of Llama Guard 3 and 4). Anything but the two answers is an error."""
 
     def __init__(self, name: str, model: ChatModel, *, max_tokens: int = 32) -> None:

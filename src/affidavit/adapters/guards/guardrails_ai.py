@@ -1,6 +1,7 @@
 """Guardrails AI: validators of its hub or of one's own. ``pip install "affidavit[guardrails-ai]"``.
 
-Version 0.10.1 was compromised (May 2026): the extra asks for a later one, and this module refuses that one by its number before it
+Version 0.10.1 was compromised (May 2026): the extra asks for a later one, and this module refuses that one by its number
+before it
 is imported. Metrics are switched off, also for validators that were made elsewhere.
 """
 

@@ -15,7 +15,8 @@ from affidavit.ports.guard import GuardInfo
 
 
 class LlmGuard:
-    """Runs ``inputs`` (scanners of ``llm_guard.input_scanners``) over questions and passages, ``outputs`` over answers. Their classes'
+    """Runs ``inputs`` (scanners of ``llm_guard.input_scanners``) over questions and passages, ``outputs`` over answers.
+    Their classes'
     names are the kinds. What they would put in place of the text is not used."""
 
     def __init__(
@@ -32,7 +33,8 @@ class LlmGuard:
         return GuardInfo(self._name, f"llm-guard {self._version}".strip(), local=True, places=False)
 
     def check(self, text: str, stage: Stage, timeout: float) -> Sequence[Finding]:
-        """One finding for each scanner that says the text is not valid, as sure as its risk; ``timeout`` is kept by whoever calls."""
+        """One finding for each scanner that says the text is not valid, as sure as its risk; ``timeout`` is kept by
+        whoever calls."""
         if self._closed:
             raise GuardError(f"guard {self._name} is closed", "open the workspace again")
         answer = stage is Stage.ANSWER

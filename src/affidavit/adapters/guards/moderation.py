@@ -18,7 +18,8 @@ _MOST_KINDS = 200
 
 
 class ModerationGuard:
-    """Sends the text to ``base_url``. ``key`` is the secret itself, found by whoever makes this, never stored. ``local`` says that the
+    """Sends the text to ``base_url``. ``key`` is the secret itself, found by whoever makes this, never stored. ``local``
+    says that the
     endpoint is on this machine. Redirects are not followed and proxies of the environment not used."""
 
     def __init__(self, name: str, base_url: str, model: str, key: str = "", *, local: bool = False) -> None:
@@ -62,7 +63,8 @@ class ModerationGuard:
 
 
 def parse(name: str, answer: Any) -> list[Finding]:
-    """Findings in the endpoint's answer. Raises GuardError for anything that is not of its form, an empty list of results included."""
+    """Findings in the endpoint's answer. Raises GuardError for anything that is not of its form, an empty list of
+    results included."""
     results = answer.get("results") if isinstance(answer, Mapping) else None
     if not isinstance(results, list) or not results:
         raise _form(name)

@@ -19,7 +19,8 @@ _INSTALL = 'pip install "affidavit[nemo]"'
 
 
 class NemoGuard:
-    """Runs the input rails over questions and passages, the output rails over answers. ``blocked`` and ``modified`` are findings about the
+    """Runs the input rails over questions and passages, the output rails over answers. ``blocked`` and ``modified`` are
+    findings about the
     whole text: what a rail would put in its place is not used, because only the release's policy changes an answer."""
 
     def __init__(self, folder: Path, name: str = "nemo", *, local: bool = False) -> None:

@@ -1,6 +1,7 @@
 """Microsoft Presidio's analyzer with its own patterns and no language model: nothing is downloaded, names are not found.
 
-``pip install "affidavit[presidio]"``. Its default engine fetches a spaCy model when it is made; this adapter always brings its own
+``pip install "affidavit[presidio]"``. Its default engine fetches a spaCy model when it is made; this adapter always
+brings its own
 engine, and keeps ``tldextract``, by which it checks e-mail addresses, from fetching its list.
 """
 
@@ -18,7 +19,8 @@ _INSTALL = 'pip install "affidavit[presidio]"'
 
 
 class PresidioGuard:
-    """Finds Presidio's entities (``EMAIL_ADDRESS``, ``US_SSN``, …) by pattern and checksum, with their places. ``entities`` limits it."""
+    """Finds Presidio's entities (``EMAIL_ADDRESS``, ``US_SSN``, …) by pattern and checksum, with their places.
+    ``entities`` limits it."""
 
     def __init__(self, name: str = "presidio", *, language: str = "en", entities: Sequence[str] = ()) -> None:
         try:

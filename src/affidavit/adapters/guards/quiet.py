@@ -16,9 +16,11 @@ SILENT = {
 
 
 def silence() -> None:
-    """Set them in this process, over whatever was there. It reads nothing: what is configured is the business of ``app/config.py``.
+    """Set them in this process, over whatever was there. It reads nothing: what is configured is the business of
+    ``app/config.py``.
 
-    ``OTEL_SDK_DISABLED`` also ends traces that the process itself would send through the OpenTelemetry SDK; affidavit's own do not
+    ``OTEL_SDK_DISABLED`` also ends traces that the process itself would send through the OpenTelemetry SDK; affidavit's
+    own do not
     use it.
     """
     os.environ.update(SILENT)
