@@ -1,7 +1,5 @@
 """Guards of others: the contract, their answers, and that the libraries stay quiet with the network denied."""
 
-# ruff: noqa: E501 - tables of examples
-
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """A growing text is let go exactly as the whole would be, whatever the pieces it comes in."""
 
+# ruff: noqa: E501 - a table of parts
+
 from __future__ import annotations
 
 from decimal import Decimal

@@ -3,13 +3,13 @@
 | kind | what | confidence |
 |---|---|---|
 | ``secret`` | private keys, keys of known providers, named or random-looking words | 0.4 to 1 |
-| ``email``, ``phone``, ``iban``, ``payment-card``, ``national-id`` | personal data (``domain/redact.py``) | 0.7 to 1 |
+| ``email``, ``phone``, ``iban``, ``payment-card``, ``national-id`` | personal data | 0.7 to 1 |
 | ``orders`` | phrases of attacks, sentences like orders, also in comments and blobs | 0.86 to 0.95; 0.4 if mentioned |
 | ``role`` | marks that set off who speaks in a prompt | 0.8 |
 | ``tool-call`` | text in the form of a model's tool call | 0.7 |
 | ``hidden`` | invisible characters, comments, text in base64 or hexadecimal | 0.2 to 0.9 |
 | ``confusable`` | words of two alphabets | 0.6 |
-| ``image``, ``html``, ``active``, ``link-data``, ``link``, ``disguised`` | what could carry data out (``domain/leaks.py``) | 0.3 to 0.9 |
+| ``image``, ``html``, ``active``, ``link-data``, ``link``, ``disguised`` | ways out (``domain/leaks.py``) | 0.3 to 0.9 |
 
 Declared patterns have their own names as kinds.
 """

@@ -29,8 +29,10 @@ _VERBS = (
     "substitute|suggest|summarize|supplement|switch|tell|transfer|translate|turn|unlock|update|upgrade|upload|use|utilize|withdraw|write"
 )
 _OUTPUT = r"(?:response|reply|replies|answer|output|message|elucidation|explanation)"
-_WORK =
-r"(?:solution|codebase|code\s+(?:base|foundation|implementation|functionality)|algorithm|implementation|elucidation|response|explanation)"
+_WORK = (
+    r"(?:solution|codebase|code\s+(?:base|foundation|implementation|functionality)|algorithm|implementation|elucidation"
+    r"|response|explanation)"
+)
 
 
 def _pattern(text: str) -> Callable[[str], bool]:

@@ -256,8 +256,10 @@ _KEY_SHAPES = (
     r")"
 )
 """Keys that their makers gave a shape of its own, so that they are found."""
-_NAMED_KEYS =
-r"(?<![\w-])(?i:password|passwd|secret|api[_-]?key|access[_-]?token)[\"']?+\s{0,3}+[:=]\s{0,3}+[\"']?+[^\s\"',;]{6,250}+"
+_NAMED_KEYS = (
+    r"(?<![\w-])(?i:password|passwd|secret|api[_-]?key|access[_-]?token)[\"']?+\s{0,3}+[:=]\s{0,3}+[\"']?+"
+    r"[^\s\"',;]{6,250}+"
+)
 _API_KEYS = f"{_KEY_SHAPES}|{_NAMED_KEYS}"
 _EMAIL = r"(?<![\w.%+-])[\w.%+'-]{1,64}+@(?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24}+(?![\w-])"
 _PHONE = (
