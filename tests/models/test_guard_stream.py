@@ -86,3 +86,22 @@ def test_declared_patterns_are_watched_for() -> None:
     }
     step = parse({"longest": 1, **section}).steps(Stage.ANSWER)[0]
     assert streamed(step, "It is EMP-123456.", [1])[0] == "It is [redacted badge]."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "DE89 3704 0044 0532 0130 00",
+        "4111 1111 1111 1111",
+        "token = aB3dE5gH7jK9mN1pQ3sT5vW7",
+        "<p title='b b b' src=x>",
+        "-----BEGIN RSA PRIVATE KEY-----\nMII E\n-----END RSA PRIVATE KEY-----",
+        "[a](<http://e.example/b c d>)",
+    ],
+)
+def test_wherever_a_finding_is_cut_in_two(part: str) -> None:
+    text = "a " * 400 + part + " b" * 400
+    whole = take_out(text, find(text, STREAMED))
+    assert whole != text
+    for at in range(800, 801 + len(part)):
+        assert streamed(REDACT, text, [at, 10_000])[0] == whole
