@@ -1,7 +1,8 @@
 """Step 2 and part of 9: rules for what comes in, and signals in what would go out.
 
 The patterns are signals, not barriers: attacks that avoid these words exist. What holds is that the
-answerer cannot be told anything; it only copies sentences that the reader may read.
+answerer cannot be told anything; it only copies sentences that the reader may read. These rules always hold; what a
+release adds is in ``models/guards.py``. Finding is the business of ``domain/guard_core.py`` and what it is made of.
 """
 
 from __future__ import annotations
@@ -11,25 +12,14 @@ import unicodedata
 from dataclasses import dataclass
 
 from affidavit.domain.answer import Refusal
+from affidavit.domain.folding import Folded
+from affidavit.domain.leaks import leaks
+from affidavit.domain.orders import phrases
+from affidavit.domain.redact import TOKENS
 from affidavit.domain.release import Guarding
 
-_ORDERS = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:previous|prior|above|earlier|all|your)\b.{0,30}"
-    r"\b(?:instruction|prompt|rule|message|guideline)s?\b"
-    r"|\byou are now\b|\bsystem prompt\b|\b(?:reveal|print|repeat|output)\b.{0,30}\b(?:prompt|instructions)\b"
-    r"|<\|im_(?:start|end)\|>|\[/?INST\]",
-    re.IGNORECASE | re.DOTALL,
-)
-_SECRETS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{36}\b"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-)
-# What a page fetches by itself when it is shown: the way by which a planted sentence would carry an answer out.
-_IMAGES = re.compile(
-    r"!\[[^\]]*\]\s*[(\[]|<\s*[a-z][^>]*[\s/](?:src|srcset|href|data|style|poster|action|formaction|on\w+)\s*=|\burl\s*\(",
-    re.IGNORECASE,
-)
+_REFERENCE = re.compile(r"!\[[^\[\]]{0,1000}\]\s{0,8}[(\[]")
+_CSS = re.compile(r"\burl\s{0,8}\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class Guarded:
 
 def looks_like_orders(text: str) -> bool:
     """Whether ``text`` reads as orders to an assistant."""
-    return _ORDERS.search(text) is not None
+    return next(phrases(Folded(text).text), None) is not None
 
 
 def guard_question(question: str, settings: Guarding) -> Guarded:
@@ -60,7 +50,7 @@ def guard_question(question: str, settings: Guarding) -> Guarded:
         name
         for name, found in (
             ("orders", looks_like_orders(question)),
-            ("secret", bool(_SECRETS.search(question))),
+            ("secret", _holds_secret(question)),
         )
         if found
     ]
@@ -71,7 +61,21 @@ def output_signals(text: str) -> tuple[str, ...]:
     """Signals in a sentence that would be quoted; one that has any is left out of the answer."""
     signals = (
         ("orders", looks_like_orders(text)),
-        ("secret", _SECRETS.search(text)),
-        ("image", _IMAGES.search(text)),
+        ("secret", _holds_secret(text)),
+        ("image", _loads(text)),
     )
     return tuple(name for name, found in signals if found)
+
+
+def _holds_secret(text: str) -> bool:
+    """Keys of a shape that nothing else has."""
+    return any(True for rule in TOKENS for _ in rule.find(text))
+
+
+def _loads(text: str) -> bool:
+    """What a page fetches by itself when it is shown: the way by which a planted sentence would carry an answer out."""
+    if "![" in text and _REFERENCE.search(text):
+        return True
+    if "(" in text and _CSS.search(text):
+        return True
+    return "<" in text and any(kind == "html" for _, _, kind, _, _ in leaks(text))

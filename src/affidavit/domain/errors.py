@@ -18,6 +18,7 @@ AffidavitError
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
 ├── ModelError               a language model could not be asked, or what came back cannot be used; `kind` says how
+├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
@@ -131,6 +132,11 @@ class ModelError(AffidavitError):
         self.kind = kind
         self.wait = wait
         self.retryable = kind in self.RETRYABLE
+
+
+class GuardError(AffidavitError):
+    code = "guard"
+    retryable = True
 
 
 class SinkError(AffidavitError):

@@ -245,14 +245,22 @@ def _private_keys(text: str) -> Iterator[Span]:
             yield match.start(), last
 
 
-_API_KEYS = (
+_KEY_SHAPES = (
     r"(?<![\w-])(?:"
     r"sk-[\w-]{20,250}+|gh[pousr]_[A-Za-z0-9]{30,250}+|github_pat_\w{22,250}+|glpat-[\w-]{20,250}+|xox[abeoprs]-[\w-]{10,250}+"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}+|AIza[\w-]{35}+|[sr]k_(?:live|test)_\w{16,250}+|npm_\w{30,250}+|pypi-[\w-]{50,250}+|hf_\w{30,250}+"
     r"|eyJ[\w-]{8,4000}+\.[\w-]{8,4000}+\.[\w-]{8,4000}+"
-    r"|(?i:password|passwd|secret|api[_-]?key|access[_-]?token)[\"']?+\s{0,3}+[:=]\s{0,3}+[\"']?+[^\s\"',;]{6,250}+"
+    r"|(?:dop|doo|dor)_v1_[a-f0-9]{64}+|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}+|SG\.[\w-]{16,40}+\.[\w-]{16,80}+|ya29\.[\w-]{20,250}+"
+    r"|glsa_\w{32,60}+|sq0(?:atp|csp)-[\w-]{22,60}+|dapi[a-f0-9]{32}+|lin_api_\w{30,60}+|tskey-[\w-]{20,80}+|r8_\w{30,60}+"
+    r"|hvs\.[\w-]{20,200}+|AGE-SECRET-KEY-1[0-9A-Z]{58}+|xapp-[\w-]{20,200}+|PMAK-[\w-]{30,80}+"
     r")"
 )
+"""Keys that their makers gave a shape of its own, so that they are found."""
+_NAMED_KEYS = (
+    r"(?<![\w-])(?i:password|passwd|secret|api[_-]?key|access[_-]?token)[\"']?+\s{0,3}+[:=]\s{0,3}+[\"']?+"
+    r"[^\s\"',;]{6,250}+"
+)
+_API_KEYS = f"{_KEY_SHAPES}|{_NAMED_KEYS}"
 _EMAIL = r"(?<![\w.%+-])[\w.%+'-]{1,64}+@(?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24}+(?![\w-])"
 _PHONE = (
     r"(?<![\w+.-])(?:\+|00)[1-9](?:[ ./()-]{0,2}+[0-9]){7,14}(?![0-9])"
@@ -273,6 +281,9 @@ BUILT_IN = {
     )
 }
 """In the order in which they are applied: the longest and surest first."""
+
+TOKENS = (BUILT_IN["private-key"], Rule("key", _matches(_KEY_SHAPES)))
+"""Secrets by shape alone: a sentence about a password is none."""
 
 # -- declared patterns: a sequence of characters and classes, each repeated a bounded number of times
 

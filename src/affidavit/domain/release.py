@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
+from affidavit.domain.guard_policy import GuardPolicy, parse
 from affidavit.domain.routes import Routes
 from affidavit.domain.routes import load as load_routes
 
@@ -87,9 +88,10 @@ class Writing:
 
 @dataclass(frozen=True)
 class Guarding:
-    """``longest``: characters a question may have."""
+    """``longest``: characters a question may have; ``policy``: the guards of each stage (``docs/explanation/guards.md``)."""
 
     longest: int
+    policy: GuardPolicy = field(default_factory=GuardPolicy)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def load(content: Mapping[str, Any]) -> Release:
             _calibration(suffice["dense"]),
             _calibration(suffice["keyword_only"]),
             Answering(_count(answer["sentences"]), _number(answer["margin"]), _number(answer["same"])),
-            Guarding(_count(guard["longest"])),
+            Guarding(_count(guard["longest"]), parse(guard)),
             load_routes(content["models"]) if "models" in content else None,
             _writing(content["write"]) if "write" in content else None,
         )
