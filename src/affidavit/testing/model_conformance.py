@@ -86,17 +86,25 @@ class ModelConformance:
         """A model at ``server``, with ``KEY``."""
         raise NotImplementedError
 
-    @pytest.fixture
-    def at(self) -> Iterator[ScriptedServer]:
-        with self.server() as entered:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def running(cls) -> Iterator[tuple[ScriptedServer, ChatModel]]:
+        """One server and one model for all tests: what one test did to them must not matter to the next."""
+        suite = cls()
+        with suite.server() as entered:
             assert isinstance(entered, ScriptedServer)
-            yield entered
+            made = suite.make(entered)
+            yield entered, made
+            made.close()
 
     @pytest.fixture
-    def model(self, at: ScriptedServer) -> Iterator[ChatModel]:
-        made = self.make(at)
-        yield made
-        made.close()
+    def at(self, running: tuple[ScriptedServer, ChatModel]) -> ScriptedServer:
+        running[0].reset()
+        return running[0]
+
+    @pytest.fixture
+    def model(self, at: ScriptedServer, running: tuple[ScriptedServer, ChatModel]) -> ChatModel:
+        return running[1]
 
     def fault(self, model: ChatModel, request: ChatRequest, stream: bool) -> ModelError:
         with pytest.raises(ModelError) as caught:
@@ -253,11 +261,9 @@ class ModelConformance:
             self.fault(model, ask(text), False)
         assert len(at.seen) == 4
 
-    def test_a_wrong_key(self, at: ScriptedServer) -> None:
-        at.key = "another"
-        model = self.make(at)
+    def test_a_wrong_key(self, model: ChatModel, at: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(at, "key", "another")
         assert self.fault(model, ask("say x"), False).kind == "auth"
-        model.close()
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_a_key_that_the_provider_repeats_is_not_shown(
@@ -312,7 +318,15 @@ class ModelConformance:
         self, model: ChatModel, at: ScriptedServer, text: str, stream: bool
     ) -> None:
         cancel = Cancel()
-        threading.Timer(0.2, cancel.set).start()
+
+        def soon() -> None:
+            until = time.monotonic() + SOON
+            while not at.seen and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            cancel.set()
+
+        threading.Thread(target=soon).start()
         begun = time.monotonic()
         with pytest.raises(ModelError) as caught:
             list(model.stream(ask(text), cancel)) if stream else model.complete(ask(text), cancel)

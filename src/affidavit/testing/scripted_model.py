@@ -104,6 +104,15 @@ class ScriptedServer(Loopback):
         self.running = 0
         self.most = 0
 
+    def reset(self) -> None:
+        """As newly entered, with the same key."""
+        with self._order:
+            self._script.clear()
+            self.seen.clear()
+            self.asked.clear()
+            self.answer_with = obey
+            self.hung_up = 0
+
     def script(self, *replies: Reply) -> None:
         """Answer the next requests with these, in order."""
         with self._order:

@@ -39,7 +39,7 @@ class Adapter:
         call = Call(request.timeout, cancel)
         complete = False
         try:
-            result = self._step(call, lambda: self._complete(request))
+            result: ChatResult = self._step(call, lambda: self._complete(request))
             complete = True
             return result
         finally:

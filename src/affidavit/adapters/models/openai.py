@@ -44,7 +44,8 @@ class OpenAIModel(Adapter):
     def _complete(self, request: ChatRequest) -> ChatResult:
         body = self._format.body(request, self._info, newer=self._newer)
         answer = self._sdk().post(self._format.PATH, cast_to=object, body=body)
-        return self._format.result(mapping(answer, "JSON object"), self._key)
+        result: ChatResult = self._format.result(mapping(answer, "JSON object"), self._key)
+        return result
 
     def _pieces(self, request: ChatRequest) -> Iterator[Delta]:
         from openai import Stream  # noqa: PLC0415 - 0.3 s, and an extra
