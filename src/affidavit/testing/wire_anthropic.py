@@ -92,7 +92,7 @@ def events(prompt: Prompt, reply: Reply) -> Iterator[dict[str, Any]]:
     """The events of a stream."""
     yield {"type": "message_start", "message": _head(prompt, reply)}
     for index, block in enumerate(_blocks(reply)):
-        empty = {"text": ""} if block["type"] == "text" else {"input": {}}
+        empty: dict[str, Any] = {"text": ""} if block["type"] == "text" else {"input": {}}
         yield {"type": "content_block_start", "index": index, "content_block": {**block, **empty}}
         for delta in _deltas(block, reply):
             yield {"type": "content_block_delta", "index": index, "delta": delta}
