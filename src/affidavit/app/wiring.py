@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from affidavit.adapters.embedded import EmbeddedIndex
-from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, make_model
+from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, model_at
 from affidavit.app.feed import CatalogFeed
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
@@ -62,7 +62,7 @@ class Parts:
     randomness: Randomness
     serving: EmbedderSpec
     embedder: Embedder | None
-    models: ModelShop = field(default_factory=lambda: ModelShop(make_model))
+    models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
     retriever: Retriever = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,194 @@
+"""A real language model server for tests: llama.cpp's own (from the ``xllamacpp`` wheel) on a tiny model with random weights.
+
+    with TinyServer(folder) as server:
+        ...  # an OpenAI-compatible API below server.url
+
+Its words are nonsense. Where a JSON Schema is asked for, llama.cpp's grammar makes its form valid, so that everything is real
+and the outcome is known: right in form, wrong in content. The vocabulary is ASCII, since random bytes would not be UTF-8.
+"""
+# ruff: noqa: S603 - starts this very Python
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+MODEL = "tiny-random"
+CONTEXT = 4096
+_STARTS_WITHIN = 60.0
+_LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER = 2, 64, 4, 2, 128
+_SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>", "<pad>")
+_MERGES = ("t h", "Ġ t", "Ġ a", "i n", "e r", "o n")
+_TEMPLATE = (
+    "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + (m['content'] or '') + '<|im_end|>\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
+)
+
+
+def write_tiny_model(path: Path, seed: int = 0) -> Path:
+    """A llama of two layers with random weights and a byte-level vocabulary of ASCII, as a GGUF file of 0.4 MB."""
+    import gguf  # noqa: PLC0415 - a test tool that an installation does not have
+
+    tokens, kinds, base = _vocabulary(gguf)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name(MODEL)
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(_WIDTH)
+    writer.add_block_count(_LAYERS)
+    writer.add_feed_forward_length(_INNER)
+    writer.add_head_count(_HEADS)
+    writer.add_head_count_kv(_KEY_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(_WIDTH // _HEADS)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(len(tokens))
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(list(_MERGES))
+    writer.add_bos_token_id(base)
+    writer.add_eos_token_id(base + 3)
+    writer.add_pad_token_id(base + 4)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(_TEMPLATE)
+    for name, tensor in _weights(len(tokens), seed).items():
+        writer.add_tensor(name, tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _vocabulary(gguf: Any) -> tuple[list[str], list[int], int]:
+    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ), their kinds, and where the special ones begin."""
+    plain = ["Ċ", "Ġ", *(chr(code) for code in range(33, 127))]
+    plain += [merge.replace(" ", "") for merge in _MERGES]
+    kinds = [gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * len(_SPECIAL)
+    return [*plain, *_SPECIAL], kinds, len(plain)
+
+
+def _weights(vocabulary: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+
+    def noise(*shape: int) -> Any:
+        return (rng.standard_normal(shape) * 0.06).astype(np.float32)
+
+    keys = _KEY_HEADS * _WIDTH // _HEADS
+    ones = np.ones(_WIDTH, np.float32)
+    weights = {
+        "token_embd.weight": noise(vocabulary, _WIDTH),
+        "output_norm.weight": ones,
+        "output.weight": noise(vocabulary, _WIDTH),
+    }
+    for layer in range(_LAYERS):
+        block = f"blk.{layer}."
+        weights |= {
+            block + "attn_norm.weight": ones,
+            block + "ffn_norm.weight": ones,
+            block + "attn_q.weight": noise(_WIDTH, _WIDTH),
+            block + "attn_k.weight": noise(keys, _WIDTH),
+            block + "attn_v.weight": noise(keys, _WIDTH),
+            block + "attn_output.weight": noise(_WIDTH, _WIDTH),
+            block + "ffn_gate.weight": noise(_INNER, _WIDTH),
+            block + "ffn_up.weight": noise(_INNER, _WIDTH),
+            block + "ffn_down.weight": noise(_WIDTH, _INNER),
+        }
+    return weights
+
+
+class TinyServer:
+    """Listens on loopback while it is entered, in a process of its own. ``model`` may name another GGUF file;
+    ``key`` is the API key it then asks for; ``slots`` answers are written at a time."""
+
+    model = MODEL
+
+    def __init__(self, folder: Path, model: Path | None = None, key: str = "", slots: int = 2) -> None:
+        self._folder = folder
+        self._file = model
+        self._key = key
+        self._slots = slots
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def __enter__(self) -> TinyServer:
+        file = self._file or write_tiny_model(self._folder / f"{MODEL}.gguf")
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}/v1"
+        with (self._folder / "llama.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(file), str(port), str(self._slots), self._key],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._await()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + _STARTS_WITHIN
+        health = self.url.removesuffix("/v1") + "/health"
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - our own server
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.02)
+        self.stop()
+        said = (self._folder / "llama.log").read_text("utf-8", "replace")[-2000:]
+        raise RuntimeError(f"llama.cpp's server did not start: {said}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _serve(file: str, port: int, slots: int, key: str) -> None:
+    """The process that listens; ends when it is killed."""
+    import xllamacpp  # noqa: PLC0415 - a test tool that an installation does not have
+
+    settings = xllamacpp.CommonParams()
+    settings.model.path = file
+    settings.n_ctx = CONTEXT * slots
+    settings.n_parallel = slots
+    settings.cpuparams.n_threads = 1
+    settings.cpuparams_batch.n_threads = 1
+    settings.port = port
+    settings.warmup = False
+    settings.model_alias = {MODEL}
+    if key:
+        settings.api_keys = [key]
+    server = xllamacpp.Server(settings)
+    print("ready", server.listening_address, flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
