@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from affidavit.app.budgets import BudgetDesk
 from affidavit.app.config import (
     EmbedderSpec,
     close_embedder,
@@ -23,15 +24,11 @@ from affidavit.app.config import (
     make_embedder,
     weights_missing,
 )
-from affidavit.app.drills.desk import DrillDesk
 from affidavit.app.erasure import EraseDesk
 from affidavit.app.exports import ExportDesk
-from affidavit.app.follow import FollowDesk
 from affidavit.app.incidentdesk import IncidentDesk
 from affidavit.app.incidents import FeedbackDesk
 from affidavit.app.keeping import KeepDesk
-from affidavit.app.money import MoneyDesk
-from affidavit.app.outside import OutsideDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.proofs import ProofDesk
 from affidavit.app.replaydesk import ReplayDesk
@@ -64,8 +61,20 @@ from affidavit.store.catalog import Catalog
 from affidavit.store.database import SCHEMA_VERSION, Database
 from affidavit.store.people import Tenant
 
+if TYPE_CHECKING:
+    from affidavit.app.budgets import BudgetDesk
+    from affidavit.app.drills.desk import DrillDesk
+    from affidavit.app.follow import FollowDesk
+    from affidavit.app.money import MoneyDesk
+    from affidavit.app.outside import OutsideDesk
+
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
+
+
+def _later(module: str, name: str) -> Any:
+    """A class of ours that few commands need: imported when one does, so that the others do not wait for it."""
+    return getattr(import_module(f"affidavit.app.{module}"), name)
 
 
 class Workspace:
@@ -77,8 +86,6 @@ class Workspace:
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
         self.replays = ReplayDesk(parts, self.runs, self.position)
-        self.outside = OutsideDesk(parts)
-        self.drills = DrillDesk(parts.folder, open_with)
         self.proofs = ProofDesk(parts)
         self.exports = ExportDesk(parts, self.proofs)
         self.verified = VerifiedDesk(parts)
@@ -86,9 +93,6 @@ class Workspace:
         self.keeping = KeepDesk(parts, self.erasing)
         self.feedback = FeedbackDesk(parts, self.runs)
         self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
-        self.followers = FollowDesk(parts)
-        self.money = MoneyDesk(parts)
-        self.budgets = BudgetDesk(parts, self.money)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         self._asker = Asker(
             parts.database,
@@ -102,6 +106,31 @@ class Workspace:
             Conversations(parts.events, parts.catalog),
         )
 
+    @cached_property
+    def drills(self) -> DrillDesk:
+        """What happens when something breaks, tried on a copy."""
+        return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
+
+    @cached_property
+    def outside(self) -> OutsideDesk:
+        """Places outside this machine that checkpoints are sent to."""
+        return _later("outside", "OutsideDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def followers(self) -> FollowDesk:
+        """Whoever the log is handed over to."""
+        return _later("follow", "FollowDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def money(self) -> MoneyDesk:
+        """What models cost."""
+        return _later("money", "MoneyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def budgets(self) -> BudgetDesk:
+        """What may be spent."""
+        return _later("budgets", "BudgetDesk")(self.parts, self.money)  # type: ignore[no-any-return]
+
     def __enter__(self) -> Workspace:
         return self
 
@@ -114,7 +143,8 @@ class Workspace:
         """Let go of the files and connections."""
         close_embedder(self.parts.embedder)
         self.parts.models.close()
-        self.money.close()
+        if "money" in self.__dict__:
+            self.money.close()
         self.parts.database.close()
 
     # -- people and sources

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import exp
 
 from affidavit.domain.orders_weights import BIAS, THRESHOLD, WEIGHTS
@@ -36,8 +37,9 @@ _WORK = (
 
 
 def _pattern(text: str) -> Callable[[str], bool]:
-    compiled = re.compile(text)
-    return lambda sentence: compiled.search(sentence) is not None
+    """Compiled at first use: most commands look at no text."""
+    compiled = cache(lambda: re.compile(text))
+    return lambda sentence: compiled().search(sentence) is not None
 
 
 FEATURES: dict[str, Callable[[str], bool]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from affidavit.domain.errors import UsageError
 
@@ -47,16 +48,17 @@ def redact(text: str, rules: Sequence[Rule], found: Found) -> str:
 
 
 def _matches(pattern: str) -> Finder:
-    compiled = re.compile(pattern)
-    return lambda text: (m.span() for m in compiled.finditer(text))
+    """Compiled at first use: most commands look at no text."""
+    compiled = cache(lambda: re.compile(pattern))
+    return lambda text: (m.span() for m in compiled().finditer(text))
 
 
 def _checked(pattern: str, check: Callable[[str], bool]) -> Finder:
     """Matches whose letters and digits pass ``check``."""
-    compiled = re.compile(pattern)
+    compiled = cache(lambda: re.compile(pattern))
 
     def find(text: str) -> Iterator[Span]:
-        for match in compiled.finditer(text):
+        for match in compiled().finditer(text):
             if check(_plain(match.group())):
                 yield match.span()
 

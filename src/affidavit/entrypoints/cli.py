@@ -17,8 +17,7 @@ from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.version import VERSION
-from affidavit.entrypoints import keep, show
-from affidavit.entrypoints import proofs as proofs  # its commands join the group `audit`
+from affidavit.entrypoints import show
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (
     FAILED,
@@ -32,21 +31,16 @@ from affidavit.entrypoints.common import (
     errors,
     opened,
 )
-from affidavit.entrypoints.cost import budget, cost
-from affidavit.entrypoints.drill import drill
-from affidavit.entrypoints.follow import follow
-from affidavit.entrypoints.incident import feedback, incident, review
-from affidavit.entrypoints.manage import audit, embedder, people, run, source
+from affidavit.entrypoints.later import LaterGroup
+from affidavit.entrypoints.manage import embedder, people, run, source
 from affidavit.entrypoints.output import Output
-from affidavit.entrypoints.releases import release
-from affidavit.entrypoints.replay import explain, policy, replay
-from affidavit.entrypoints.witness import witness
 from affidavit.ingest.sync import SyncReport
 
 _PATIENCE = 5.0  # seconds before a source that was out of reach is tried again
 
 app = typer.Typer(
     name="affidavit",
+    cls=LaterGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -59,16 +53,7 @@ for group, name in (
     (people, "people"),
     (source, "source"),
     (run, "run"),
-    (audit, "audit"),
     (embedder, "embedder"),
-    (policy, "policy"),
-    (witness, "witness"),
-    (drill, "drill"),
-    (incident, "incident"),
-    (release, "release"),
-    (follow, "follow"),
-    (cost, "cost"),
-    (budget, "budget"),
 ):
     app.add_typer(group, name=name)
 
@@ -254,12 +239,6 @@ def ask(
         if not question or not user:
             raise UsageError("ask needs a question and --as USER", 'affidavit ask "…?" --as alice')
         show.asked(out, ws.ask(question, user, tenant, position, condition, follows))
-
-
-for command in (replay, explain, feedback, review):
-    app.command()(command)
-app.command("backup")(keep.backup_command)
-app.command("restore")(keep.restore_command)
 
 
 def _filter(where: str | None) -> Json:

@@ -1,0 +1,54 @@
+"""Commands whose module is imported when they are called: what nobody asked for costs no start-up time."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+_HERE = "affidavit.entrypoints"
+LATER = {
+    "audit": "audit:audit",
+    "policy": "replay:policy",
+    "replay": "replay:replay",
+    "explain": "replay:explain",
+    "feedback": "incident:feedback",
+    "review": "incident:review",
+    "incident": "incident:incident",
+    "release": "releases:release",
+    "cost": "cost:cost",
+    "budget": "cost:budget",
+    "drill": "drill:drill",
+    "follow": "follow:follow",
+    "witness": "witness:witness",
+    "backup": "keep:backup_command",
+    "restore": "keep:restore_command",
+}
+"""Each command or group with the module and name it is found under."""
+
+
+class LaterGroup(TyperGroup):
+    """The commands that are there, and those of ``LATER``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *LATER]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in LATER:
+            return super().get_command(ctx, cmd_name)
+        if cmd_name not in self.commands:
+            self.commands[cmd_name] = _imported(cmd_name)
+        return self.commands[cmd_name]
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = LATER[name].partition(":")
+    found: Any = getattr(import_module(f"{_HERE}.{module}"), attribute)
+    parent = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+    if isinstance(found, typer.Typer):
+        parent.add_typer(found, name=name)
+    else:
+        parent.command(name)(found)
+    return typer.main.get_group(parent).commands[name]
