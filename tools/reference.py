@@ -182,7 +182,7 @@ def cli() -> str:
     for name, command in commands():
         words = name.split()
         if len(words) > 1 and words[0] != group:
-            parts.append(f"## {words[0]}: {prose(root.commands[words[0]].help).rstrip('.')}")
+            parts.append(f"## {words[0]}: {prose(root.get_command(None, words[0]).help).rstrip('.')}")
             group = words[0]
         parts += _command(name, command)
     return page(*parts)
