@@ -51,7 +51,7 @@ def fill(workspace: affidavit.Workspace, events: int) -> int:
                 task = TASKS[number % len(TASKS)]
                 target = Target("acme", f"model-{number % MODELS}")
                 charge = Charge(task, target, Counted(900, 120, 0), Money(1_140, "USD"), None)
-                run.step(f"model.{task}", {}, {"charge": charge.as_json()})
+                run.step(f"model.{task}", {}, {"charges": [charge.as_json()]})
                 run.release_answer(
                     RunStatus.ANSWERED,
                     {"claims": [{"citations": [{"source": "docs"}, {"source": "wiki"}]}]},

@@ -44,7 +44,7 @@ def spend(ws: affidavit.Workspace, who: str = "user:alice", usage: Usage = CALL)
         charge = held.settle(usage)
     run = Run(new_run_id(ws.parts.randomness), 1, "ask", "ab" * 32)
     run.start({"principal": who})
-    run.step("model.answer", {}, {"charge": charge.as_json()})
+    run.step("model.answer", {}, {"charges": [charge.as_json()]})
     run.finish("answered", {"timings": {}})
     ws.parts.log.write(run.flush)
     return charge

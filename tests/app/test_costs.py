@@ -56,7 +56,7 @@ def record(
     run.start({"principal": who, "question": "How much?", **start})
     run.step("embed", {}, {"vector": None})
     for one in charges:
-        run.step(f"model.{one.task}", {}, {"text": "…", "charge": one.as_json()})
+        run.step(f"model.{one.task}", {}, {"text": "…", "charges": [one.as_json()]})
     if sources:
         cited = [{"citations": [{"source": s} for s in sources]}]
         run.release_answer(RunStatus.ANSWERED, {"claims": cited})
@@ -225,7 +225,7 @@ def test_a_charge_that_says_nothing_sensible_is_named(ws: affidavit.Workspace, w
     said = {**charge().as_json(), **wrong}
     if wrong.get("micro") == 2**60:
         said["micro"] = "1152921504606846976"
-    run.step("model.answer", {}, {"charge": said})
+    run.step("model.answer", {}, {"charges": [said]})
     run.finish("answered", {"timings": {}})
     ws.parts.log.write(run.flush)
     with pytest.raises(LogDamagedError, match=run.id):

@@ -298,6 +298,25 @@ def test_what_another_model_would_have_said(ws: affidavit.Workspace, models: dic
         supposed("elsewhere")
 
 
+def test_a_call_is_charged_and_a_budget_holds(
+    ws: affidavit.Workspace, models: dict[str, Scripted], tmp_path: Path
+) -> None:
+    use(ws, release())
+    models["far"].say = claims(("You get 20 days of walrus leave a year.", SENTENCE))
+    run = ws.ask(QUESTION, "alice").run
+    (charge,) = steps(ws, run)["model.answer"]["output"]["charges"]
+    assert (charge["provider"], charge["model"], charge["input"], charge["output"]) == ("test", "far", 10, 5)
+    assert charge["micro"] is None  # no price is known: never 0
+    ws.budgets.set("workspace", "none", "day", "operator:dave", requests=1)
+    spent = ws.ask(QUESTION, "alice")
+    assert (spent.model, spent.answer) == (None, SENTENCE)
+    asked = len(models["far"].asked)
+    assert replayed(ws, run)
+    assert replayed(ws, spent.run)
+    assert len(models["far"].asked) == asked == 1
+    ws.verify()
+
+
 def test_a_prompt_fits_its_budget(ws: affidavit.Workspace, models: dict[str, Scripted]) -> None:
     content = dict(release())
     content["write"] = {**content["write"], "tokens": 10}

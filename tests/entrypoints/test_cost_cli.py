@@ -56,7 +56,7 @@ def spend(place: Path, target: Target = BIG) -> None:
             charge = held.settle(Usage(100, 50, 0))
         run = Run(new_run_id(ws.parts.randomness), 1, "ask", "ab" * 32)
         run.start({"principal": "user:alice"})
-        run.step("model.answer", {}, {"charge": charge.as_json()})
+        run.step("model.answer", {}, {"charges": [charge.as_json()]})
         run.finish("answered", {"timings": {}})
         ws.parts.log.write(run.flush)
 

@@ -13,13 +13,12 @@ from typing import Any, TypeAlias
 from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.events import EventKind
 from affidavit.events.read import Reader, Recorded
+from affidavit.models.caller import CHARGED
 from affidavit.models.prices import day
 from affidavit.store.budgets import EACH, WORKSPACE, Budget
 from affidavit.store.database import Database
 from affidavit.store.spending import AMOUNTS, Amounts, Key, Ledger, Spent, squared
 
-CHARGED = "model."
-"""Steps called ``model.TASK`` hold a ``charge`` (``models.usage.Charge``) in their output."""
 STAGES: Mapping[str, str] = {
     "identify_scope": "permission",
     "guard_route": "guard",
@@ -91,8 +90,7 @@ class _Folded:
         for event in self._run:
             if event.kind is EventKind.STEP_RECORDED and event.facts["name"].startswith(CHARGED):
                 output = (self._events.body(event) or {}).get("output")
-                said = output.get("charge") if isinstance(output, dict) else None
-                if said:
+                for said in output.get("charges", ()) if isinstance(output, dict) else ():
                     yield _charged(said)
 
     def _time(self) -> Iterator[_Part]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from affidavit.ask.writer import ANSWER, Writer
 from affidavit.domain.release import Release
 from affidavit.domain.routes import Target
+from affidavit.models.caller import Caller, CountingMeter
 from affidavit.models.exchange import Exchange
 from affidavit.models.plane import Plane
 from affidavit.ports.model import ChatModel
@@ -17,13 +18,15 @@ _CHARACTERS_A_TOKEN = 2
 
 
 class ModelShop:
-    """Makes models and writers. Safe for threads. ``make`` gives the model at a target; ``count`` estimates tokens."""
+    """Makes models and writers. Safe for threads. ``make`` gives the model at a target; ``count`` estimates tokens;
+    ``meter`` counts what a person's question costs, None for nothing."""
 
     def __init__(
         self, make: Callable[[Target], ChatModel], count: Callable[[str], int] | None = None
     ) -> None:
         self.make = make
-        self._count = count or (lambda text: len(text) // _CHARACTERS_A_TOKEN + 1)
+        self.count = count or (lambda text: len(text) // _CHARACTERS_A_TOKEN + 1)
+        self.meter: Callable[[int, str], CountingMeter | None] = lambda tenant, principal: None
         self._exchange = Exchange()
         self._made: dict[str, ChatModel] = {}
         self._lock = threading.Lock()
@@ -35,21 +38,17 @@ class ModelShop:
                 self._made[target.key] = self.make(target)
             return self._made[target.key]
 
-    def plane(self, release: Release) -> Plane | None:
-        """The plane of ``release``; None where it has no models."""
-        return None if release.models is None else Plane(release.models, self.at, self._exchange)
-
-    def writer(self, release: Release) -> Writer | None:
-        """Who writes answers under ``release``; None where its answers are extracted."""
-        plane = self.plane(release)
-        if (
-            plane is None
-            or release.models is None
-            or ANSWER not in release.models.tasks
-            or release.writing is None
-        ):
+    def caller(self, release: Release, tenant: int, principal: str) -> Caller | None:
+        """Who asks the models of ``release`` for one question; None where it has none."""
+        if release.models is None:
             return None
-        return Writer(plane, release, self._count)
+        return Caller(Plane(release.models, self.at, self._exchange), self.meter(tenant, principal))
+
+    def writer(self, release: Release, caller: Caller | None) -> Writer | None:
+        """Who writes an answer under ``release``; None where answers are extracted."""
+        if caller is None or release.models is None or release.writing is None:
+            return None
+        return Writer(caller, release, self.count) if ANSWER in release.models.tasks else None
 
     def close(self) -> None:
         """Let go of connections."""

@@ -126,8 +126,8 @@ class Replayer:
                 retriever,
                 parts.clock,
                 parts.randomness,
+                parts.models.caller,
                 parts.models.writer,
-                parts.models.plane,
                 Conversations(parts.events, parts.catalog),
             )
             answer = asker.answer(rerun, question, release, past, Timer())

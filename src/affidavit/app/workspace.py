@@ -56,6 +56,7 @@ from affidavit.domain.filter import parse_filter
 from affidavit.domain.release import DEFAULT, load
 from affidavit.events.log import KEY_BYTES, Log, Signer, Transaction
 from affidavit.ingest.sync import SyncReport
+from affidavit.models.caller import CountingMeter
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog
 from affidavit.store.database import SCHEMA_VERSION, Database
@@ -94,6 +95,7 @@ class Workspace:
         self.feedback = FeedbackDesk(parts, self.runs)
         self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        parts.models.meter = self._meter
         self._asker = Asker(
             parts.database,
             parts.log,
@@ -101,10 +103,16 @@ class Workspace:
             parts.retriever,
             parts.clock,
             parts.randomness,
+            parts.models.caller,
             parts.models.writer,
-            parts.models.plane,
             Conversations(parts.events, parts.catalog),
         )
+
+    def _meter(self, tenant: int, principal: str) -> CountingMeter:
+        meter: CountingMeter = _later("metering", "QuestionMeter")(
+            self.money.budgets, tenant, principal, self.parts.models.count
+        )
+        return meter
 
     @cached_property
     def drills(self) -> DrillDesk:
@@ -323,7 +331,8 @@ class Workspace:
         Raises UsageError for a content that cannot be used here.
         """
         release = load(content)
-        self.parts.models.writer(release)  # that its prompts and routes can be used
+        caller = self.parts.models.caller(release, 0, "")
+        self.parts.models.writer(release, caller)  # that its prompts and routes can be used
         facts: dict[str, int | str] = {"release": release.digest, "channel": channel}
 
         def write(tx: Transaction) -> None:

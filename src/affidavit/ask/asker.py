@@ -24,7 +24,7 @@ from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
-from affidavit.models.plane import Plane
+from affidavit.models.caller import Caller
 from affidavit.ports.embedder import Embedder
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.database import Database
@@ -56,12 +56,12 @@ class Asker:
         retriever: Retriever,
         clock: Clock,
         randomness: Randomness,
-        writers: Callable[[Release], Writer | None] = lambda release: None,
-        planes: Callable[[Release], Plane | None] = lambda release: None,
+        callers: Callable[[Release, int, str], Caller | None] = lambda release, tenant, principal: None,
+        writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
     ) -> None:
+        self._callers = callers
         self._writers = writers
-        self._plane = planes
         self._conversations = conversations
         self._db = database
         self._log = log
@@ -98,12 +98,13 @@ class Asker:
             self._start(run, question, reader, fingerprint, clock)
             guarded = guard_question(question.text, release.guarding)
             run.step("guard", {"characters": len(question.text)}, {"signals": list(guarded.signals)})
-            writer = self._writers(release)
+            caller = self._callers(release, question.tenant, question.principal)
+            writer = self._writers(release, caller)
             run.step("route", {}, {"answerer": "extractive" if writer is None else "model"})
             timer.lap("guard_route")
             if guarded.refusal is not None:
                 return _refuse(run, reader, release, guarded.refusal)
-            text, unclear = self._understood(run, reader, question, release)
+            text, unclear = self._understood(run, reader, question, release, caller)
             if unclear:
                 return _refuse(run, reader, release, unclear_question(unclear))
             asked = embed_question(run, embedder, fingerprint, text)
@@ -116,7 +117,7 @@ class Asker:
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
         written = None if writer is None else writer.write(run, text, passages)
-        timer.lap("write")
+        timer.lap("model")
         if written is not None:
             drafted = [self._written(text, quotes, passages, clock) for text, quotes in written.claims]
         elif release.writing is not None and release.writing.fallback == "refuse":
@@ -148,7 +149,9 @@ class Asker:
 
     # -- steps
 
-    def _understood(self, run: Run, reader: Reader, question: Question, release: Release) -> tuple[str, str]:
+    def _understood(
+        self, run: Run, reader: Reader, question: Question, release: Release, caller: Caller | None
+    ) -> tuple[str, str]:
         """The question so that it stands alone, and a question back if nobody could tell what is meant."""
         if not question.follows or self._conversations is None:
             return question.text, ""
@@ -158,7 +161,7 @@ class Asker:
             {"follows": question.follows},
             lambda: conversations.turns(reader, question.follows),
         )
-        return stand_alone(run, question.text, turns, self._plane(release), release)
+        return stand_alone(run, question.text, turns, caller, release)
 
     def _start(self, run: Run, question: Question, reader: Reader, embedder: str, clock: int) -> None:
         run.start(

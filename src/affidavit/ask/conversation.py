@@ -17,9 +17,9 @@ from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.release import Release
 from affidavit.events.read import Reader as Events
+from affidavit.models.caller import Caller
 from affidavit.models.deadline import Deadline
 from affidavit.models.outcome import GOOD, Judged
-from affidavit.models.plane import Plane
 from affidavit.policy.scope import decide_read
 from affidavit.ports.model import ChatRequest, ChatResult
 from affidavit.runs.recorder import Run
@@ -99,15 +99,15 @@ class Conversations:
 
 
 def stand_alone(
-    run: Run, question: str, turns: Sequence[Any], plane: Plane | None, release: Release
+    run: Run, question: str, turns: Sequence[Any], caller: Caller | None, release: Release
 ) -> tuple[str, str]:
     """(the question so that it can be understood alone, a question back to the person or ""). Step ``rewrite``.
 
     By a model where the release has one for it; else by a rule: a question that points back carries the one before with it.
     """
     said = None
-    if plane is not None and release.models is not None and REWRITE in release.models.tasks:
-        said = _by_model(run, question, turns, plane)
+    if caller is not None and release.models is not None and REWRITE in release.models.tasks:
+        said = _by_model(run, question, turns, caller)
     alone, unclear = said or (_by_rule(question, turns), "")
     how = "rule" if said is None else "model"
     run.step("rewrite", {"turns": len(turns)}, {"how": how, "question": alone, "unclear": unclear})
@@ -121,13 +121,13 @@ def _by_rule(question: str, turns: Sequence[Any]) -> str:
     return f"{turns[-1]['question']} {question}" if points or carries else question
 
 
-def _by_model(run: Run, question: str, turns: Sequence[Any], plane: Plane) -> tuple[str, str] | None:
+def _by_model(run: Run, question: str, turns: Sequence[Any], caller: Caller) -> tuple[str, str] | None:
     shown: list[Json] = [{"question": t["question"], "answer": t["answer"]} for t in turns]
     sensitivity = {word for t in turns for word in t["sensitivity"]}
     messages = prompt(REWRITE, 1).render(turns=shown, question=[question])
     deadline = Deadline.after(_SECONDS)
     request = ChatRequest(messages, 300, deadline.left, _SCHEMA, "question")
-    outcome = plane.call(
+    outcome = caller.call(
         run, REWRITE, request, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
     )
     return None if outcome.result is None else _parsed(outcome.result.text)

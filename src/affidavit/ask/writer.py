@@ -18,9 +18,9 @@ from affidavit.ask.units import units
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError, UsageError
 from affidavit.domain.release import Release, Writing
+from affidavit.models.caller import Caller
 from affidavit.models.deadline import Deadline
 from affidavit.models.outcome import GOOD, Judged
-from affidavit.models.plane import Plane
 from affidavit.ports.model import ChatRequest, ChatResult, Message
 from affidavit.runs.recorder import Run
 
@@ -51,12 +51,12 @@ class _Fitted:
 
 
 class Writer:
-    """Writes with the models of one release. ``count`` estimates tokens."""
+    """Writes one answer with the models of a release. ``count`` estimates tokens."""
 
-    def __init__(self, plane: Plane, release: Release, count: Callable[[str], int]) -> None:
+    def __init__(self, caller: Caller, release: Release, count: Callable[[str], int]) -> None:
         if release.models is None or ANSWER not in release.models.tasks or release.writing is None:
             raise UsageError("the release has no model that answers", "see docs/how-to/models.md")
-        self._plane = plane
+        self._caller = caller
         self._writing: Writing = release.writing
         self._prompt = _named(release.writing)
         self._judge = VERIFY in release.models.tasks
@@ -85,7 +85,7 @@ class Writer:
         )
         sensitivity = {p.view.classification or "internal" for p in fitted.passages.values()}
         request = ChatRequest(fitted.messages, self._longest, deadline.left, ANSWER_SCHEMA, "answer")
-        outcome = self._plane.call(
+        outcome = self._caller.call(
             run, ANSWER, request, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
         )
         if outcome.result is None:
@@ -122,7 +122,7 @@ class Writer:
             """No verdict is no support: a judge that fails lets nothing through."""
             messages = asked.render(pairs=[{"claim": c, "evidence": e} for c, e in pairs])
             request = ChatRequest(messages, 256, deadline.left, _JUDGED, "verdict")
-            outcome = self._plane.call(
+            outcome = self._caller.call(
                 run,
                 VERIFY,
                 request,
