@@ -27,6 +27,10 @@ def machine() -> dict[str, Any]:
     }
 
 
+SECTIONS = ("search", "governed", "replay", "revocation", "ingest", "footprint", "quality", "log")
+"""What results are filed under, one a suite."""
+
+
 def code() -> str:
     """A digest of affidavit's source: a run whose code changed meanwhile is not one run."""
     whole = hashlib.sha256()
@@ -38,6 +42,20 @@ def code() -> str:
 def _lines(path: str) -> list[str]:
     file = Path(path)
     return file.read_text().splitlines() if file.is_file() else []
+
+
+def others(folder: Path, suites: set[str]) -> dict[str, Any]:
+    """What ``folder`` holds of suites that are not measured now, and by which code it was: a page of every suite, honestly dated."""
+    file = folder / "results.json"
+    if not file.is_file():
+        return {}
+    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    known = [name for name in SECTIONS if name in before and name not in suites]
+    dated = {**dict.fromkeys(known, before["code"]), **before.get("older", {})}
+    return {
+        **{name: before[name] for name in known},
+        "older": {name: code for name, code in dated.items() if name in known},
+    }
 
 
 def write(results: dict[str, Any], folder: Path = RESULTS) -> str:
@@ -56,6 +74,8 @@ def markdown(results: dict[str, Any]) -> str:
         f"# Measurements\n\n{about['cpu']}, {about['processors']} processors, Python {about['python']}; load "
         f"{about['load_at_start']} when it began. `make bench` makes this page; `results.json` holds every figure.\n"
     )
+    for name, measured in results.get("older", {}).items():
+        head += f"\n`{name}` was not measured anew: its figures are of the code {measured}, the others of {results['code']}.\n"
     if results["code"] != results["code_at_end"]:
         head += "\n**The code changed while this ran: the figures belong to no one version.**\n"
     parts = [head, _targets(results), _search(results), _governed(results), _revocation(results)]

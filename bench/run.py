@@ -29,7 +29,7 @@ from bench.revocation import revocation
 from bench.search import Asked, judge, ours, peers
 from bench.verify import verify
 
-SUITES = ("search", "governed", "replay", "revocation", "ingest", "footprint", "quality", "log")
+SUITES = report.SECTIONS
 _ON_SYNTHETIC = {"search", "governed", "revocation", "footprint"}
 _ON_HANDBOOK = {"search", "governed", "replay", "quality"}
 
@@ -44,6 +44,7 @@ class Bench:
             "code": report.code(),
             "chunks": chosen.rows,
             "questions": chosen.questions,
+            **report.others(chosen.results, suites),
         }
 
     def run(self) -> None:
