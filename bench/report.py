@@ -45,7 +45,7 @@ def _lines(path: str) -> list[str]:
 
 
 def others(folder: Path, suites: set[str]) -> dict[str, Any]:
-    """What ``folder`` holds of suites that are not measured now, and by which code it was: a page of every suite, honestly dated."""
+    """What ``folder`` holds of suites that are not measured now, and by which code: a page of every suite, honestly dated."""
     file = folder / "results.json"
     if not file.is_file():
         return {}
