@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,36 @@ def test_a_vector_that_another_tenant_needs_stays(tmp_path: Path, shared: bool) 
             ws.sync(tenant=tenant)
         ws.erasing.erase(ws.parts.tenant("acme"), Target("document", "a.md", "docs"), "operator:dpo", "x")
         assert ws.parts.database.value("SELECT count(*) FROM embeddings") == int(shared)
+
+
+class _Slow(HashEmbedder):
+    """Somebody erases the document while its text is being embedded."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def embed(self, texts):  # type: ignore[no-untyped-def]
+        found = super().embed(texts)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return found
+
+
+def test_vectors_that_come_after_the_erasure_are_not_kept(tmp_path: Path) -> None:
+    with affidavit.init(tmp_path / "ws", EmbedderSpec("none")) as ws:
+        (tmp_path / "p.jsonl").write_text('{"id": "alice", "groups": ["staff"]}\n')
+        ws.import_people(tmp_path / "p.jsonl")
+        (tmp_path / "docs").mkdir()
+        (tmp_path / "docs" / "access.toml").write_text('allow = ["group:staff"]')
+        (tmp_path / "docs" / "a.md").write_text(TEXT)
+        (tmp_path / "docs" / "b.md").write_text("# Lunch\n\nThere is soup.")
+        ws.add_source("folder", tmp_path / "docs", "docs")
+        ws.sync()
+        target = Target("document", "a.md", "docs")
+        slow = _Slow()
+        slow.meanwhile = lambda: ws.erasing.erase(ws.parts.tenant(""), target, "operator:dpo", "x")
+        vectors = ws.parts.vectors(slow)
+        assert vectors is not None
+        vectors.fill(reindex=True)
+        assert ws.parts.database.value("SELECT count(*) FROM embeddings") == 1
+        ws.verify()

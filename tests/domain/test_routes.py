@@ -166,7 +166,7 @@ ANSWER = "tasks/answer/options/1"
         ("tasks/answer/region", [], "knows no region"),
         (f"{ANSWER}/target", "medium", "no target 'medium'"),
         (f"{ANSWER}/target", ["small"], "no target"),
-        (f"{ANSWER}/temperature", 0.2, "decimal text"),
+        (f"{ANSWER}/temperature", 0.2, "no canonical form"),
         (f"{ANSWER}/temperature", "3", "decimal text"),
         (f"{ANSWER}/temperature", "1e0", "decimal text"),
         (f"{ANSWER}/temperature", "nan", "decimal text"),

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from affidavit.app.authority import authorise
 from affidavit.app.sources import SourceDesk
 from affidavit.app.wiring import ERASED, Parts
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import (
-    AccessDeniedError,
     BusyError,
     DiskFullError,
     HeldError,
@@ -32,7 +32,6 @@ from affidavit.store.keeping import Hold, Keeping
 from affidavit.store.people import Tenant
 
 ERASE = "audit:erase"
-OPERATOR = "operator:"
 RUN_KINDS = tuple(
     kind.value
     for kind in (
@@ -197,20 +196,8 @@ class EraseDesk:
         self._rows = Keeping(parts.database)
 
     def authorise(self, tenant: Tenant, by: str) -> str:
-        """``by`` as it goes on record: ``operator:NAME`` is a statement of whoever sits at the machine; a person needs the grant
-        ``audit:erase``. Raises AccessDeniedError."""
-        if by.startswith(OPERATOR) and len(by) > len(OPERATOR):
-            return by
-        who = by if ":" in by else f"user:{by}"
-        with self._parts.database.read():
-            head = self._parts.log.head()
-            is_all = self._parts.scopes.identify(tenant.id, who, head).principals
-            if is_all & self._parts.people.grants(tenant.id, ERASE, head):
-                return who
-        raise AccessDeniedError(
-            f"{who} may not erase, hold or set what is kept in {tenant.name}",
-            f"grant it: affidavit people grant {who} {ERASE}; or state who you are: --by {OPERATOR}NAME",
-        )
+        """``by`` as it goes on record. Raises AccessDeniedError unless they may erase, hold and set what is kept."""
+        return authorise(self._parts, tenant, by, ERASE)
 
     # -- one thing
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.authority import authorise
 from affidavit.app.exports import ExportDesk
-from affidavit.app.incidents import MANAGE, FeedbackDesk, Incident, incidents, named, require, text_of
+from affidavit.app.incidents import MANAGE, FeedbackDesk, Incident, incidents, named, text_of
 from affidavit.app.keeping import KeepDesk
 from affidavit.app.recorded import recorded_run
 from affidavit.app.replaydesk import ReplayDesk
@@ -47,7 +48,7 @@ class IncidentDesk:
 
         Raises AccessDeniedError for a run that the tenant does not have.
         """
-        by, reason = require(self._parts, tenant, by, MANAGE), text_of(reason)
+        by, reason = authorise(self._parts, tenant, by, MANAGE), text_of(reason)
         with self._parts.database.read():
             events = self._parts.events.of_run(run) if run.isascii() else []
             if not events or events[0].tenant != tenant.id:
@@ -62,14 +63,14 @@ class IncidentDesk:
 
     def note(self, tenant: Tenant, id: str, by: str, text: str) -> Incident:
         """Add to the timeline what somebody found or did."""
-        by = require(self._parts, tenant, by, MANAGE)
+        by = authorise(self._parts, tenant, by, MANAGE)
         self._open(tenant, id)
         self._change(tenant, "noted", {"incident": id, "by": by, "text": text_of(text)})
         return self.get(tenant, id)
 
     def close(self, tenant: Tenant, id: str, by: str, text: str) -> Incident:
         """It is over: the hold ends, the record stays."""
-        by, text = require(self._parts, tenant, by, MANAGE), text_of(text)
+        by, text = authorise(self._parts, tenant, by, MANAGE), text_of(text)
         incident = self._open(tenant, id)
         self._change(tenant, "closed", {"incident": id, "by": by, "text": text})
         self._keeping.lift(tenant, incident.hold, by, f"incident {id} is closed")
@@ -162,7 +163,7 @@ class IncidentDesk:
     def pack(self, tenant: Tenant, id: str, folder: Path, by: str) -> list[dict[str, str]]:
         """Write the evidence into ``folder`` (new or empty): proofs, explanation, what it would be today, timeline, and the
         SHA-256 of each file in ``SHA256SUMS``."""
-        by = require(self._parts, tenant, by, MANAGE)
+        by = authorise(self._parts, tenant, by, MANAGE)
         incident = self.get(tenant, id)
         _empty(folder)
         self._exports.export(

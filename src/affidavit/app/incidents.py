@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.app.erasure import OPERATOR
+from affidavit.app.authority import authorise
 from affidavit.app.runs import RunDesk
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
-from affidavit.domain.errors import AccessDeniedError, UnknownNameError, UsageError
+from affidavit.domain.errors import UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.read import ErasedBody, Recorded
 from affidavit.store.people import Tenant
@@ -63,7 +63,7 @@ class FeedbackDesk:
         self, tenant: Tenant, run: str, principal: str, verdict: str, reason: str, accepted: str = ""
     ) -> int:
         """A reviewer confirms the answer of ``run`` or overrides it, with the answer that is accepted instead."""
-        by = require(self._parts, tenant, principal, REVIEW)
+        by = authorise(self._parts, tenant, principal, REVIEW)
         self._runs.show(tenant, run, None)
         if (verdict == "overridden") != bool(accepted.strip()):
             raise UsageError(
@@ -148,23 +148,6 @@ def named(parts: Parts, tenant: Tenant, id: str) -> Incident:
         if incident.id == id:
             return incident
     raise UnknownNameError(f"there is no incident {id}", "`affidavit incident list` shows them")
-
-
-def require(parts: Parts, tenant: Tenant, by: str, action: str) -> str:
-    """``by`` as it goes on record: ``operator:NAME`` is a statement of whoever sits at the machine, a person needs the grant
-    ``action``. Raises AccessDeniedError."""
-    if by.startswith(OPERATOR) and len(by) > len(OPERATOR):
-        return by
-    who = by if ":" in by else f"user:{by}"
-    with parts.database.read():
-        head = parts.log.head()
-        is_all = parts.scopes.identify(tenant.id, who, head).principals
-        if is_all & parts.people.grants(tenant.id, action, head):
-            return who
-    raise AccessDeniedError(
-        f"{who} may not do this in {tenant.name}",
-        f"grant it: affidavit people grant {who} {action}; or state who you are: --by {OPERATOR}NAME",
-    )
 
 
 def text_of(text: str) -> str:

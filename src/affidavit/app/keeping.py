@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from affidavit.app.erasure import OPERATOR, RUN_KINDS, EraseDesk, Plan
+from affidavit.app.authority import OPERATOR, is_operator
+from affidavit.app.erasure import RUN_KINDS, EraseDesk, Plan
 from affidavit.app.redaction import REDACTION, compile_rules
 from affidavit.app.wiring import RETENTION, Parts
 from affidavit.ask.asker import instant
@@ -193,7 +194,7 @@ class KeepDesk:
         by = self._erasing.authorise(tenant, by)
         with self._parts.database.read():
             several = len(self._parts.people.tenants()) > 1
-        if several and not by.startswith(OPERATOR):
+        if several and not is_operator(by):
             raise AccessDeniedError(
                 f"{by} may not set the redaction rules: they hold for every tenant",
                 f"the operator can: --by {OPERATOR}NAME",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.adapters.listed_prices import ListedPrices
+from affidavit.app.authority import OPERATOR, is_operator
 from affidavit.app.costs import CostView
 from affidavit.app.wiring import PRICES, Parts
 from affidavit.domain.canonical import Json, canonical, digest
@@ -33,7 +34,6 @@ BY: Mapping[str, tuple[str, ...]] = {
     "day": ("day",),
 }
 """What costs can be shown by, and the columns of the view that are that."""
-OPERATOR = "operator:"
 _PRICED_BY = ("day", "provider", "model", "currency")
 _MOST_BYTES = 1_000_000
 _FIRST, _LAST = "0000", "9999"
@@ -249,6 +249,6 @@ class _Sum:
 
 def stated(by: str) -> str:
     """``by`` as it goes on record: a statement of whoever sits at the machine."""
-    if not by.startswith(OPERATOR) or len(by) <= len(OPERATOR):
+    if not is_operator(by):
         raise UsageError(f"{by!r} cannot set prices or budgets", f"say who you are: --by {OPERATOR}NAME")
     return by

@@ -321,6 +321,7 @@ def declared(name: str, pattern: str) -> Rule:
             _HOW,
         )
     try:
+        re.compile("".join(out))
         return Rule(name, _matches("".join(out)))
     except re.error as error:
         raise UsageError(f"pattern {name!r} is not understood: {error}", _HOW) from error

@@ -116,7 +116,8 @@ class Vectors:
                 progress(len(rows))
 
     def _store(self, vectors: list[tuple[str, bytes]], chunks: list[int], tx: Transaction) -> None:
-        self.put(vectors)
+        there = self._catalog.with_chunks(digest for digest, _ in vectors)
+        self.put([one for one in vectors if one[0] in there])  # what was erased meanwhile leaves no vector
         if chunks:
             facts = {"subject": self.id, "chunks": len(chunks)}
             self._catalog.reindex(chunks, tx.append(Event(EventKind.VECTORS_ADDED, facts=facts)))

@@ -440,6 +440,14 @@ class Catalog:
             found.update(row[0] for row in rows)
         return found
 
+    def with_chunks(self, digests: Iterable[str]) -> set[str]:
+        """Those of ``digests`` that a chunk has, now or once."""
+        listed = json.dumps(sorted(set(digests)))
+        rows = self._db.all(
+            "SELECT DISTINCT digest FROM chunks WHERE digest IN (SELECT value FROM json_each(?))", (listed,)
+        )
+        return {row[0] for row in rows}
+
     def put_vectors(self, embedder: int, vectors: Iterable[tuple[str, bytes]]) -> None:
         """(text digest, float32 little-endian bytes) of one embedder; what is there already stays."""
         self._db.many(
