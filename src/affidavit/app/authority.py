@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from affidavit.app.wiring import Parts
+from affidavit.domain.access import named
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.store.people import Tenant
 
@@ -21,7 +22,7 @@ def authorise(parts: Parts, tenant: Tenant, by: str, action: str) -> str:
     """
     if is_operator(by):
         return by
-    who = by if ":" in by else f"user:{by}"
+    who = named(by)
     with parts.database.read():
         head = parts.log.head()
         is_all = parts.scopes.identify(tenant.id, who, head).principals

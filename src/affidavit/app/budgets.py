@@ -9,7 +9,7 @@ from typing import Any
 from affidavit.app.money import UNKNOWN, MoneyDesk, stated
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
-from affidavit.domain.access import principal
+from affidavit.domain.access import named, principal
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
@@ -92,7 +92,7 @@ class BudgetDesk:
             return tenant.id, ""
         if not person:
             return tenant.id, EACH
-        who = principal(person if ":" in person else f"user:{person}")
+        who = principal(named(person))
         with self._parts.database.read():
             known = self._parts.people.facts(tenant.id, who, self._parts.log.head())
         if known is None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from affidavit.ask.asker import Question
-from affidavit.ask.effects import Asked
+from affidavit.ask.effects import Asked, as_recorded
 from affidavit.ask.scopes import Past
 from affidavit.domain.errors import NotRepeatableError
 from affidavit.domain.events import EventKind
@@ -94,9 +91,7 @@ class RecordedRun:
         """The question as the embedder saw it then; by keyword alone where it never got that far."""
         given = self.given
         said = self.steps.get("embed", {"output": {"vector": None, "degraded": "", "late": False}})["output"]
-        packed = said["vector"]
-        vector = None if packed is None else np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32)
-        return Asked(given["question"], given["embedder"], vector, said["degraded"], said["late"])
+        return as_recorded(given["question"], given["embedder"], said)
 
 
 def recorded_run(reader: Reader, events: list[Recorded]) -> RecordedRun:

@@ -18,7 +18,7 @@ from affidavit.app.supposed import SupposedPolicy, read_policy
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import Question
 from affidavit.ask.scopes import Past
-from affidavit.domain.access import principal
+from affidavit.domain.access import named, principal
 from affidavit.domain.errors import UsageError
 from affidavit.domain.release import Release, load
 from affidavit.policy.scope import decide_read
@@ -80,7 +80,7 @@ class WhatIf:
                     raise UsageError(f"before={value}: not a position of the log", "for example before=1234")
                 return self._at(at, int(value) - 1)
             case "as":
-                who = principal(value if ":" in value else f"user:{value}")
+                who = principal(named(value))
                 return replace(at, question=replace(at.question, principal=who))
             case "without":
                 documents = self._documents(recorded.tenant, value)

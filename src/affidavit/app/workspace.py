@@ -40,7 +40,7 @@ from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Pa
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
 from affidavit.ask.searcher import Hits, Searcher
-from affidavit.domain.access import principal
+from affidavit.domain.access import named, principal
 from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
@@ -209,7 +209,7 @@ class Workspace:
         follows: str = "",
     ) -> Question:
         """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
-        who = user if ":" in user else f"user:{user}"
+        who = named(user)
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
         try:

@@ -7,8 +7,9 @@ one only about what is new.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,13 @@ def embed_question(run: Run, embedder: Embedder | None, fingerprint: str, text: 
         return {"vector": packed, "degraded": "", "late": late}
 
     said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
-    vector = None
-    if said["vector"] is not None:
-        vector = np.frombuffer(base64.b64decode(said["vector"]), "<f4").astype(np.float32)
+    return as_recorded(text, fingerprint, said)
+
+
+def as_recorded(text: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:
+    """The question out of the output of its step ``embed``."""
+    packed = said["vector"]
+    vector = None if packed is None else np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32)
     return Asked(text, fingerprint, vector, said["degraded"], said["late"])
 
 

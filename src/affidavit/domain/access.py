@@ -57,6 +57,11 @@ def principal(text: str) -> str:
     return text
 
 
+def named(who: str) -> str:
+    """``who`` as a principal: a bare name is a user's. Not checked."""
+    return who if ":" in who else f"user:{who}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One check of one rule: permitted or not, and what decided, in words an auditor can use."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.common import AsOption, JsonOption, TenantOption, WorkspaceOption, opened
 from affidavit.entrypoints.output import Output
@@ -19,10 +20,6 @@ By = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence.")]
 Name = Annotated[str, typer.Argument(help="The incident, as `incident list` shows it.")]
-
-
-def _who(user: str) -> str:
-    return user if ":" in user else f"user:{user}"
 
 
 def feedback(
@@ -42,12 +39,12 @@ def feedback(
     with opened(workspace, as_json) as (ws, out):
         owner = ws.parts.tenant(tenant)
         if not run_id:
-            said = ws.feedback.of(owner, reader=_who(user) if user else None)
+            said = ws.feedback.of(owner, reader=named(user) if user else None)
             _said(out, [s.as_json() for s in said])
             return
         if right == wrong or not user:
             raise UsageError("feedback needs --right or --wrong, and --as USER", "affidavit feedback --help")
-        position = ws.feedback.report(owner, run_id, _who(user), "right" if right else "wrong", reason)
+        position = ws.feedback.report(owner, run_id, named(user), "right" if right else "wrong", reason)
         out.json({"position": position}) if as_json else out.say(f"on the log at position {position}")
 
 

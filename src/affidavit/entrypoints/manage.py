@@ -10,6 +10,7 @@ import typer
 from affidavit.adapters.minilm import weights
 from affidavit.app.config import EMBEDDER_KINDS, EmbedderSpec, model_location
 from affidavit.app.people import ACTIONS
+from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints import show
 from affidavit.entrypoints.common import JsonOption, TenantOption, WorkspaceOption, errors, opened
@@ -22,10 +23,6 @@ audit = typer.Typer(no_args_is_help=True, help="Check the log, and prove to othe
 embedder = typer.Typer(no_args_is_help=True, help="What makes vectors for dense search.")
 
 Who = Annotated[str, typer.Argument(help="A user's name, or a principal such as group:finance.")]
-
-
-def _principal(who: str) -> str:
-    return who if ":" in who else f"user:{who}"
 
 
 # -- people
@@ -64,7 +61,7 @@ def people_show(
 ) -> None:
     """Show a person or group: direct groups, all groups, members, grants."""
     with opened(workspace, as_json) as (ws, out):
-        value = ws.people.show(ws.parts.tenant(tenant), _principal(who))
+        value = ws.people.show(ws.parts.tenant(tenant), named(who))
         if as_json:
             out.json(value)
             return
@@ -103,8 +100,8 @@ def people_join(
 ) -> None:
     """Put a person (or group) into a group."""
     with opened(workspace, as_json) as (ws, out):
-        ws.people.join(ws.parts.tenant(tenant), _principal(who), group)
-        out.json({"joined": group}) if as_json else out.say(f"{_principal(who)} is in group:{group}")
+        ws.people.join(ws.parts.tenant(tenant), named(who), group)
+        out.json({"joined": group}) if as_json else out.say(f"{named(who)} is in group:{group}")
 
 
 @people.command("leave")
@@ -117,8 +114,8 @@ def people_leave(
 ) -> None:
     """Take a person (or group) out of a group."""
     with opened(workspace, as_json) as (ws, out):
-        ws.people.leave(ws.parts.tenant(tenant), _principal(who), group)
-        out.json({"left": group}) if as_json else out.say(f"{_principal(who)} is not in group:{group}")
+        ws.people.leave(ws.parts.tenant(tenant), named(who), group)
+        out.json({"left": group}) if as_json else out.say(f"{named(who)} is not in group:{group}")
 
 
 @people.command("remove")
@@ -127,8 +124,8 @@ def people_remove(
 ) -> None:
     """Remove a person or group: they leave every group and may read nothing."""
     with opened(workspace, as_json) as (ws, out):
-        ws.people.remove(ws.parts.tenant(tenant), _principal(who))
-        out.json({"removed": _principal(who)}) if as_json else out.say(f"{_principal(who)} is removed")
+        ws.people.remove(ws.parts.tenant(tenant), named(who))
+        out.json({"removed": named(who)}) if as_json else out.say(f"{named(who)} is removed")
 
 
 @people.command("grant")
@@ -142,11 +139,11 @@ def people_grant(
 ) -> None:
     """Allow a principal to do something besides reading, such as seeing what was denied to others (`audit:read`)."""
     with opened(workspace, as_json) as (ws, out):
-        ws.people.grant(ws.parts.tenant(tenant), _principal(who), action, revoke=revoke)
+        ws.people.grant(ws.parts.tenant(tenant), named(who), action, revoke=revoke)
         verb = "may no longer" if revoke else "may"
-        out.json(
-            {"principal": _principal(who), "action": action, "granted": not revoke}
-        ) if as_json else out.say(f"{_principal(who)} {verb} {action}")
+        out.json({"principal": named(who), "action": action, "granted": not revoke}) if as_json else out.say(
+            f"{named(who)} {verb} {action}"
+        )
 
 
 # -- sources
@@ -243,7 +240,7 @@ def run_list(
 ) -> None:
     """List runs: your own with `--as`, everybody's for an auditor and for the operator at this machine."""
     with opened(workspace, as_json) as (ws, out):
-        entries = ws.runs.newest(ws.parts.tenant(tenant), _principal(user) if user else None, limit)
+        entries = ws.runs.newest(ws.parts.tenant(tenant), named(user) if user else None, limit)
         out.json(entries) if as_json else show.runs(out, entries)
 
 
@@ -265,7 +262,7 @@ def run_show(
     What was denied, and by which rule, is shown to auditors only.
     """
     with opened(workspace, as_json) as (ws, out):
-        story = ws.runs.show(ws.parts.tenant(tenant), run_id, _principal(user) if user else None, audit=audit)
+        story = ws.runs.show(ws.parts.tenant(tenant), run_id, named(user) if user else None, audit=audit)
         out.json(story) if as_json else show.run(out, story)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from affidavit.app.proofs import verifier_source
+from affidavit.domain.access import named
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.common import JsonOption, TenantOption, WorkspaceOption, errors, opened
@@ -43,7 +44,7 @@ def _give(out: Output, text: str, value: object, file: Path | None) -> None:
 
 
 def _principal(who: str) -> str | None:
-    return None if not who else who if ":" in who else f"user:{who}"
+    return None if not who else named(who)
 
 
 @audit.command("checkpoint")

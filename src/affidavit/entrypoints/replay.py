@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from affidavit.app.whatif import CHANGES
+from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints import lookback
 from affidavit.entrypoints.common import FAILED, JsonOption, TenantOption, WorkspaceOption, opened, write_text
@@ -21,7 +22,7 @@ AuditorOption = Annotated[
 
 
 def _who(user: str) -> str | None:
-    return None if not user else user if ":" in user else f"user:{user}"
+    return None if not user else named(user)
 
 
 def _changes(given: list[str]) -> list[tuple[str, str]]:

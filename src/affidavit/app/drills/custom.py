@@ -18,6 +18,7 @@ from affidavit.app.drills.promise import Promise
 from affidavit.app.drills.steps import Script, Step
 from affidavit.app.drills.tree import bring_in, inside
 from affidavit.app.wiring import INDEX
+from affidavit.domain.access import named
 from affidavit.domain.errors import AffidavitError, UsageError
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _who(step: Step) -> str:
 
 
 def _principal(who: str) -> str:
-    return who if ":" in who else f"user:{who}"
+    return named(who)
 
 
 def _told(result: object) -> str:

@@ -18,6 +18,7 @@ from affidavit.app.drills.promise import RAN, Drill, Outcome, Report, Verdict
 from affidavit.app.drills.registry import DRILLS
 from affidavit.app.drills.seams import Opener, Seams
 from affidavit.app.drills.taking import check_room, needed, take_copy
+from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
 
 QUESTIONS = 6
@@ -126,7 +127,7 @@ class DrillDesk:
         with self._seams.open(copy, None) as ws:
             asked = []
             for question, user, tenant in orders.questions:
-                who = user if ":" in user else f"user:{user}"
+                who = named(user)
                 answer = ws.ask(question, who, tenant)
                 cited = [c for claim in answer.claims for c in claim.citations]
                 place = (cited[0].source, cited[0].document) if cited else ("", "")
