@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from affidavit.domain.errors import UsageError
+
+_LARGEST_RELEASE = 1_000_000
 
 
 def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
@@ -17,3 +22,23 @@ def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
         os.close(handle)
         raise OSError(errno.EINVAL, "it is not a plain file", str(path))
     return os.fdopen(handle, "rb")
+
+
+def read_release(path: Path) -> dict[str, Any]:
+    """The content of a release in a file; whether it is one is for ``domain.release.load`` to say. Raises UsageError."""
+    hint = "begin with: affidavit release show > release.json"
+    try:
+        with open_plain(path) as file:
+            data = file.read(_LARGEST_RELEASE + 1)
+        if len(data) > _LARGEST_RELEASE:
+            raise UsageError(
+                f"{path} is larger than {_LARGEST_RELEASE} bytes", "a release is a page of settings"
+            )
+        value = json.loads(data)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not a release: {error}", hint) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} is not a release", hint)
+    return value

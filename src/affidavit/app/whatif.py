@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from affidavit.app.plainfile import open_plain
+from affidavit.app.plainfile import read_release
 from affidavit.app.recorded import QUESTIONS, RecordedRun
 from affidavit.app.replay import Replayer
 from affidavit.app.supposed import SupposedPolicy, read_policy
@@ -24,7 +24,6 @@ from affidavit.domain.release import Release, load
 from affidavit.policy.scope import decide_read
 from affidavit.runs.replay import Fact
 
-_LARGEST_RELEASE = 1_000_000
 CHANGES = ("position", "as", "without", "release", "model", "embedder", "policy", "before")
 
 
@@ -133,22 +132,8 @@ class WhatIf:
 
     def _release(self, value: str) -> Release:
         if Path(value).is_file():
-            try:
-                with open_plain(Path(value)) as file:
-                    return load(json.loads(file.read(_LARGEST_RELEASE)))
-            except OSError as error:
-                raise UsageError(f"{value} cannot be read: {error.strerror}", "check the path") from error
-            except (ValueError, RecursionError) as error:
-                raise UsageError(
-                    f"{value} is not a release: {error}", "see docs/reference/release.md"
-                ) from error
-        with self._parts.database.read():
-            digests = [d for d in self._parts.catalog.releases() if d.startswith(value)]
-        if len(digests) != 1:
-            raise UsageError(
-                f"release={value} names {len(digests)} releases", "give more of its digest, or a file"
-            )
-        return self._parts.release_named(digests[0])
+            return load(read_release(Path(value)))
+        return self._parts.release_named(self._parts.release_like(value))
 
     def _supposed(self, at: Situation, policy: SupposedPolicy) -> Situation:
         """Which documents the file would decide otherwise for who asks."""

@@ -145,6 +145,16 @@ class Parts:
             )
         return _checked(digest, content)
 
+    def release_like(self, beginning: str) -> str:
+        """The one digest of a published release that begins so. Raises UnknownNameError."""
+        with self.database.read():
+            found = [digest for digest in self.catalog.releases() if digest.startswith(beginning)]
+        if len(found) != 1:
+            raise UnknownNameError(
+                f"{len(found)} releases begin with {beginning!r}", "`affidavit release list` shows them"
+            )
+        return found[0]
+
 
 def _checked(digest: str, content: str) -> Release:
     release = load(json.loads(content))

@@ -46,7 +46,6 @@ from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
     DiskFullError,
-    UnknownNameError,
     UsageError,
     WorkspaceError,
     WorkspaceMissingError,
@@ -346,15 +345,6 @@ class Workspace:
         """The digests of the releases that were ever published, oldest first."""
         with self.parts.database.read():
             return self.parts.catalog.releases()
-
-    def release_like(self, beginning: str) -> str:
-        """The one digest that begins so. Raises UnknownNameError."""
-        found = [digest for digest in self.releases() if digest.startswith(beginning)]
-        if len(found) != 1:
-            raise UnknownNameError(
-                f"{len(found)} releases begin with {beginning!r}", "`affidavit release list` shows them"
-            )
-        return found[0]
 
     # -- looking after it
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from affidavit.domain.errors import UsageError
+from affidavit.app.plainfile import read_release
 from affidavit.entrypoints.common import JsonOption, WorkspaceOption, opened
 
 release = typer.Typer(
     no_args_is_help=True, help="Releases: everything that decides how questions are answered."
 )
-
-_LARGEST = 1_000_000
 
 
 @release.command("list")
@@ -44,7 +42,7 @@ def release_show(
     Example: `affidavit release show > release.json`
     """
     with opened(workspace, as_json) as (ws, out):
-        found = ws.parts.release() if not digest else ws.parts.release_named(ws.release_like(digest))
+        found = ws.parts.release() if not digest else ws.parts.release_named(ws.parts.release_like(digest))
         if as_json:
             out.json(found.content)
         else:
@@ -62,7 +60,7 @@ def release_publish(
     Example: `affidavit release publish release.json`
     """
     with opened(workspace, as_json) as (ws, out):
-        digest = ws.publish(_read(file))
+        digest = ws.publish(read_release(file))
         out.json({"release": digest}) if as_json else out.say(f"{digest} answers now")
 
 
@@ -74,21 +72,5 @@ def release_rollback(
 ) -> None:
     """Go back to a release that was published before."""
     with opened(workspace, as_json) as (ws, out):
-        found = ws.publish(dict(ws.parts.release_named(ws.release_like(digest)).content))
+        found = ws.publish(dict(ws.parts.release_named(ws.parts.release_like(digest)).content))
         out.json({"release": found}) if as_json else out.say(f"{found} answers now")
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise UsageError(f"{file} is larger than {_LARGEST} bytes", "a release is a page of settings")
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}", "check the name") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{file} is not JSON: {error}", "begin with: affidavit release show > release.json"
-        ) from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{file} is not a release", "begin with: affidavit release show > release.json")
-    return value
