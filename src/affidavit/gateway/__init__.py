@@ -1,0 +1,1 @@
+"""Tool calls: the one door through which the system acts on anything outside itself."""
