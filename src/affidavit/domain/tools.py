@@ -71,9 +71,12 @@ class Contract:
     (2020-12); an object of parameters allows no others. ``roles`` says what each argument does. ``timeout`` and
     ``lease`` in milliseconds; ``attempts``: how often it may be tried; ``rate``: at most so many calls in so many seconds,
     (0, 0) for no limit. ``undo`` names the tool (``name@version``) that puts a call right, ``owner`` who answers for it.
-    ``deprecated`` and ``retired`` are dates (``2026-11-21``) or "". ``origin`` is ``python``, ``mcp:NAME`` or ``openapi:NAME``;
-    ``trusted``: whether what it returns may be believed as the organisation's own word (it never is if strangers can write
-    into it). ``secrets`` names the credentials that the gateway hands to it, and nobody else.
+    ``deprecated`` and ``retired`` are dates (``2026-11-21``) or "". ``origin`` is ``python``, ``mcp:NAME`` or ``openapi:NAME``.
+    ``outward``: a call alone, by its control arguments, tells something to a party outside (fetching an address), even if it
+    changes nothing. ``trusted``: whether all that it returns may be believed as the organisation's own word (it never is if
+    strangers can write into it); ``trusts`` names fields that may be believed where the rest may not (an id that the system
+    gave).
+    ``secrets`` names the credentials that the gateway hands to it, and nobody else.
     """
 
     name: str
@@ -92,7 +95,9 @@ class Contract:
     deprecated: str = ""
     retired: str = ""
     origin: str = "python"
+    outward: bool = False
     trusted: bool = False
+    trusts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -140,7 +145,9 @@ class Contract:
             "deprecated": self.deprecated,
             "retired": self.retired,
             "origin": self.origin,
+            "outward": self.outward,
             "trusted": self.trusted,
+            "trusts": list(self.trusts),
             "secrets": list(self.secrets),
         }
 
@@ -161,6 +168,7 @@ def contract(content: Mapping[str, Any]) -> Contract:
                 "idempotency": Idempotency(content["idempotency"]),
                 "roles": {name: Role(role) for name, role in content["roles"].items()},
                 "rate": (int(calls), int(seconds)),
+                "trusts": tuple(content["trusts"]),
                 "secrets": tuple(content["secrets"]),
             }
         )

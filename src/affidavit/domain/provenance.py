@@ -1,0 +1,178 @@
+"""Where a value that a model wrote came from: what a run has heard and read, and which of it vouches for the value.
+
+A model is never believed. Before a run has read anything untrusted, everything it can know is trusted. From then on a value
+is vouched for only if the person who asks said it, or if a trusted lookup that the person's own words steered returned it and
+nothing else: whoever picks one of many has chosen, and a choice is the model's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TypeAlias
+
+from affidavit.domain.canonical import Json
+from affidavit.domain.labels import Label, Labels, Origin, Text, trusted
+from affidavit.domain.tools import Contract, Role
+
+Leaf: TypeAlias = str | int | bool | None
+
+_MONTHS = "january february march april may june july august september october november december".split()
+_MONTH = "|".join(f"{m}|{m[:3]}" for m in _MONTHS)
+_ISO = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
+_MONTH_DAY = re.compile(rf"\b({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?:,?\s+(\d{{4}}))?", re.IGNORECASE)
+_DAY_MONTH = re.compile(
+    rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({_MONTH})\b(?:,?\s+(\d{{4}}))?", re.IGNORECASE
+)
+_CLOCK = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::\d{2})?\s*([ap]m)?(?![\d:])", re.IGNORECASE)
+_HOUR = re.compile(r"(?<![\d:])(\d{1,2})\s*([ap]m)\b", re.IGNORECASE)
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::00)?)?\Z")
+_DECIMAL = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?\Z", re.ASCII)
+_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w|[.,]\d)", re.ASCII)
+
+
+@dataclass
+class Memory:
+    """What one run has heard from the person and read from anywhere else, in the order in which it did.
+
+    ``asked`` is what the person said. Not safe to share between threads: a run is one.
+    """
+
+    asked: Text
+    _read: set[Label] = field(default_factory=set)
+    _vouched: dict[str, Labels] = field(default_factory=dict)
+    _seen: list[Text] = field(default_factory=list)
+
+    @property
+    def tainted(self) -> bool:
+        """Whether anything that is not trusted has been read."""
+        return bool(self._read) and not trusted(self._read)
+
+    @property
+    def labels(self) -> Labels:
+        """Of all that was heard and read: those of whatever a model writes from here on."""
+        return frozenset((*self.asked.labels, *self._read))
+
+    def read(self, text: Text) -> None:
+        """A passage, or anything else that is content and vouches for nothing."""
+        self._read |= text.labels
+        self._seen.append(text)
+
+    def returned(self, contract: Contract, arguments: Mapping[str, Json], result: Json) -> None:
+        """What a tool returned, as its contract says how far it is to be believed.
+
+        One item that came alone, by control arguments that are vouched for, is believed. Of many items none is.
+        """
+        label = Label(Origin.TOOL, contract.key, contract.owner, contract.trusted)
+        control = [value for name, value in arguments.items() if contract.role(name) is Role.CONTROL]
+        items = _items(result, contract.result)
+        if len(items) == 1 and all(trusted(self.trace(leaf)) for leaf in leaves(control)):
+            believed = items[0] if contract.trusted else _fields(items[0], contract.trusts)
+            name = replace(label, trusted=True)
+            self._vouched.update({_key(leaf): frozenset((name,)) for leaf in leaves(believed)})
+        self._read.add(label)
+        self._seen.extend(Text(str(leaf), (label,)) for leaf in leaves(result))
+
+    def trace(self, value: Leaf) -> Labels:
+        """The labels of ``value``, a leaf of a model's arguments: of what vouches for it, else of everything it may come from."""
+        if not self.tainted:
+            return self.labels
+        if value is None or (not isinstance(value, bool) and says(self.asked.plain(), value)):
+            return self.asked.labels
+        vouched = self._vouched.get(_key(value))
+        if vouched is not None:
+            return vouched
+        where = frozenset(label for text in self._seen if says(text.plain(), value) for label in text.labels)
+        return where if where and not trusted(where) else self.labels
+
+    def labels_of(self, arguments: Mapping[str, Json]) -> dict[str, Labels]:
+        """The labels of each argument: of all its leaves."""
+        return {
+            name: frozenset(label for leaf in leaves(value) for label in self.trace(leaf))
+            for name, value in arguments.items()
+        }
+
+
+def leaves(value: Json) -> Iterator[Leaf]:
+    """The values in ``value`` that are neither lists nor objects. Names of fields are the schema's words, not values."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from leaves(inner)
+    elif value is None or isinstance(value, str | int):
+        yield value
+    else:
+        for inner in value:
+            yield from leaves(inner)
+
+
+def says(text: str, value: Leaf) -> bool:
+    """Whether ``value`` stands in ``text`` as a whole: not as a part of a longer word, address, path or number; dates and times
+    in any common way of writing them, numbers however they are grouped."""
+    said = str(value).strip()
+    if not said:
+        return True
+    if _DECIMAL.match(said):
+        return Decimal(said) in _numbers(text)
+    moment = _MOMENT.match(said)
+    if moment and _dated(moment[1], text) and (moment[2] is None or moment[2] in _times(text)):
+        return True
+    words = r"\s+".join(map(re.escape, said.split()))
+    whole = rf"(?<![\w@.+-])(?<!(?<!:/)/)(?ai:{words})(?![\w@+-]|[./]\w)"
+    return any(c.isalnum() for c in said) and re.search(whole, text) is not None
+
+
+def _key(value: Leaf) -> str:
+    return f"{type(value).__name__}:{value}"
+
+
+def _items(result: Json, schema: Mapping[str, Json]) -> Sequence[Json]:
+    """The things that were found: the elements of a list, the entries of a mapping (an object whose schema names no fields), or
+    one record."""
+    if isinstance(result, Mapping) and "properties" not in schema:
+        return [{name: inner} for name, inner in result.items()]
+    if isinstance(result, Sequence) and not isinstance(result, str):
+        return result
+    return [] if result is None else [result]
+
+
+def _fields(item: Json, names: Iterable[str]) -> Json:
+    if not isinstance(item, Mapping):
+        return None
+    return {name: item[name] for name in names if name in item}
+
+
+def _numbers(text: str) -> set[Decimal]:
+    return {Decimal(m.group().replace(",", "")) for m in _NUMBER.finditer(text)}
+
+
+def _dated(day: str, text: str) -> bool:
+    """Whether ``text`` names the ``day`` (``YYYY-MM-DD``). One without a year is meant in any year that the text names, in any
+    year at all if it names none."""
+    if day in {m.group() for m in _ISO.finditer(text)}:
+        return True
+    named = [(m[1], m[2], m[3]) for m in _MONTH_DAY.finditer(text)]
+    named += [(m[2], m[1], m[3]) for m in _DAY_MONTH.finditer(text)]
+    years = re.findall(r"(?<!\d)(?:19|20)\d{2}(?!\d)", text)
+    year, month, date = day.split("-")
+    return any(
+        _MONTHS[int(month) - 1].startswith(name.lower())
+        and int(number) == int(date)
+        and (year == said if said else not years or year in years)
+        for name, number, said in named
+        if 1 <= int(month) <= 12
+    )
+
+
+def _times(text: str) -> set[str]:
+    """The times of day that ``text`` names, as ``HH:MM``."""
+    found = {_clock(m[1], m[2], m[3]) for m in _CLOCK.finditer(text)}
+    return found | {_clock(m[1], "00", m[2]) for m in _HOUR.finditer(text)}
+
+
+def _clock(hour: str, minute: str, half: str | None) -> str:
+    number = int(hour)
+    if half:
+        number = number % 12 + (12 if half.lower() == "pm" else 0)
+    return f"{number:02d}:{minute}"
