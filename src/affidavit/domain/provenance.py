@@ -8,7 +8,7 @@ nothing else: whoever picks one of many has chosen, and a choice is the model's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeAlias
@@ -42,7 +42,7 @@ class Memory:
 
     asked: Text
     _read: set[Label] = field(default_factory=set)
-    _vouched: dict[str, Labels] = field(default_factory=dict)
+    _vouched: dict[tuple[str, Leaf], Labels] = field(default_factory=dict)
     _seen: list[Text] = field(default_factory=list)
 
     @property
@@ -63,36 +63,46 @@ class Memory:
     def returned(self, contract: Contract, arguments: Mapping[str, Json], result: Json) -> None:
         """What a tool returned, as its contract says how far it is to be believed.
 
-        One item that came alone, by control arguments that are vouched for, is believed. Of many items none is.
+        An item is believed if the control arguments that found it are vouched for, and it came alone or is the only one that
+        the person named. Of many items none is.
         """
         label = Label(Origin.TOOL, contract.key, contract.owner, contract.trusted)
-        control = [value for name, value in arguments.items() if contract.role(name) is Role.CONTROL]
-        items = _items(result, contract.result)
-        if len(items) == 1 and all(trusted(self.trace(leaf)) for leaf in leaves(control)):
-            believed = items[0] if contract.trusted else _fields(items[0], contract.trusts)
-            name = replace(label, trusted=True)
-            self._vouched.update({_key(leaf): frozenset((name,)) for leaf in leaves(believed)})
+        labels = self.labels_of(contract, arguments)
+        steered = all(trusted(labels[n]) for n in labels if contract.role(n) is Role.CONTROL)
+        items = [_believed(item, contract) for item in _items(result, contract.result)]
+        if len(items) > 1:
+            items = [i for i in items if any(says(self.asked.plain(), leaf) for _, leaf in i)]
+        if steered and len(items) == 1:
+            name = frozenset((replace(label, trusted=True),))
+            self._vouched.update(dict.fromkeys(items[0], name))
         self._read.add(label)
         self._seen.extend(Text(str(leaf), (label,)) for leaf in leaves(result))
 
-    def trace(self, value: Leaf) -> Labels:
-        """The labels of ``value``, a leaf of a model's arguments: of what vouches for it, else of everything it may come from."""
+    def trace(self, value: Leaf, kind: str = "", said: Sequence[str] = ()) -> Labels:
+        """The labels of ``value``, a leaf of a model's arguments: of what vouches for it, else of everything it may come from.
+
+        ``kind`` is that of the argument, ``said`` other words by which a person says this value.
+        """
         if not self.tainted:
             return self.labels
-        if value is None or (not isinstance(value, bool) and says(self.asked.plain(), value)):
+        asked = self.asked.plain()
+        named = not isinstance(value, bool) and says(asked, value)
+        if value is None or named or any(says(asked, word) for word in said):
             return self.asked.labels
-        vouched = self._vouched.get(_key(value))
+        vouched = self._vouched.get((kind, value))
         if vouched is not None:
             return vouched
         where = frozenset(label for text in self._seen if says(text.plain(), value) for label in text.labels)
         return where if where and not trusted(where) else self.labels
 
-    def labels_of(self, arguments: Mapping[str, Json]) -> dict[str, Labels]:
+    def labels_of(self, contract: Contract, arguments: Mapping[str, Json]) -> dict[str, Labels]:
         """The labels of each argument: of all its leaves."""
-        return {
-            name: frozenset(label for leaf in leaves(value) for label in self.trace(leaf))
-            for name, value in arguments.items()
-        }
+        found = {}
+        for name, value in arguments.items():
+            kind, words = contract.kinds.get(name, ""), contract.said.get(name, {})
+            traced = [self.trace(leaf, kind, words.get(_word(leaf), ())) for leaf in leaves(value)]
+            found[name] = frozenset(label for labels in traced for label in labels)
+        return found
 
 
 def leaves(value: Json) -> Iterator[Leaf]:
@@ -114,7 +124,7 @@ def says(text: str, value: Leaf) -> bool:
     if not said:
         return True
     if _DECIMAL.match(said):
-        return Decimal(said) in _numbers(text)
+        return Decimal(said) in _numbers(_undated(text))
     moment = _MOMENT.match(said)
     if moment and _dated(moment[1], text) and (moment[2] is None or moment[2] in _times(text)):
         return True
@@ -123,8 +133,9 @@ def says(text: str, value: Leaf) -> bool:
     return any(c.isalnum() for c in said) and re.search(whole, text) is not None
 
 
-def _key(value: Leaf) -> str:
-    return f"{type(value).__name__}:{value}"
+def _word(value: Leaf) -> str:
+    """``value`` as a contract's ``said`` spells it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _items(result: Json, schema: Mapping[str, Json]) -> Sequence[Json]:
@@ -137,10 +148,23 @@ def _items(result: Json, schema: Mapping[str, Json]) -> Sequence[Json]:
     return [] if result is None else [result]
 
 
-def _fields(item: Json, names: Iterable[str]) -> Json:
+def _believed(item: Json, contract: Contract) -> list[tuple[str, Leaf]]:
+    """The values in ``item`` that may be believed, each with its kind."""
     if not isinstance(item, Mapping):
-        return None
-    return {name: item[name] for name in names if name in item}
+        return [("", leaf) for leaf in leaves(item)] if contract.trusted else []
+    return [
+        (contract.trusts.get(name, ""), leaf)
+        for name, inner in item.items()
+        if contract.trusted or name in contract.trusts
+        for leaf in leaves(inner)
+    ]
+
+
+def _undated(text: str) -> str:
+    """``text`` without its dates and times: the 13 of a 13 June is the number of nothing else."""
+    for pattern in (_ISO, _MONTH_DAY, _DAY_MONTH, _CLOCK, _HOUR):
+        text = pattern.sub(" ", text)
+    return text
 
 
 def _numbers(text: str) -> set[Decimal]:

@@ -75,7 +75,8 @@ class Contract:
     ``outward``: a call alone, by its control arguments, tells something to a party outside (fetching an address), even if it
     changes nothing. ``trusted``: whether all that it returns may be believed as the organisation's own word (it never is if
     strangers can write into it); ``trusts`` names fields that may be believed where the rest may not (an id that the system
-    gave).
+    gave) and the kind of each (``file``, ``event``); ``kinds`` the kinds of arguments: an id vouches only for its own kind.
+    ``said`` gives the words by which a person says a value: ``{"permission": {"r": ("read", "view")}}``.
     ``secrets`` names the credentials that the gateway hands to it, and nobody else.
     """
 
@@ -97,7 +98,9 @@ class Contract:
     origin: str = "python"
     outward: bool = False
     trusted: bool = False
-    trusts: tuple[str, ...] = ()
+    trusts: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -107,7 +110,7 @@ class Contract:
             )
         if self.version < 1 or self.timeout < 1 or self.attempts < 1:
             raise UsageError(f"{self.name}: version, timeout and attempts count from 1")
-        unknown = set(self.roles) - set(self.arguments)
+        unknown = {*self.roles, *self.kinds, *self.said} - set(self.arguments)
         if unknown:
             raise UsageError(f"{self.name} has no such arguments: {', '.join(sorted(unknown))}")
 
@@ -147,7 +150,9 @@ class Contract:
             "origin": self.origin,
             "outward": self.outward,
             "trusted": self.trusted,
-            "trusts": list(self.trusts),
+            "trusts": dict(self.trusts),
+            "kinds": dict(self.kinds),
+            "said": {name: {v: list(w) for v, w in words.items()} for name, words in self.said.items()},
             "secrets": list(self.secrets),
         }
 
@@ -168,7 +173,10 @@ def contract(content: Mapping[str, Any]) -> Contract:
                 "idempotency": Idempotency(content["idempotency"]),
                 "roles": {name: Role(role) for name, role in content["roles"].items()},
                 "rate": (int(calls), int(seconds)),
-                "trusts": tuple(content["trusts"]),
+                "said": {
+                    name: {value: tuple(said) for value, said in words.items()}
+                    for name, words in content["said"].items()
+                },
                 "secrets": tuple(content["secrets"]),
             }
         )
