@@ -64,6 +64,7 @@ from affidavit.store.people import Tenant
 if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.drills.desk import DrillDesk
+    from affidavit.app.evaluation import EvalDesk
     from affidavit.app.follow import FollowDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
@@ -117,6 +118,11 @@ class Workspace:
     def drills(self) -> DrillDesk:
         """What happens when something breaks, tried on a copy."""
         return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
+
+    @cached_property
+    def evaluation(self) -> EvalDesk:
+        """How good retrieval is, on judged questions."""
+        return _later("evaluation", "EvalDesk")(self)  # type: ignore[no-any-return]
 
     @cached_property
     def outside(self) -> OutsideDesk:

@@ -47,7 +47,7 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _written(path: Path | None) -> Iterator[IO[str]]:
+def written(path: Path | None) -> Iterator[IO[str]]:
     """A file that appears whole or not at all."""
     if path is None:
         raise UsageError("--batch needs --out FILE", "say where the results go")
@@ -113,7 +113,7 @@ def batch_search(
     questions = [
         ws.question(q["text"], _asker(q, user), q.get("tenant") or tenant, as_of, where) for q in lines
     ]
-    with _written(target) as file, out.progress("searching", len(lines)) as bar:
+    with written(target) as file, out.progress("searching", len(lines)) as bar:
         found = ws.search_batch(questions, k, chunks=chunks, progress=lambda: bar.advance(bar.tasks[0].id))
         for question, hits in zip(lines, found, strict=True):
             file.writelines(trec_lines(str(question["id"]), hits, chunks=chunks))
@@ -135,7 +135,7 @@ def batch_ask(
     """Answer every question of ``path`` into a JSON Lines file."""
     lines = read_questions(path)
     counts: dict[str, int] = {}
-    with _written(target) as file, out.progress("asking", len(lines)) as bar:
+    with written(target) as file, out.progress("asking", len(lines)) as bar:
         for q in lines:
             try:
                 answer = ws.ask(q["text"], _asker(q, user), q.get("tenant") or tenant, as_of, where)

@@ -21,6 +21,7 @@ LATER = {
     "cost": "cost:cost",
     "budget": "cost:budget",
     "drill": "drill:drill",
+    "eval": "evaluate:evaluate",
     "follow": "follow:follow",
     "witness": "witness:witness",
     "backup": "keep:backup_command",

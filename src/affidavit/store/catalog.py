@@ -13,7 +13,7 @@ from typing import Any
 
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, canonical, digest
-from affidavit.domain.records import FOREVER, Governance, Span
+from affidavit.domain.records import FOREVER, Governance, Span, chunk_name
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
@@ -417,6 +417,16 @@ class Catalog:
                 (tenant, *batch),
             )
         return sorted(out)
+
+    def chunks_of(self, tenant: int, name: str) -> list[tuple[str, int, int]]:
+        """(public id, start, end) of every live chunk of the documents called ``name``."""
+        rows = self._db.all(
+            f"""SELECT r.name, c.ordinal, c.start, c.stop FROM documents d JOIN revisions r ON r.document = d.id AND r.{_OPEN}
+                JOIN chunks c ON c.revision = r.id AND c.{_OPEN}
+                WHERE d.tenant = ? AND d.name = ? AND d.{_OPEN} ORDER BY r.id, c.ordinal""",
+            (tenant, name),
+        )
+        return [(chunk_name(revision, ordinal), start, stop) for revision, ordinal, start, stop in rows]
 
     # -- embeddings
 

@@ -1,0 +1,1 @@
+"""How good retrieval is: judged questions in, measures, comparisons and gates out."""
