@@ -33,7 +33,7 @@ class Gated(HashEmbedder):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.waiting.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(200)
         return super().embed(texts)
 
 
@@ -72,13 +72,13 @@ def test_the_old_one_serves_while_the_new_one_is_made(
     assert None not in before
     thread = ws.use_embedder(EmbedderSpec("openai", "http://localhost", "m"), background=True)
     assert thread is not None
-    assert gated.waiting.wait(30)
+    assert gated.waiting.wait(200)
     assert dense(ws) == before
     assert ws.status()["embedder_next"] == "openai"
     with affidavit.open(tmp_path / "ws") as other:
         assert dense(other) == before
         gated.gate.set()
-        thread.join(30)
+        thread.join(200)
         after = dense(ws)
         assert None not in after
         assert after != before

@@ -285,7 +285,7 @@ def test_llamas_time_limit(llama: OpenAIModel) -> None:
 def test_a_llama_with_a_key(tmp_path: Any) -> None:
     with TinyServer(tmp_path, key=KEY) as server:
         model = OpenAIModel(Endpoint(server.url, KEY), _info("grammar", MODEL))
-        assert model.complete(ask("x", max_tokens=3)).usage.output == 3
+        assert 0 < model.complete(ask("x", max_tokens=3)).usage.output <= 3
         model.close()
         wrong = OpenAIModel(Endpoint(server.url, "sk-other"), _info("grammar", MODEL))
         with pytest.raises(ModelError) as caught:
