@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import affidavit
+from affidavit.adapters import openai_embeddings
 from affidavit.app import wiring
 from affidavit.app import workspace as module
 from affidavit.app.config import EmbedderSpec
@@ -152,10 +153,11 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.mark.network
 @pytest.mark.enable_socket
 def test_an_openai_compatible_endpoint_serves_a_workspace(
-    workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write
+    workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(openai_embeddings, "_FIRST_WAIT", 0.01)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
         (tmp_path / "p.jsonl").write_text('{"id": "alice", "groups": ["staff"]}\n')
