@@ -67,7 +67,9 @@ class Breaks(Behaves):
 def made(models: dict[str, Any], **limits: Any) -> tuple[Plane, Exchange]:
     limits = {"concurrency": 4, "per_tenant": 4, "queue": 1000, **limits}
     given = {n: target(model=n, **limits) for n in models}
-    routes: Routes = load(content(list(models), [option(n, timeout_ms=int(LONG) * 1000) for n in models], **given))
+    routes: Routes = load(
+        content(list(models), [option(n, timeout_ms=int(LONG) * 1000) for n in models], **given)
+    )
     exchange = Exchange(per_tenant=1000)
 
     def model(target: Target) -> Any:
