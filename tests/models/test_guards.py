@@ -47,7 +47,8 @@ class Other:
 
 
 def policy(*steps: dict[str, Any], stage: str = "answer") -> GuardPolicy:
-    return parse({"longest": 10, stage: list(steps)})
+    patient = [{"timeout_ms": 60_000, **step} for step in steps]
+    return parse({"longest": 10, stage: patient})
 
 
 def judge(other: Other, step: dict[str, Any], text: str = "some text") -> Any:

@@ -218,7 +218,7 @@ def test_calls_in_pieces_are_put_together(scripted_model: ScriptedModel, model: 
 def test_every_fault_has_its_kind(fault_proxy: FaultProxy, fault: str, kind: str, stream: bool) -> None:
     model = OpenAIModel(Endpoint(fault_proxy.url), _info())
     fault_proxy.script(fault)
-    request = ask("say " + "word " * 30, timeout=0.5 if fault == "hang" else 20.0)
+    request = ask("say " + "word " * 30, timeout=0.5 if fault == "hang" else 100.0)
     with pytest.raises(ModelError) as caught:
         whole(model, request) if stream else model.complete(request)
     assert (caught.value.kind, caught.value.wait) == (kind, 1.0 if fault == "429" else None)
