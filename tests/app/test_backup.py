@@ -164,6 +164,7 @@ print("done", flush=True)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_what_is_killed_passes_for_nothing(ws: affidavit.Workspace, tmp_path: Path) -> None:
     """Either the target is there and good, or it is not there."""
     backup(ws.parts, tmp_path / "good", with_key=True)

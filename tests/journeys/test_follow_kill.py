@@ -72,7 +72,7 @@ follow.FollowDesk.follow = told
 main()
 """
 RUNS = 120
-FEW, MANY = 4, pytest.param(25, marks=pytest.mark.slow)
+FEW, MANY = 4, pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 
 
 def fill(workspace: affidavit.Workspace, first: int, count: int) -> None:
