@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
@@ -14,6 +15,13 @@ from affidavit.testing.clock import FixedClock, SeededRandomness
 
 # Whoever puts the tests into the background makes them, and all they start, ignore Ctrl-C: some of them are about it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples every time, and no limit of time: neither chance nor a busy machine decides whether the tests pass.
+# To look for new ones: pytest --hypothesis-profile explore
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("steady", _PATIENT, derandomize=True, database=None)
+settings.register_profile("explore", _PATIENT)
+settings.load_profile("steady")
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

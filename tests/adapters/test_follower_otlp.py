@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as wire
 from opentelemetry.proto.trace.v1 import trace_pb2
+from tests.patience import LONG, soon
+from tests.ports import free_port
 from tests.receiver import Receiver, receiving
 
 from affidavit.adapters.otlp import OtlpFollower
@@ -282,6 +282,14 @@ def test_many_spans_are_several_requests_and_many_denials_are_bounded(receiver: 
 # -- a real collector between
 
 
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), LONG).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 @pytest.fixture
 def collector(receiver: Receiver, tmp_path: Path) -> Iterator[str]:
     """The address of a Rotel collector that passes spans on to ``receiver``; skips where it is not installed."""
@@ -302,28 +310,17 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[str]:
         subprocess.Popen([agent, "start", *options], stdout=log, stderr=log) as process,
     ):
         try:
-            for _ in range(200):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                    break
-                time.sleep(0.05)
+            soon(lambda: listens(port) or process.poll() is not None)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def test_a_real_collector_takes_everything(collector: str, receiver: Receiver) -> None:
     log = MemoryLog(log_of_runs(40))
     log.drive(OtlpFollower(collector), 50)
     expected = set(OtlpOutside(receiver).expected(log.events))
-    for _ in range(200):
-        if len(OtlpOutside(receiver).received()) >= len(expected):
-            break
-        time.sleep(0.05)
+    soon(lambda: len(OtlpOutside(receiver).received()) >= len(expected))
     assert set(OtlpOutside(receiver).received()) == expected
     assert json.loads(log.state)["rejected"] == 0
     root = next(s for s in spans(receiver) if not s.parent_span_id)

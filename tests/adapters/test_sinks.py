@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from tests.ports import free_port, refusing
 
 from affidavit.adapters.sinks import http as sink_http
 from affidavit.adapters.sinks.file import FileSink, read_notes
@@ -38,11 +38,11 @@ from affidavit.testing.sink_conformance import SinkConformance
 LOG = SignedLog()
 
 
-def closed_port() -> int:
+@pytest.fixture
+def closed_port() -> Iterator[int]:
     """A port on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    with refusing() as port:
+        yield port
 
 
 # -- a file
@@ -246,8 +246,8 @@ class TestWebhook(SinkConformance):
     once = False
 
     @pytest.fixture(autouse=True)
-    def _place(self, receiver: Any) -> None:
-        self.server = receiver
+    def _place(self, receiver: Any, closed_port: int) -> None:
+        self.server, self.closed_port = receiver, closed_port
 
     def make(self) -> Sink:
         return WebhookSink(f"http://127.0.0.1:{self.server.server_address[1]}/hook", "s3cret")
@@ -256,7 +256,7 @@ class TestWebhook(SinkConformance):
         return [json.loads(body)["checkpoint"] for _, body in self.server.got]
 
     def broken(self) -> Sink:
-        return WebhookSink(f"http://127.0.0.1:{closed_port()}/", "s3cret")
+        return WebhookSink(f"http://127.0.0.1:{self.closed_port}/", "s3cret")
 
     def test_the_message_is_signed_and_a_repetition_recognised(self) -> None:
         for _ in range(2):
@@ -337,7 +337,7 @@ class _Mailbox:
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[_Mailbox, int]]:
-    box, port = _Mailbox(), closed_port()
+    box, port = _Mailbox(), free_port()
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
     yield box, port
@@ -350,8 +350,9 @@ class TestMail(SinkConformance):
     once = False
 
     @pytest.fixture(autouse=True)
-    def _place(self, mailbox: tuple[_Mailbox, int]) -> None:
+    def _place(self, mailbox: tuple[_Mailbox, int], closed_port: int) -> None:
         self.box, self.port = mailbox
+        self.closed_port = closed_port
 
     def make(self) -> Sink:
         return MailSink("auditor@example.org", "127.0.0.1", self.port, PLAIN)
@@ -363,7 +364,7 @@ class TestMail(SinkConformance):
         return [next(m.iter_attachments()).get_content() for m in self._messages()]
 
     def broken(self) -> Sink:
-        return MailSink("auditor@example.org", "127.0.0.1", closed_port(), PLAIN)
+        return MailSink("auditor@example.org", "127.0.0.1", self.closed_port, PLAIN)
 
     def test_a_repetition_can_be_recognised_and_a_saved_message_be_compared(self, tmp_path: Path) -> None:
         for _ in range(2):
@@ -389,7 +390,8 @@ class TestWitness(SinkConformance):
     keeps_all = False
 
     @pytest.fixture(autouse=True)
-    def _place(self, tmp_path: Path) -> Iterator[None]:
+    def _place(self, tmp_path: Path, closed_port: int) -> Iterator[None]:
+        self.closed_port = closed_port
         create(tmp_path / "w", "witness.example/bob", SeededRandomness())
         self.witness = Witness(tmp_path / "w", SystemClock())
         self.witness.add_log(LOG.vkey())
@@ -409,7 +411,7 @@ class TestWitness(SinkConformance):
         return ["".join(note.splitlines(keepends=True)[:-1]) for note in held]
 
     def broken(self) -> Sink:
-        return WitnessSink(f"http://127.0.0.1:{closed_port()}")
+        return WitnessSink(f"http://127.0.0.1:{self.closed_port}")
 
 
 @pytest.mark.network

@@ -17,7 +17,7 @@ FILES: dict[str, str | bytes] = {
     "access.toml": 'allow = ["group:staff"]',
     "leave.md": f"# Walrus leave\n\n{SENTENCE}\n\nWalrus leave is granted by Carol Jones.",
 }
-EXACT = {"temperature": "0", "top_p": "", "seed": 7, "max_tokens": 200, "timeout_ms": 2000, "attempts": 1}
+EXACT = {"temperature": "0", "top_p": "", "seed": 7, "max_tokens": 200, "timeout_ms": 200_000, "attempts": 1}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import affidavit
+from affidavit.adapters import openai_embeddings
 from affidavit.app import wiring
 from affidavit.app import workspace as module
 from affidavit.app.config import EmbedderSpec
@@ -33,7 +34,7 @@ class Gated(HashEmbedder):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.waiting.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(200)
         return super().embed(texts)
 
 
@@ -72,13 +73,13 @@ def test_the_old_one_serves_while_the_new_one_is_made(
     assert None not in before
     thread = ws.use_embedder(EmbedderSpec("openai", "http://localhost", "m"), background=True)
     assert thread is not None
-    assert gated.waiting.wait(30)
+    assert gated.waiting.wait(200)
     assert dense(ws) == before
     assert ws.status()["embedder_next"] == "openai"
     with affidavit.open(tmp_path / "ws") as other:
         assert dense(other) == before
         gated.gate.set()
-        thread.join(30)
+        thread.join(200)
         after = dense(ws)
         assert None not in after
         assert after != before
@@ -152,10 +153,11 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.mark.network
 @pytest.mark.enable_socket
 def test_an_openai_compatible_endpoint_serves_a_workspace(
-    workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write
+    workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(openai_embeddings, "_FIRST_WAIT", 0.01)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
         (tmp_path / "p.jsonl").write_text('{"id": "alice", "groups": ["staff"]}\n')

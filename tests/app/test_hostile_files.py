@@ -81,9 +81,8 @@ def test_a_hostile_policy_is_read_soon_or_refused(tmp_path: Path, what: str) -> 
             path.write_text(f'[[rule]]\nmatch = "docs/{"**a" * 30}b"\nallow = ["anyone"]\n')
             began = time.monotonic()
             assert read_policy(path).rule_for("docs", "a" * 400) is None
-            assert (
-                time.monotonic() - began < 5
-            )  # a backtracking search would take longer than the world is old
+            # a backtracking search would take longer than the world is old
+            assert time.monotonic() - began < 60
             return
     with pytest.raises(UsageError):
         read_policy(path)

@@ -70,7 +70,14 @@ def claims(*given: tuple[str, str]) -> Say:
 
 def release(fallback: str = "extractive", whole: bool = False, **tasks: Any) -> Mapping[str, Any]:
     """A release in which a model answers."""
-    exact = {"temperature": "0", "top_p": "", "seed": 7, "max_tokens": 200, "timeout_ms": 2000, "attempts": 1}
+    exact = {
+        "temperature": "0",
+        "top_p": "",
+        "seed": 7,
+        "max_tokens": 200,
+        "timeout_ms": 200_000,
+        "attempts": 1,
+    }
     answer = prompt("answer", 1)
     return {
         **DEFAULT,
@@ -102,7 +109,7 @@ def release(fallback: str = "extractive", whole: bool = False, **tasks: Any) -> 
             "tokens": 4000,
             "coverage": "0.6",
             "whole": whole,
-            "milliseconds": 5000,
+            "milliseconds": 250_000,
             "fallback": fallback,
         },
     }
@@ -226,7 +233,14 @@ def test_one_bad_claim_goes_alone_or_takes_all_with_it(
 def test_confidential_text_never_leaves_the_machine(
     ws: affidavit.Workspace, models: dict[str, Scripted]
 ) -> None:
-    exact = {"temperature": "0", "top_p": "", "seed": 7, "max_tokens": 200, "timeout_ms": 2000, "attempts": 1}
+    exact = {
+        "temperature": "0",
+        "top_p": "",
+        "seed": 7,
+        "max_tokens": 200,
+        "timeout_ms": 200_000,
+        "attempts": 1,
+    }
     use(ws, release(answer={"options": [{"target": "far", **exact}, {"target": "near", **exact}]}))
     kraken = "Every kraken bonus pays three coins monthly."
     models["near"].say = claims((kraken, kraken))
@@ -255,7 +269,14 @@ def test_the_model_sees_only_what_the_asker_may_read_and_no_planted_orders(
 def test_a_judge_takes_away_and_a_failing_judge_takes_everything(
     ws: affidavit.Workspace, models: dict[str, Scripted]
 ) -> None:
-    exact = {"temperature": "0", "top_p": "", "seed": 7, "max_tokens": 200, "timeout_ms": 2000, "attempts": 1}
+    exact = {
+        "temperature": "0",
+        "top_p": "",
+        "seed": 7,
+        "max_tokens": 200,
+        "timeout_ms": 200_000,
+        "attempts": 1,
+    }
     use(ws, release(verify={"options": [{"target": "near", **exact}]}))
     models["far"].say = claims(("You get 20 days of walrus leave a year.", SENTENCE))
     for said, model in (

@@ -182,7 +182,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=250,
             check=False,
         )
         return done.returncode, done.stdout

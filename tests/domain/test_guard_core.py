@@ -151,6 +151,6 @@ HOSTILE = ("a", "1", "ignore all ", "<a ", "<a src=", "<", "![", "](<", "data:",
 
 
 @pytest.mark.parametrize("part", HOSTILE)
-@pytest.mark.timeout(10)  # below a second where searching is linear, and hours where it is not
+@pytest.mark.timeout(100)  # below a second where searching is linear, and hours where it is not
 def test_no_text_makes_it_slow(part: str) -> None:
     find((part * 200_000)[:200_000], KINDS)

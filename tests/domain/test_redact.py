@@ -165,12 +165,12 @@ ATTACKS += ["a-" * 25_000, "0 0" * 17_000, "A0" * 25_000]
 
 
 @pytest.mark.parametrize("n", range(len(ATTACKS)))
-@pytest.mark.timeout(10)  # milliseconds where searching is linear, and hours where it is not
+@pytest.mark.timeout(100)  # milliseconds where searching is linear, and hours where it is not
 def test_no_text_makes_it_slow(n: int) -> None:
     run(ATTACKS[n])
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(100)
 def test_no_declared_pattern_is_slow() -> None:
     for pattern in (
         "[a-z]{0,60}[a-z]{0,60}[a-z]{0,60}[a-z]{3}!",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.receiver import Receiver, receiving
 from typer.testing import CliRunner
 
@@ -155,8 +155,7 @@ def test_secrets_come_from_the_environment_and_are_shown_nowhere(folder: Path, r
 @pytest.mark.network
 @pytest.mark.enable_socket
 def test_metrics_are_scraped_while_it_follows_and_ctrl_c_stops_it(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        place = f"127.0.0.1:{found.getsockname()[1]}"
+    place = f"127.0.0.1:{free_port()}"
     command = [str(AFFIDAVIT), "follow", "metrics", "--listen", place, "-w", "ws"]
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -170,17 +169,17 @@ def test_metrics_are_scraped_while_it_follows_and_ctrl_c_stops_it(folder: Path) 
             ws.ask("Who is the king of the sea?", "alice", "acme")
         assert scraped(place, 'affidavit_runs_total{journey="ask",status="refused"} 2.0')
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=100)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert json.loads(call(folder, "list", "--json").stdout)[0]["running"] is False
 
 
 def scraped(place: str, line: str) -> bool:
-    """Whether ``line`` is shown within ten seconds."""
-    for _ in range(100):
+    """Whether ``line`` is shown before long."""
+    for _ in range(1000):
         try:
-            with urllib.request.urlopen(f"http://{place}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{place}/metrics", timeout=100) as answer:
                 if line in answer.read().decode():
                     return True
         except OSError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -29,8 +31,9 @@ AFFIDAVIT = Path(sys.executable).with_name("affidavit")
 pytestmark = [pytest.mark.network, pytest.mark.enable_socket]
 
 # The command line with small batches and a little sleep at the worst moments, so that a kill falls between any two steps.
+# With a number in DIE_AT it kills itself at that one of those moments, wherever the machine's attention is.
 SLOW = """
-import sys, time, random
+import os, signal, sys, time, random
 from affidavit.adapters import cloudevents, ocsf, otlp, prometheus
 from affidavit.app import follow
 from affidavit.entrypoints.cli import main
@@ -44,10 +47,19 @@ for kind in (cloudevents.WebhookFollower, ocsf.OcsfFollower, otlp.OtlpFollower, 
     kind.capabilities = small(kind.capabilities)
 save = followers.Followers.save
 
+moments = int(os.environ.get("DIE_AT", "-1"))
+
+def moment():
+    global moments
+    moments -= 1
+    if moments == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(random.uniform(0, 0.01))
+
 def slowly(self, place):
-    time.sleep(random.uniform(0, 0.01))
+    moment()
     save(self, place)
-    time.sleep(random.uniform(0, 0.01))
+    moment()
 
 begin = follow.FollowDesk.follow
 
@@ -60,7 +72,7 @@ follow.FollowDesk.follow = told
 main()
 """
 RUNS = 120
-FEW, MANY = 4, pytest.param(25, marks=pytest.mark.slow)
+FEW, MANY = 4, pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 
 
 def fill(workspace: affidavit.Workspace, first: int, count: int) -> None:
@@ -95,18 +107,27 @@ def receiver() -> Iterator[Receiver]:
 def die_often(
     folder: Path, arguments: list[str], kills: int, between: Callable[[int], None] = lambda n: None
 ) -> None:
-    """Follow, be killed at a random moment, again and again; more is recorded meanwhile. Then catch up for good."""
+    """Follow, be killed again and again, by itself beside a write of its place or from outside at any moment; more is
+    recorded meanwhile. Then catch up for good."""
     chance = random.Random(kills)
     command = ["-w", str(folder / "ws"), "follow", *arguments]
     for n in range(kills):
+        # at least this many moments there are: 40 events are new each time, 7 a batch, two moments each
+        itself = {"DIE_AT": str(chance.randint(1, 10))} if n % 2 == 0 else {}
         with subprocess.Popen(
-            [sys.executable, "-c", SLOW, *command], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", SLOW, *command],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **itself},
         ) as process:
             assert process.stderr is not None
             while process.stderr.readline() not in ("ready\n", ""):
                 pass
-            time.sleep(chance.uniform(0.02, 0.35))
-            process.kill()
+            if not itself:
+                time.sleep(chance.uniform(0.02, 0.35))
+                process.kill()
+            _, said = process.communicate()
+            assert process.returncode == -signal.SIGKILL, said
         with affidavit.open(folder / "ws") as ws:
             fill(ws, RUNS // 2 + n * 10, 10)
             between_position = next((e["position"] for e in ws.followers.list()), -1)

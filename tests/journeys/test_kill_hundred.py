@@ -9,7 +9,7 @@ from bench.kills import kills
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     told = kills(100, tmp_path)
     assert told["acknowledged"] > 100

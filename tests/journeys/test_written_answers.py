@@ -35,11 +35,11 @@ def under(url: str, model: str, **options: Any) -> Mapping[str, Any]:
         "top_p": "",
         "seed": 7,
         "max_tokens": 200,
-        "timeout_ms": 20_000,
+        "timeout_ms": 100_000,
         "attempts": 1,
     }
     content["models"]["tasks"] = {"answer": {"options": [{"target": "here", **exact}]}}
-    content["write"]["milliseconds"] = 30_000
+    content["write"]["milliseconds"] = 200_000
     return content
 
 

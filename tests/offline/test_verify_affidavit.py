@@ -80,7 +80,7 @@ def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
         env={"PYTHONWARNINGS": "error"},
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -411,9 +411,12 @@ def run(
     complete: bool = True,
     sound: bool = True,
     shrink: bool = False,
+    chance: int | None = None,
 ) -> None:
-    """Run the machine in the directory ``base``. The same sequences every time."""
+    """Run the machine in the directory ``base``. The same sequences every time, and others for each ``chance``."""
     machine = type("SharingHere", (Sharing,), {"base": base, "complete": complete, "sound": sound})
+    if chance is not None:
+        seed(chance)(machine)
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
         machine,

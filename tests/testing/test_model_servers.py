@@ -40,7 +40,7 @@ REPLIES = (
 
 
 def _post(
-    url: str, path: str, body: dict[str, Any], timeout: float = 10
+    url: str, path: str, body: dict[str, Any], timeout: float = 100
 ) -> tuple[int, dict[str, str], bytes]:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
@@ -52,7 +52,7 @@ def _post(
         connection.close()
 
 
-def _chat(url: str, text: str, timeout: float = 10, **more: Any) -> tuple[int, dict[str, str], bytes]:
+def _chat(url: str, text: str, timeout: float = 100, **more: Any) -> tuple[int, dict[str, str], bytes]:
     body = {"model": "m", "messages": [{"role": "user", "content": text}], "max_tokens": 50, **more}
     return _post(url, "/chat/completions", body, timeout)
 

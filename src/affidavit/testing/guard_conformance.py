@@ -19,7 +19,7 @@ from affidavit.domain.errors import GuardError
 from affidavit.domain.guards import Finding, Stage
 from affidavit.ports.guard import Guard
 
-_SECONDS = 10.0
+_SECONDS = 100.0
 
 
 class GuardConformance:

@@ -63,7 +63,7 @@ TOOL = ToolSpec(
     {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
 )
 STRANGE = 'ünïcødé 🦉 👩‍👩‍👧 é e\u0301 今日は \u2028 \u200b "quoted" \\ {brace} <tag> data: [DONE]'
-SOON = 3.0
+SOON = 30.0
 """Seconds within which a call that was ended has really ended, on a busy machine."""
 
 

@@ -10,7 +10,7 @@ and the outcome is known: right in form, wrong in content. The vocabulary is ASC
 
 from __future__ import annotations
 
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -24,7 +24,8 @@ import numpy as np
 
 MODEL = "tiny-random"
 CONTEXT = 4096
-_STARTS_WITHIN = 60.0
+_STARTS_WITHIN = 200.0
+_READY = re.compile(r"^ready (http://\S+)$", re.MULTILINE)
 _LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER = 2, 64, 4, 2, 128
 _SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>", "<pad>")
 _MERGES = ("t h", "Ġ t", "Ġ a", "i n", "e r", "o n")
@@ -124,11 +125,9 @@ class TinyServer:
 
     def __enter__(self) -> TinyServer:
         file = self._file or write_tiny_model(self._folder / f"{MODEL}.gguf")
-        port = _free_port()
-        self.url = f"http://127.0.0.1:{port}/v1"
         with (self._folder / "llama.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(file), str(port), str(self._slots), self._key],
+                [sys.executable, "-m", __name__, str(file), str(self._slots), self._key],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -150,27 +149,25 @@ class TinyServer:
 
     def _await(self) -> None:
         deadline = time.monotonic() + _STARTS_WITHIN
-        health = self.url.removesuffix("/v1") + "/health"
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            where = _READY.search(self._said())
             try:
-                with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - our own server
-                    return
+                if where is not None:
+                    with urllib.request.urlopen(f"{where[1]}/health", timeout=_STARTS_WITHIN):  # noqa: S310 - our own
+                        self.url = f"{where[1]}/v1"
+                        return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.02)
+                pass  # it has said where it will listen, and does not yet
+            time.sleep(0.02)
         self.stop()
-        said = (self._folder / "llama.log").read_text("utf-8", "replace")[-2000:]
-        raise RuntimeError(f"llama.cpp's server did not start: {said}")
+        raise RuntimeError(f"llama.cpp's server did not start: {self._said()[-2000:]}")
+
+    def _said(self) -> str:
+        return (self._folder / "llama.log").read_text("utf-8", "replace")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _serve(file: str, port: int, slots: int, key: str) -> None:
-    """The process that listens; ends when it is killed."""
+def _serve(file: str, slots: int, key: str) -> None:
+    """The process that listens, where the system lets it, and says where; ends when it is killed."""
     import xllamacpp  # noqa: PLC0415 - a test tool that an installation does not have
 
     settings = xllamacpp.CommonParams()
@@ -179,7 +176,7 @@ def _serve(file: str, port: int, slots: int, key: str) -> None:
     settings.n_parallel = slots
     settings.cpuparams.n_threads = 1
     settings.cpuparams_batch.n_threads = 1
-    settings.port = port
+    settings.port = 0
     settings.warmup = False
     settings.model_alias = {MODEL}
     if key:
@@ -191,4 +188,4 @@ def _serve(file: str, port: int, slots: int, key: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    _serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -189,7 +189,7 @@ def test_bombs_are_read_or_refused_in_bounded_time(name: str) -> None:
         page(BOMBS[name])
     except ParseError as fault:
         assert fault.hint
-    assert time.process_time() - before < 8
+    assert time.process_time() - before < 30
 
 
 def test_nesting_a_browser_shows_is_read() -> None:

@@ -87,7 +87,7 @@ def test_deep_nesting_is_a_fault_not_a_crash(source: str) -> None:
     parsed = parse_python(source, "m.py")
     assert "syntax_error" in parsed.metadata
     assert parsed.blocks
-    assert time.process_time() - before < 3
+    assert time.process_time() - before < 15
 
 
 def test_module_names() -> None:
