@@ -230,6 +230,20 @@ def _one(stocked: Stock, rounds: int, nonsense: int, server: TinyServer) -> dict
     }
 
 
+def brief(results: Mapping[str, Any]) -> dict[str, Any]:
+    """``results`` without examples of what was released."""
+    return {
+        name: {
+            **found,
+            "by_mutation": {
+                made_by: {k: v for k, v in tally.items() if k != "examples"}
+                for made_by, tally in found["by_mutation"].items()
+            },
+        }
+        for name, found in results.items()
+    }
+
+
 def table(results: Mapping[str, Any]) -> str:
     """The figures as Markdown."""
     out = []
