@@ -68,7 +68,8 @@ def last_took(folder: Path = RESULTS) -> str:
     """How long each suite took when it was last measured, for whoever is about to run one."""
     file = folder / "results.json"
     took = json.loads(file.read_text(encoding="utf-8")).get("seconds", {}) if file.is_file() else {}
-    return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
+    each = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
+    return f"When last measured they took: {each}." if each else ""
 
 
 def _took(results: dict[str, Any]) -> str:

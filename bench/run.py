@@ -141,7 +141,7 @@ class Bench:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog=f"When last measured: {report.last_took()}.")
+    parser = argparse.ArgumentParser(description=__doc__, epilog=report.last_took())
     parser.add_argument(
         "suites", nargs="*", default=["all"], metavar="SUITE", help=", ".join((*SUITES, "all"))
     )

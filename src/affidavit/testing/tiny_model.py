@@ -16,6 +16,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +28,8 @@ MODEL = "tiny-random"
 CONTEXT = 4096
 _STARTS_WITHIN = 60.0
 _LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER = 2, 64, 4, 2, 128
-_SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>", "<pad>")
+END = "<|im_end|>"
+_SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", END, "<pad>")
 _MERGES = ("t h", "Ġ t", "Ġ a", "i n", "e r", "o n")
 _TEMPLATE = (
     "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + (m['content'] or '') + '<|im_end|>\n'}}{% endfor %}"
@@ -34,35 +37,57 @@ _TEMPLATE = (
 )
 
 
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a llama: how many ``layers``, numbers a token is (``width``), ``heads`` of attention, of those with keys of
+    their own, and numbers within a layer (``inner``)."""
+
+    layers: int
+    width: int
+    heads: int
+    key_heads: int
+    inner: int
+
+
 def write_tiny_model(path: Path, seed: int = 0) -> Path:
     """A llama of two layers with random weights and a byte-level vocabulary of ASCII, as a GGUF file of 0.4 MB."""
+    tokens, _ = vocabulary()
+    shape = Shape(_LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER)
+    return write_model(path, shape, tokens, _weights(len(tokens), seed))
+
+
+def write_model(
+    path: Path, shape: Shape, tokens: Mapping[str, int], weights: Mapping[str, Any], context: int = CONTEXT
+) -> Path:
+    """A llama with these ``weights`` as a GGUF file. ``tokens``: each with its kind, in the order of their numbers; those of
+    ``vocabulary`` are among them."""
     import gguf  # noqa: PLC0415 - a test tool that an installation does not have
 
-    tokens, kinds, base = _vocabulary(gguf)
+    numbers = {token: number for number, token in enumerate(tokens)}
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(MODEL)
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(_WIDTH)
-    writer.add_block_count(_LAYERS)
-    writer.add_feed_forward_length(_INNER)
-    writer.add_head_count(_HEADS)
-    writer.add_head_count_kv(_KEY_HEADS)
+    writer.add_context_length(context)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.inner)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.key_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(_WIDTH // _HEADS)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_rope_freq_base(10_000.0)
     writer.add_vocab_size(len(tokens))
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
+    writer.add_token_list(list(tokens))
+    writer.add_token_types(list(tokens.values()))
     writer.add_token_merges(list(_MERGES))
-    writer.add_bos_token_id(base)
-    writer.add_eos_token_id(base + 3)
-    writer.add_pad_token_id(base + 4)
+    writer.add_bos_token_id(numbers["<|bos|>"])
+    writer.add_eos_token_id(numbers[END])
+    writer.add_pad_token_id(numbers["<pad>"])
     writer.add_add_bos_token(False)
     writer.add_chat_template(_TEMPLATE)
-    for name, tensor in _weights(len(tokens), seed).items():
+    for name, tensor in weights.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -71,12 +96,14 @@ def write_tiny_model(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def _vocabulary(gguf: Any) -> tuple[list[str], list[int], int]:
-    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ), their kinds, and where the special ones begin."""
+def vocabulary() -> tuple[dict[str, int], Any]:
+    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ) with their kinds, the special ones last; and the kinds there are."""
+    import gguf  # noqa: PLC0415 - a test tool that an installation does not have
+
     plain = ["Ċ", "Ġ", *(chr(code) for code in range(33, 127))]
     plain += [merge.replace(" ", "") for merge in _MERGES]
-    kinds = [gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * len(_SPECIAL)
-    return [*plain, *_SPECIAL], kinds, len(plain)
+    kinds = gguf.TokenType
+    return {**dict.fromkeys(plain, kinds.NORMAL), **dict.fromkeys(_SPECIAL, kinds.CONTROL)}, kinds
 
 
 def _weights(vocabulary: int, seed: int) -> dict[str, Any]:
