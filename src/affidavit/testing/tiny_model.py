@@ -97,7 +97,7 @@ def write_model(
 
 
 def vocabulary() -> tuple[dict[str, int], Any]:
-    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ) with their kinds, the special ones last; and the kinds there are."""
+    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ) with their kinds, special ones last; and what kinds there are."""
     import gguf  # noqa: PLC0415 - a test tool that an installation does not have
 
     plain = ["Ċ", "Ġ", *(chr(code) for code in range(33, 127))]
@@ -136,14 +136,25 @@ def _weights(vocabulary: int, seed: int) -> dict[str, Any]:
 
 
 class TinyServer:
-    """Listens on loopback while it is entered, in a process of its own. ``model`` may name another GGUF file;
-    ``key`` is the API key it then asks for; ``slots`` answers are written at a time."""
+    """Listens on loopback while it is entered, in a process of its own. ``model`` may name another GGUF file and
+    ``adapter`` a LoRA for it; ``key`` is the API key it then asks for; ``slots`` answers are written at a time,
+    ``context`` tokens at most with what was asked."""
 
     model = MODEL
 
-    def __init__(self, folder: Path, model: Path | None = None, key: str = "", slots: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Path | None = None,
+        key: str = "",
+        slots: int = 2,
+        adapter: Path | None = None,
+        context: int = CONTEXT,
+    ) -> None:
         self._folder = folder
         self._file = model
+        self._adapter = adapter
+        self._context = context
         self._key = key
         self._slots = slots
         self._process: subprocess.Popen[bytes] | None = None
@@ -154,8 +165,9 @@ class TinyServer:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/v1"
         with (self._folder / "llama.log").open("wb") as log:
+            settings = (file, port, self._slots, self._context, self._key, self._adapter or "")
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(file), str(port), str(self._slots), self._key],
+                [sys.executable, "-m", __name__, *map(str, settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -196,13 +208,13 @@ def _free_port() -> int:
         return port
 
 
-def _serve(file: str, port: int, slots: int, key: str) -> None:
+def _serve(file: str, port: int, slots: int, context: int, key: str, adapter: str) -> None:
     """The process that listens; ends when it is killed."""
     import xllamacpp  # noqa: PLC0415 - a test tool that an installation does not have
 
     settings = xllamacpp.CommonParams()
     settings.model.path = file
-    settings.n_ctx = CONTEXT * slots
+    settings.n_ctx = context * slots
     settings.n_parallel = slots
     settings.cpuparams.n_threads = 1
     settings.cpuparams_batch.n_threads = 1
@@ -211,6 +223,10 @@ def _serve(file: str, port: int, slots: int, key: str) -> None:
     settings.model_alias = {MODEL}
     if key:
         settings.api_keys = [key]
+    if adapter:
+        lora = xllamacpp.CommonAdapterLoraInfo()
+        lora.path, lora.scale = adapter, 1.0
+        settings.lora_adapters = [lora]
     server = xllamacpp.Server(settings)
     print("ready", server.listening_address, flush=True)
     while True:
@@ -218,4 +234,4 @@ def _serve(file: str, port: int, slots: int, key: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
