@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from bench import report_models
+from bench.tables import pairs, table
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -27,7 +29,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-SECTIONS = ("search", "governed", "replay", "revocation", "ingest", "footprint", "quality", "log")
+SECTIONS = (
+    *("search", "governed", "replay", "revocation", "ingest", "footprint", "quality", "log"),
+    *report_models.SECTIONS,
+)
 """What results are filed under, one a suite."""
 
 
@@ -55,7 +60,22 @@ def others(folder: Path, suites: set[str]) -> dict[str, Any]:
     return {
         **{name: before[name] for name in known},
         "older": {name: code for name, code in dated.items() if name in known},
+        "seconds": {name: took for name, took in before.get("seconds", {}).items() if name in known},
     }
+
+
+def last_took(folder: Path = RESULTS) -> str:
+    """How long each suite took when it was last measured, for whoever is about to run one."""
+    file = folder / "results.json"
+    took = json.loads(file.read_text(encoding="utf-8")).get("seconds", {}) if file.is_file() else {}
+    each = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
+    return f"When last measured they took: {each}." if each else ""
+
+
+def _took(results: dict[str, Any]) -> str:
+    """What the suites took. Two of them share a workspace, which is counted by itself."""
+    rows = [(name, f"{seconds:.0f}") for name, seconds in results.get("seconds", {}).items()]
+    return "## How long the suites took\n\n" + table(("suite", "seconds"), rows) if rows else ""
 
 
 def write(results: dict[str, Any], folder: Path = RESULTS) -> str:
@@ -80,15 +100,9 @@ def markdown(results: dict[str, Any]) -> str:
         head += "\n**The code changed while this ran: the figures belong to no one version.**\n"
     parts = [head, _targets(results), _search(results), _governed(results), _revocation(results)]
     parts += [_ingest(results), _footprint(results), _quality(results)]
-    parts.append(_pairs("## The log", results.get("log", {})))
+    parts.append(pairs("## The log", results.get("log", {})))
+    parts += [*report_models.sections(results), _took(results)]
     return "\n".join(p for p in parts if p)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join('' if c is None else str(c) for c in row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
 
 
 # -- one section a suite
@@ -124,7 +138,7 @@ def targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         got = f"{r['apply_p50_ms']:.1f} ms (worst {r['apply_worst_ms']:.1f}), then {r['hits_after']} hits"
         met = r["apply_p50_ms"] < 50 and r["hits_after"] == 0 < r["hits_before"]
         out.append((f"revocation: {r['what']}", "< 50 ms, then 0 hits", got, met))
-    return out + _more_targets(results) + _log_targets(results.get("log"))
+    return out + _more_targets(results) + _log_targets(results.get("log")) + report_models.targets(results)
 
 
 def _log_targets(found: dict[str, Any] | None) -> list[tuple[str, str, str, bool]]:
@@ -307,29 +321,12 @@ def _revocation(results: dict[str, Any]) -> str:
 
 
 def _ingest(results: dict[str, Any]) -> str:
-    return _pairs("## Ingest", results.get("ingest", {}))
+    return pairs("## Ingest", results.get("ingest", {}))
 
 
 def _footprint(results: dict[str, Any]) -> str:
-    return _pairs("## Footprint", results.get("footprint", {}))
+    return pairs("## Footprint", results.get("footprint", {}))
 
 
 def _quality(results: dict[str, Any]) -> str:
-    return _pairs("## Quality on the handbook", results.get("quality", {}))
-
-
-def _pairs(title: str, found: dict[str, Any]) -> str:
-    if not found:
-        return ""
-    rows = [
-        (name, json.dumps(value).replace("|", "/"))
-        for part, value in found.items()
-        for name, value in _flat(part, value)
-    ]
-    return f"{title}\n\n{table(('figure', 'value'), rows)}"
-
-
-def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
-        return [pair for key, inner in value.items() for pair in _flat(f"{name}: {key}", inner)]
-    return [(name, value)]
+    return pairs("## Quality on the handbook", results.get("quality", {}))

@@ -1,21 +1,23 @@
 """``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
 
-Suites: search, governed, replay, revocation, ingest, footprint, quality, log, all. A figure that falls short is reported
-as it is.
+Suites: search, governed, replay, revocation, ingest, footprint, quality, log; of the model plane models, adapters, cost, guards
+and unsupported; all. A figure that falls short is reported as it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from affidavit.app.workspace import Workspace
-from bench import handbook, log, outside, report
-from bench.corpus import ROWS, Corpus, spelled_text, synthetic
+from bench import adapters, cost, guards, handbook, log, models, outside, report, unsupported
+from bench.corpus import ROWS, Corpus, Scope, spelled_text, synthetic
 from bench.follow import follow
 from bench.footprint import footprint
 from bench.governed import governed
@@ -46,20 +48,45 @@ class Bench:
             "questions": chosen.questions,
             **report.others(chosen.results, suites),
         }
+        self._seconds: Counter[str] = Counter()
 
     def run(self) -> None:
         """Every chosen suite; what needs the handbook is left out, loudly, without it."""
         data = handbook.present()
         if data and self._suites & _ON_HANDBOOK:
-            with handbook.workspace(self._folder / "handbook") as ws:
+            with self._took("the handbook's workspace"):
+                made = handbook.workspace(self._folder / "handbook")
+            with made as ws:
                 self._handbook(ws)
         if self._suites & _ON_SYNTHETIC:
             self._synthetic()
-        if "ingest" in self._suites:
-            self.results["ingest"] = ingest(data)
-        if "log" in self._suites:
-            self.results["log"] = self._log()
+        self._alone("ingest", lambda: ingest(data))
+        self._alone("log", self._log)
+        self._alone("models", lambda: models.measure(500, 1000, 200))
+        self._alone("adapters", adapters.main)
+        self._alone("cost", lambda: cost.main([f"--events={self._chosen.cost_events}"]))
+        if data:
+            self._alone("guards", guards.main)
+            self._alone("unsupported", lambda: unsupported.brief(unsupported.measure(479, 2, 100)))
+        self.results["seconds"] = {**self.results.get("seconds", {}), **self._seconds}
         self.results["code_at_end"] = report.code()
+
+    @contextmanager
+    def _took(self, name: str) -> Iterator[None]:
+        """Adds how long this takes to what ``name`` took."""
+        begin = time.perf_counter()
+        yield
+        self._seconds[name] += round(time.perf_counter() - begin)
+
+    def _part(self, suite: str, measure: Callable[[], object]) -> None:
+        """A part of a suite, if that was chosen."""
+        if suite in self._suites:
+            with self._took(suite):
+                measure()
+
+    def _alone(self, suite: str, measure: Callable[[], Any]) -> None:
+        """The whole of a suite, if it was chosen."""
+        self._part(suite, lambda: self.results.update({suite: measure()}))
 
     def _log(self) -> dict[str, Any]:
         folder = self._folder
@@ -75,31 +102,30 @@ class Bench:
 
     def _handbook(self, ws: Workspace) -> None:
         corpus, asked, rows = handbook.corpus(ws, min(self._chosen.questions, 100))
-        if "search" in self._suites:
-            self._search(ws, corpus, Asked(asked, rows.__getitem__))
-        if "governed" in self._suites:
-            lines = governed("handbook", ws, handbook.TENANT, corpus.scopes, asked[:50])
-            self.results.setdefault("governed", []).extend(lines)
-        if "replay" in self._suites:
-            people, runs = corpus.scopes, self._chosen.runs
-            self.results["replay"] = replayed(ws, handbook.TENANT, people, asked, runs)
-        if "quality" in self._suites:
-            self.results["quality"] = quality(ws, self._chosen.cases)
+        people = corpus.scopes
+        self._part("search", lambda: self._search(ws, corpus, Asked(asked, rows.__getitem__)))
+        self._part("governed", lambda: self._governed("handbook", ws, handbook.TENANT, people, asked[:50]))
+        self._alone("replay", lambda: replayed(ws, handbook.TENANT, people, asked, self._chosen.runs))
+        self._alone("quality", lambda: quality(ws, self._chosen.cases))
 
     def _synthetic(self) -> None:
         corpus = synthetic(self._chosen.rows, self._chosen.questions)
         asked = [spelled_text(w) for w in corpus.words]
         folder = self._folder / "synthetic"
-        with synthetic_workspace(corpus, folder) as ws:
-            if "search" in self._suites:
-                self._search(ws, corpus, Asked(asked, lambda chunk: chunk - 1))
-            if "governed" in self._suites:
-                lines = governed("synthetic", ws, "tenant01", corpus.scopes, asked[:100])
-                self.results.setdefault("governed", []).extend(lines)
-            if "revocation" in self._suites:
-                self.results["revocation"] = revocation(ws, corpus)
-        if "footprint" in self._suites:
-            self.results["footprint"] = footprint(folder)
+        with self._took("the synthetic workspace"):
+            made = synthetic_workspace(corpus, folder)
+        with made as ws:
+            self._part("search", lambda: self._search(ws, corpus, Asked(asked, lambda chunk: chunk - 1)))
+            self._part(
+                "governed", lambda: self._governed("synthetic", ws, "tenant01", corpus.scopes, asked[:100])
+            )
+            self._alone("revocation", lambda: revocation(ws, corpus))
+        self._alone("footprint", lambda: footprint(folder))
+
+    def _governed(
+        self, name: str, ws: Workspace, tenant: str, people: Sequence[Scope], asked: Sequence[str]
+    ) -> None:
+        self.results.setdefault("governed", []).extend(governed(name, ws, tenant, people, asked))
 
     def _search(self, ws: Workspace, corpus: Corpus, asked: Asked) -> None:
         say(f"search on {corpus.name}: ours")
@@ -115,7 +141,7 @@ class Bench:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=report.last_took())
     parser.add_argument(
         "suites", nargs="*", default=["all"], metavar="SUITE", help=", ".join((*SUITES, "all"))
     )
@@ -127,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cases", type=int, default=422, help="access cases")
     parser.add_argument("--runs", type=int, default=1000, help="runs to replay")
     parser.add_argument("--events", type=int, default=log.EVENTS, help="events of the log")
+    parser.add_argument("--cost-events", type=int, default=cost.EVENTS, help="events of the log of costs")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--results", type=Path, default=report.RESULTS)

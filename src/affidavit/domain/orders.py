@@ -9,6 +9,7 @@ Both are signals: an order that reads like any other sentence is not seen.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,8 @@ from affidavit.domain.orders_weights import BIAS, THRESHOLD, WEIGHTS
 
 SCORED = 4_000
 """At most so many sentences of one text are scored; a text that has more which look like orders is itself a finding."""
+_SCORED_CHARACTERS = 100 * SCORED
+"""The same for characters: a long sentence takes its time."""
 _LONGEST, _SHORTEST = 600, 12
 
 _VERBS = (
@@ -214,15 +217,15 @@ _WORTH = re.compile(
 
 
 def scored(text: str) -> Iterator[Order]:
-    """The sentences of folded ``text`` that the model takes for orders. Beyond ``SCORED`` sentences worth scoring, what is left
+    """The sentences of folded ``text`` that the model takes for orders. Beyond what can be scored, what is left
     of the text is one finding: nobody writes so many sentences of that kind, and an answer is waited for."""
-    tried = 0
+    tried = characters = 0
     for start, end in segments(text):
         sentence = text[start:end]
         if _WORTH.search(sentence) is None:
             continue
-        tried += 1
-        if tried > SCORED:
+        tried, characters = tried + 1, characters + end - start
+        if tried > SCORED or characters > _SCORED_CHARACTERS:
             yield Order(start, len(text), 1.0)
             return
         probability = score(sentence)
@@ -235,7 +238,8 @@ def scored(text: str) -> Iterator[Order]:
 _CANDIDATES = 2_000
 """At most so many beginnings of a phrase are followed up in one text; more of them are an order by themselves."""
 _SURE, _MENTIONED = 0.95, 0.4
-"""Of an order, and of words that texts about assistants have as well, such as a phrase in quotation marks."""
+"""Of an order, and of words that texts about assistants have as well, such as a phrase in quotation marks or in a block of
+code."""
 _PHRASES = (
     (
         ("ignor", "disregard", "forget", "override", "vergiss", "oublie"),
@@ -261,18 +265,34 @@ _REACH = 120
 """Characters from its beginning that a phrase can have."""
 _QUOTED = re.compile(r"(?<![\"']: )(?<![\"']:)[\"'`]{1,3}\Z")
 """Before a phrase that somebody quotes; not where a value begins in JSON, which is where a tool's result brings an attack."""
+_FENCE = re.compile(r"^ {0,3}+(?:```|~~~)", re.MULTILINE)
+"""What opens or closes a block of code in Markdown (CommonMark 0.31, 4.5): what stands between two is shown, not said."""
 _BLANKS = {ord(c): " " for c in "\t\n\r\x0b\x0c\u00a0\u2028\u2029\u3000"}
 
 
 def phrases(text: str) -> Iterator[Order]:
     """Places in folded ``text`` with a phrase that attacks use and others hardly."""
-    flat = text.translate(_BLANKS)
+    flat, fences = text.translate(_BLANKS), _Fences(text)
     for beginnings, pattern, sure in _PHRASES:
-        yield from _followed(flat, beginnings, pattern, sure)
+        yield from _followed(flat, beginnings, pattern, sure, fences)
+
+
+class _Fences:
+    """Which places of a text stand in a block of code that is closed. Looked for once, and only where there is a phrase."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._places: list[int] | None = None
+
+    def around(self, at: int) -> bool:
+        if self._places is None:
+            self._places = [m.start() for m in _FENCE.finditer(self._text)]
+        before = bisect_left(self._places, at)
+        return before % 2 == 1 and before < len(self._places)
 
 
 def _followed(
-    text: str, beginnings: tuple[str, ...], pattern: re.Pattern[str], sure: float
+    text: str, beginnings: tuple[str, ...], pattern: re.Pattern[str], sure: float, fences: _Fences
 ) -> Iterator[Order]:
     tried = 0
     for beginning in beginnings:
@@ -283,7 +303,11 @@ def _followed(
                 yield Order(at, len(text), _SURE)
                 return
             match = pattern.match(text, at, at + _REACH)
+            after = at + 1
             if match is not None:
-                quoted = _QUOTED.search(text[max(0, at - 8) : at]) is not None
-                yield Order(at, match.end(), min(sure, _MENTIONED) if quoted else sure)
-            at = text.find(beginning, at + 1 if match is None else match.end())
+                shown = _QUOTED.search(text[max(0, at - 8) : at]) is not None or fences.around(at)
+                yield Order(at, match.end(), min(sure, _MENTIONED) if shown else sure)
+                after = (
+                    after if shown else match.end()
+                )  # a phrase that is shown hides none that begins within it
+            at = text.find(beginning, after)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 
 from affidavit.domain.errors import UsageError
 
@@ -69,22 +70,9 @@ def _plain(text: str) -> str:
     return "".join(c for c in text if c.isalnum()).upper()
 
 
-def _run(text: str, start: int, most: int, allowed: Callable[[str], bool]) -> list[int]:
-    """Where each of up to ``most`` allowed characters from ``start`` stands; one blank or dash may be between two."""
-    places = [start]
-    at = start + 1
-    while len(places) < most and at < len(text):
-        if text[at] in " -\u00a0" and at + 1 < len(text) and text[at - 1] not in " -\u00a0":
-            at += 1
-        if not allowed(text[at]):
-            break
-        places.append(at)
-        at += 1
-    return places
-
-
-def _digit(c: str) -> bool:
-    return "0" <= c <= "9"
+_SEPARATORS = " -\u00a0"
+_NO_SEPARATORS = dict.fromkeys(map(ord, _SEPARATORS))
+"""One may stand between two characters of a number."""
 
 
 # -- bank accounts: ISO 13616, mod 97 = 1, length by country
@@ -101,60 +89,89 @@ _IBAN = {
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}")
 
 
+_IBAN_DIGITS = str.maketrans(
+    {**{chr(65 + n): str(10 + n) for n in range(26)}, **dict.fromkeys(_SEPARATORS, "")}
+)
+
+
+@cache
+def _iban_rest(size: int) -> re.Pattern[str]:
+    """So many more letters and digits."""
+    return re.compile(rf"(?:[{_SEPARATORS.replace('-', chr(92) + '-')}]?+[A-Za-z0-9]){{{size}}}")
+
+
 def _ibans(text: str) -> Iterator[Span]:
     last = 0
     for match in _IBAN_START.finditer(text):
         start, size = match.start(), _IBAN.get(match.group()[:2].upper(), 0)
         if start < last or not size:
             continue
-        places = _run(text, start, size, lambda c: c.isascii() and c.isalnum())
-        if len(places) < size:
+        rest = _iban_rest(size - 4).match(text, match.end())
+        if rest is None:
             continue
-        number = "".join(text[p] for p in places).upper()
-        digits = "".join(str(int(c, 36)) for c in number[4:] + number[:4])
+        digits = f"{rest.group()}{match.group()}".upper().translate(_IBAN_DIGITS)
         if int(digits) % 97 == 1:
-            last = places[-1] + 1
+            last = rest.end()
             yield start, last
 
 
 # -- payment cards: ISO/IEC 7812, lengths by brand, Luhn
 
-_CARD_START = re.compile(r"(?<![A-Za-z0-9])[2-6]")
-_LUHN = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-_LONGEST_CARD = 19
+_DIGITS = re.compile(r"(?<![0-9])[0-9](?:[ \-\u00a0]?+[0-9]){12,}+")
+"""Digits with at most one blank or dash between two, as many as a card has or more."""
+_BRANDS = re.compile(r"(?=(4)|(5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|35)|(3[47])|(3[0689])|(6[0245]))")
+_LENGTHS = ((16, 19, 13), (16,), (15,), (14,), (16, 19))
+"""How many digits the cards of each group of ``_BRANDS`` have, the likeliest first."""
+_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
+
+
+class _Digits:
+    """The digits of a run with the ``places`` where they stand. One as long as the text is searched in linear time: the Luhn sum
+    of any part is one subtraction of sums kept from the beginning, once with the digits at even places doubled and once with
+    those at odd ones."""
+
+    def __init__(self, run: str) -> None:
+        self.text = run.translate(_NO_SEPARATORS)
+        self.places = [n for n, c in enumerate(run) if c not in _SEPARATORS]
+        values = self.text.encode().translate(_VALUES)
+        self._sums = []
+        for first in (0, 1):
+            weighed = bytearray(values)
+            weighed[first::2] = weighed[first::2].translate(_DOUBLED)
+            self._sums.append([0, *accumulate(weighed)])
+
+    def ends(self, start: int, sizes: Sequence[int]) -> list[int]:
+        """Where numbers of one of ``sizes`` from the digit ``start`` end with their check digit (ISO/IEC 7812-1)."""
+        found, last = [], len(self.text)
+        for size in sizes:
+            stop = start + size
+            sums = self._sums[stop % 2]
+            if stop <= last and (sums[stop] - sums[start]) % 10 == 0:
+                found.append(stop)
+        return found
 
 
 def luhn(digits: str) -> bool:
-    """The check digit of ISO/IEC 7812-1."""
-    total = sum(int(d) if n % 2 == 0 else _LUHN[int(d)] for n, d in enumerate(reversed(digits)))
-    return total % 10 == 0
-
-
-def _card_lengths(digits: str) -> tuple[int, ...]:
-    two, four = int(digits[:2]), int(digits[:4])
-    if digits[0] == "4":
-        return (16, 19, 13)
-    if 51 <= two <= 55 or 2221 <= four <= 2720 or two == 35:
-        return (16,)
-    if two in (34, 37):
-        return (15,)
-    if two in (30, 36, 38, 39):
-        return (14,)
-    return (16, 19) if two in (60, 62, 64, 65) else ()
+    """Whether ``digits`` end with their check digit."""
+    return bool(_Digits(digits).ends(0, (len(digits),)))
 
 
 def _cards(text: str) -> Iterator[Span]:
-    last = 0
-    for match in _CARD_START.finditer(text):
-        start = match.start()
-        places = [] if start < last else _run(text, start, _LONGEST_CARD, _digit)
-        digits = "".join(text[p] for p in places)
-        for size in _card_lengths(digits) if len(digits) >= 13 else ():
-            after = places[size - 1] + 1 if size <= len(digits) else 0
-            if after and not text[after : after + 1].isalnum() and luhn(digits[:size]):
-                last = after
-                yield start, after
-                break
+    for match in _DIGITS.finditer(text):
+        begin, run, last = match.start(), _Digits(match.group()), 0
+        before = text[begin - 1 : begin]
+        places = [-1 if before.isascii() and before.isalpha() else -2, *run.places]
+        for brand in _BRANDS.finditer(run.text):
+            start = brand.start()
+            if start < last or places[start + 1] - places[start] < 2:  # in the middle of something
+                continue
+            for stop in run.ends(start, _LENGTHS[(brand.lastindex or 1) - 1]):
+                after = begin + places[stop] + 1
+                if not text[after : after + 1].isalnum():
+                    last = stop
+                    yield begin + places[start + 1], after
+                    break
 
 
 # -- national numbers, those with a checksum or a narrow shape

@@ -16,6 +16,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +29,8 @@ CONTEXT = 4096
 _STARTS_WITHIN = 200.0
 _READY = re.compile(r"^ready (http://\S+)$", re.MULTILINE)
 _LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER = 2, 64, 4, 2, 128
-_SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>", "<pad>")
+END = "<|im_end|>"
+_SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", END, "<pad>")
 _MERGES = ("t h", "Ġ t", "Ġ a", "i n", "e r", "o n")
 _TEMPLATE = (
     "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + (m['content'] or '') + '<|im_end|>\n'}}{% endfor %}"
@@ -35,35 +38,57 @@ _TEMPLATE = (
 )
 
 
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a llama: how many ``layers``, numbers a token is (``width``), ``heads`` of attention, of those with keys of
+    their own, and numbers within a layer (``inner``)."""
+
+    layers: int
+    width: int
+    heads: int
+    key_heads: int
+    inner: int
+
+
 def write_tiny_model(path: Path, seed: int = 0) -> Path:
     """A llama of two layers with random weights and a byte-level vocabulary of ASCII, as a GGUF file of 0.4 MB."""
+    tokens, _ = vocabulary()
+    shape = Shape(_LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER)
+    return write_model(path, shape, tokens, _weights(len(tokens), seed))
+
+
+def write_model(
+    path: Path, shape: Shape, tokens: Mapping[str, int], weights: Mapping[str, Any], context: int = CONTEXT
+) -> Path:
+    """A llama with these ``weights`` as a GGUF file. ``tokens``: each with its kind, in the order of their numbers; those of
+    ``vocabulary`` are among them."""
     import gguf  # noqa: PLC0415 - a test tool that an installation does not have
 
-    tokens, kinds, base = _vocabulary(gguf)
+    numbers = {token: number for number, token in enumerate(tokens)}
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(MODEL)
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(_WIDTH)
-    writer.add_block_count(_LAYERS)
-    writer.add_feed_forward_length(_INNER)
-    writer.add_head_count(_HEADS)
-    writer.add_head_count_kv(_KEY_HEADS)
+    writer.add_context_length(context)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.inner)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.key_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(_WIDTH // _HEADS)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_rope_freq_base(10_000.0)
     writer.add_vocab_size(len(tokens))
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
+    writer.add_token_list(list(tokens))
+    writer.add_token_types(list(tokens.values()))
     writer.add_token_merges(list(_MERGES))
-    writer.add_bos_token_id(base)
-    writer.add_eos_token_id(base + 3)
-    writer.add_pad_token_id(base + 4)
+    writer.add_bos_token_id(numbers["<|bos|>"])
+    writer.add_eos_token_id(numbers[END])
+    writer.add_pad_token_id(numbers["<pad>"])
     writer.add_add_bos_token(False)
     writer.add_chat_template(_TEMPLATE)
-    for name, tensor in _weights(len(tokens), seed).items():
+    for name, tensor in weights.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -72,12 +97,14 @@ def write_tiny_model(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def _vocabulary(gguf: Any) -> tuple[list[str], list[int], int]:
-    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ), their kinds, and where the special ones begin."""
+def vocabulary() -> tuple[dict[str, int], Any]:
+    """Tokens in GPT-2's spelling (a space is Ġ, a line feed Ċ) with their kinds, special ones last; and what kinds there are."""
+    import gguf  # noqa: PLC0415 - a test tool that an installation does not have
+
     plain = ["Ċ", "Ġ", *(chr(code) for code in range(33, 127))]
     plain += [merge.replace(" ", "") for merge in _MERGES]
-    kinds = [gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * len(_SPECIAL)
-    return [*plain, *_SPECIAL], kinds, len(plain)
+    kinds = gguf.TokenType
+    return {**dict.fromkeys(plain, kinds.NORMAL), **dict.fromkeys(_SPECIAL, kinds.CONTROL)}, kinds
 
 
 def _weights(vocabulary: int, seed: int) -> dict[str, Any]:
@@ -110,14 +137,25 @@ def _weights(vocabulary: int, seed: int) -> dict[str, Any]:
 
 
 class TinyServer:
-    """Listens on loopback while it is entered, in a process of its own. ``model`` may name another GGUF file;
-    ``key`` is the API key it then asks for; ``slots`` answers are written at a time."""
+    """Listens on loopback while it is entered, in a process of its own. ``model`` may name another GGUF file and
+    ``adapter`` a LoRA for it; ``key`` is the API key it then asks for; ``slots`` answers are written at a time,
+    ``context`` tokens at most with what was asked."""
 
     model = MODEL
 
-    def __init__(self, folder: Path, model: Path | None = None, key: str = "", slots: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Path | None = None,
+        key: str = "",
+        slots: int = 2,
+        adapter: Path | None = None,
+        context: int = CONTEXT,
+    ) -> None:
         self._folder = folder
         self._file = model
+        self._adapter = adapter
+        self._context = context
         self._key = key
         self._slots = slots
         self._process: subprocess.Popen[bytes] | None = None
@@ -126,8 +164,9 @@ class TinyServer:
     def __enter__(self) -> TinyServer:
         file = self._file or write_tiny_model(self._folder / f"{MODEL}.gguf")
         with (self._folder / "llama.log").open("wb") as log:
+            settings = (file, self._slots, self._context, self._key, self._adapter or "")
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(file), str(self._slots), self._key],
+                [sys.executable, "-m", __name__, *map(str, settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -166,13 +205,13 @@ class TinyServer:
         return (self._folder / "llama.log").read_text("utf-8", "replace")
 
 
-def _serve(file: str, slots: int, key: str) -> None:
+def _serve(file: str, slots: int, context: int, key: str, adapter: str) -> None:
     """The process that listens, where the system lets it, and says where; ends when it is killed."""
     import xllamacpp  # noqa: PLC0415 - a test tool that an installation does not have
 
     settings = xllamacpp.CommonParams()
     settings.model.path = file
-    settings.n_ctx = CONTEXT * slots
+    settings.n_ctx = context * slots
     settings.n_parallel = slots
     settings.cpuparams.n_threads = 1
     settings.cpuparams_batch.n_threads = 1
@@ -181,6 +220,10 @@ def _serve(file: str, slots: int, key: str) -> None:
     settings.model_alias = {MODEL}
     if key:
         settings.api_keys = [key]
+    if adapter:
+        lora = xllamacpp.CommonAdapterLoraInfo()
+        lora.path, lora.scale = adapter, 1.0
+        settings.lora_adapters = [lora]
     server = xllamacpp.Server(settings)
     print("ready", server.listening_address, flush=True)
     while True:
@@ -188,4 +231,4 @@ def _serve(file: str, slots: int, key: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -1,0 +1,123 @@
+"""The suites of the model plane as tables and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.tables import pairs, table
+
+SECTIONS = ("models", "adapters", "cost", "guards", "unsupported")
+Target = tuple[str, str, str, bool]
+_FALSE_ALARMS, _HOSTILE_MS = 0.02, 1000
+
+
+def sections(results: Mapping[str, Any]) -> list[str]:
+    """A section of each suite that was measured."""
+    return [
+        pairs("## The model plane", _named(results.get("models", {}))),
+        pairs("## What an adapter adds", results.get("adapters", {})),
+        pairs("## Money", results.get("cost", {})),
+        pairs("## Guards", results.get("guards", {})),
+        *(_unsupported(name, found) for name, found in results.get("unsupported", {}).items()),
+    ]
+
+
+def _named(found: Mapping[str, Any]) -> dict[str, Any]:
+    """``found`` with the peers by name."""
+    peers = {f"{p['peer']} {p['version']}": p for p in found.get("peers", ())}
+    return {**found, "peers": peers} if found else {}
+
+
+def _unsupported(name: str, found: Mapping[str, Any]) -> str:
+    false, honest, gone, noise = (found[k] for k in ("unsupported", "honest", "no_model", "nonsense"))
+    rows = [(made_by, t["written"], t["released"]) for made_by, t in found["by_mutation"].items()]
+    return (
+        f"## A model that cannot be trusted, on {name}\n\n"
+        f"Hostile: {false['released']} of {false['written']} unsupported claims released, "
+        f"{honest['released']} of {honest['written']} honest ones; questions ended {_ends(found['ended'])}.\n\n"
+        f"Nonsense: {noise['claims_released']} of {noise['claims_written']} claims released; "
+        f"{noise['answers_in_form']} answers in form; questions ended {_ends(noise['ended'])}.\n\n"
+        f"Gone: questions ended {_ends(gone['ended'])}; {gone['as_without_models']} of {gone['questions']} as without "
+        "any model.\n\n"
+        f"{table(('claim made by', 'written', 'released'), rows)}"
+    )
+
+
+def _ends(ended: Mapping[str, int]) -> str:
+    return ", ".join(f"{how} {count}" for how, count in ended.items())
+
+
+def targets(results: Mapping[str, Any]) -> list[Target]:
+    """(what, wanted, measured, met)."""
+    out: list[Target] = []
+    if "models" in results:
+        out += _plane(results["models"])
+    if "adapters" in results:
+        streams = results["adapters"]["streams"]
+        whole = f"{streams['ended_whole']} of {streams['streams']}"
+        out.append(
+            (
+                "adapter: streams at once that end whole",
+                "all",
+                whole,
+                streams["ended_whole"] == streams["streams"],
+            )
+        )
+    if "guards" in results:
+        out += _guards(results["guards"])
+    for name, found in results.get("unsupported", {}).items():
+        out += _released(name, found)
+    return out
+
+
+def _plane(found: Mapping[str, Any]) -> list[Target]:
+    added, failover, streams = found["overhead"]["added_p50_ms"], found["failover"], found["streams"]
+    faults, answered = failover["faults"], failover["answered_within_budget"]
+    began, whole = streams["streams"], streams["whole"]
+    out = [
+        ("models: added to a call p50", "< 3 ms", f"{added:.2f} ms", added < 3),
+        ("models: injected faults answered by the next target in time", f"all {faults:,}", f"{answered:,}", answered == faults),
+        ("models: streams at once that end whole", str(began), str(whole), whole == began),
+    ]  # fmt: skip
+    for peer in found["peers"]:
+        theirs = peer["added_to_sdk_ms"]
+        what = f"models: added to a call p50, less than {peer['peer']} adds to the openai SDK"
+        out.append((what, f"< {theirs:.2f} ms", f"{added:.2f} ms", added < theirs))
+    return out
+
+
+def _guards(found: Mapping[str, Any]) -> list[Target]:
+    alarms, of = found["false_alarms"]["hardbenign"]["held_out"]
+    times = found["milliseconds_per_million_characters"]
+    worst = max((ms, f"{group}, {part!r}") for part, row in times.items() for group, ms in row.items())
+    slow = f"{worst[0] / 1000:.2f} s ({worst[1].strip()})"
+    return [
+        (
+            "guards: false alarms on hardbenign, held out",
+            "≤ 2 %",
+            f"{alarms / of:.1%}",
+            alarms / of <= _FALSE_ALARMS,
+        ),
+        ("guards: a million hostile characters, the worst", "< 1 s", slow, worst[0] < _HOSTILE_MS),
+    ]
+
+
+def _released(name: str, found: Mapping[str, Any]) -> list[Target]:
+    hostile, noise, gone = found["unsupported"], found["nonsense"], found["no_model"]
+    failed = sum(n for how, n in gone["ended"].items() if how not in ("answered", "refused"))
+    return [
+        (
+            f"unsupported claims released on {name}, hostile model",
+            f"0 of {hostile['written']}",
+            str(hostile["released"]),
+            hostile["released"] == 0,
+        ),
+        (
+            f"unsupported claims released on {name}, nonsense model",
+            f"0 of {noise['claims_written']}",
+            str(noise["claims_released"]),
+            noise["claims_released"] == 0,
+        ),
+        (f"questions that fail on {name} with every model gone", "0", str(failed), failed == 0),
+    ]
