@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -45,6 +46,7 @@ from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
+    AffidavitError,
     DiskFullError,
     UsageError,
     WorkspaceError,
@@ -234,7 +236,16 @@ class Workspace:
         ``follows`` is an earlier run of the same person that this question goes on from.
         """
         question = self.question(text, user, tenant, as_of, where, follows)
-        return self._asker.ask(question, self.parts.release())
+        answer = self._asker.ask(question, self.parts.release())
+        self._warn()
+        return answer
+
+    def _warn(self) -> None:
+        """Put on record that a budget is nearly spent, if a model was asked. The answer is durable by now and stands whatever
+        comes of this: a warning that could not be told stays due, and the next question tells it."""
+        if "money" in self.__dict__:
+            with suppress(AffidavitError):
+                self.budgets.tell()
 
     def search(
         self,
