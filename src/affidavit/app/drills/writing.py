@@ -33,8 +33,8 @@ PERMITTED = Promise("permitted", "nobody is given a document they may not read")
 
 @dataclass(frozen=True)
 class Terms:
-    """How the drill's release has answers written. ``fallback`` where no model does; ``first``: seconds for a try of the dear target;
-    ``all``: for a whole question; ``room``: what must be left in the budget for the dear target."""
+    """How the drill's release has answers written. ``fallback`` where no model does; ``first``: seconds for a try of the dear
+    target; ``all``: for a whole question; ``room``: what must be left in the budget for the dear target."""
 
     fallback: str = EXTRACT
     first: float = AMPLE

@@ -1,9 +1,10 @@
-"""Language models answer in the wrong form, or with what is not so: asked once more, then done without; none of it is released."""
+"""Language models answer in the wrong form, or with what is not so: they are asked once more, then done without."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from affidavit.app.drills.lab import Lab
 from affidavit.app.drills.promise import Promise
@@ -23,6 +24,9 @@ from affidavit.app.drills.writing import (
     unlimited,
 )
 from affidavit.ports.model import Cancel, ChatRequest
+
+if TYPE_CHECKING:
+    from affidavit.app.workspace import Workspace
 
 UNTRUE = "zqorvex 48613"
 """Stands in everything untrue that the drill's models say, and in no document."""
@@ -95,42 +99,42 @@ class WrongSchema:
     )
 
     def run(self, lab: Lab) -> None:
-        for what, act in _FORMS.items():
-            self._repaired(lab, what, act)
-        for what, act in {**_FORMS, **_UNTRUTHS}.items():
-            self._never_right(lab, what, act)
-        with lab.open() as ws:
+        models = StandIns()
+        with lab.open(models=models) as ws:
+            unlimited(ws)
+            publish(ws, Terms())
+            for what, act in _FORMS.items():
+                self._repaired(lab, ws, models, what, act)
+            for fallback in (EXTRACT, REFUSE):
+                publish(ws, Terms(fallback))
+                for what, models.act in {**_FORMS, **_UNTRUTHS}.items():
+                    self._never_right(lab, ws, models, what, fallback)
             lab.sound(ws)
 
-    def _repaired(self, lab: Lab, what: str, act: Act) -> None:
+    def _repaired(self, lab: Lab, ws: Workspace, models: StandIns, what: str, act: Act) -> None:
         """The first answer has the wrong form, the second is good."""
         turns = [act, write]
 
         def once_wrong(request: ChatRequest, cancel: Cancel | None) -> str:
-            return turns.pop(0)(request, cancel)
+            return turns.pop(0)(request, cancel) if turns else write(request)
 
-        models = StandIns(**{DEAR: once_wrong})
-        with lab.open(models=models) as ws:
-            unlimited(ws)
-            publish(ws, Terms())
-            probe = asked_about(lab)[0]
-            seen = lab.ask(ws, probe)
-            lab.watched(f"first {what}, then a good answer: written by {seen.model or 'nobody'}")
-            told = f"{what}: {seen}; {decisions(ws, probe, seen)}"
-            lab.check("repaired", DEAR in seen.model and models.counted() == {DEAR: 2}, told)
-            lab.check("unverified", UNTRUE not in f"{seen.given}", told)
-            permitted(lab, ws, probe, seen, what, outsider=False)
-
-    def _never_right(self, lab: Lab, what: str, act: Act) -> None:
+        models.act = once_wrong
+        models.asked.clear()
         probe = asked_about(lab)[0]
-        for fallback in (EXTRACT, REFUSE):
-            models = StandIns(act)
-            with lab.open(models=models) as ws:
-                publish(ws, Terms(fallback))
-                seen = served(lab, ws, probe, fallback, what)
-                lab.check("unverified", UNTRUE not in f"{seen.given}", f"{what}: {seen}")
-                # an outsider's question counts too, and may have been put to the models
-                questions = 2 if fallback == EXTRACT and probe.outsider else 1
-                asked = len(models.asked)
-                told = f"{what}: models were asked {asked} times for {questions} questions"
-                lab.check("once", asked <= questions * _MOST, told)
+        seen = lab.ask(ws, probe)
+        lab.watched(f"first {what}, then a good answer: written by {seen.model or 'nobody'}")
+        told = f"{what}: {seen}; {decisions(ws, probe, seen)}"
+        lab.check("repaired", DEAR in seen.model and models.counted() == {DEAR: 2}, told)
+        lab.check("unverified", UNTRUE not in f"{seen.given}", told)
+        permitted(lab, ws, probe, seen, what, outsider=False)
+
+    def _never_right(self, lab: Lab, ws: Workspace, models: StandIns, what: str, fallback: str) -> None:
+        models.asked.clear()
+        probe = asked_about(lab)[0]
+        seen = served(lab, ws, probe, fallback, what)
+        lab.check("unverified", UNTRUE not in f"{seen.given}", f"{what}: {seen}")
+        # an outsider's question counts too, and may have been put to the models
+        questions = 2 if fallback == EXTRACT and probe.outsider else 1
+        asked = len(models.asked)
+        told = f"{what}: models were asked {asked} times for {questions} questions"
+        lab.check("once", asked <= questions * _MOST, told)
