@@ -50,7 +50,8 @@ class OpenAIEmbeddings:
     whole request, of which there are at most three. ``batch`` texts go into one request; batching changes the last bits of a
     vector on most servers, so only ``batch=1`` counts as deterministic. ``max_tokens`` is what the model reads; longer texts are
     the endpoint's to cut or refuse. ``width`` is the number of dimensions where it is known from before, so that nothing is
-    asked to learn it. Redirects are not followed, certificates are checked.
+    asked to learn it. ``first_wait``: seconds before the second try, twice that before the third. Redirects are not followed,
+    certificates are checked.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class OpenAIEmbeddings:
         *,
         max_tokens: int = 512,
         width: int | None = None,
+        first_wait: float | None = None,
     ) -> None:
         if not model:
             raise EmbedderError("the embedding endpoint needs a model name", "set the model")
@@ -86,6 +88,7 @@ class OpenAIEmbeddings:
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
         self._dimensions = width
+        self._first_wait = first_wait
 
     def __repr__(self) -> str:
         return f"OpenAIEmbeddings({self._url!r}, {self._model!r})"
@@ -155,7 +158,7 @@ class OpenAIEmbeddings:
         if self._asked is not None:
             body["dimensions"] = self._asked
         content = json.dumps(body).encode("ascii")
-        wait = _FIRST_WAIT
+        wait = _FIRST_WAIT if self._first_wait is None else self._first_wait
         for _ in range(_TRIES - 1):
             try:
                 return self._post(content)
