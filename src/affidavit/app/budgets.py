@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from affidavit.app.money import UNKNOWN, MoneyDesk, stated
@@ -213,15 +213,15 @@ class BudgetDesk:
             self._ledger.told(*at)
         return told
 
-    def _warnings(self, since: int) -> set[tuple[int, str, str, str]]:
+    def _warnings(self, since: int) -> Container[tuple[int, str, str, str]]:
         """(budget, word, who, beginning of its period) of every warning on the log from ``since`` on."""
-        found = set()
+        found = []
         for event in self._parts.events.of_kind(EventKind.BUDGET_CHANGED, newest_first=True):
             if event.at < since:
                 break
             if event.facts["change"] in ("warned", "spent"):
                 body = self._parts.events.body(event)
-                found.add((event.facts["subject"], event.facts["change"], body["who"], body["since"]))
+                found.append((event.facts["subject"], event.facts["change"], body["who"], body["since"]))
         return found
 
     def recount(self) -> int:

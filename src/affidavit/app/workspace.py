@@ -23,6 +23,7 @@ from affidavit.app.config import (
     close_embedder,
     default_embedder,
     make_embedder,
+    metered,
     weights_missing,
 )
 from affidavit.app.erasure import EraseDesk
@@ -55,9 +56,12 @@ from affidavit.domain.errors import (
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.filter import parse_filter
 from affidavit.domain.release import DEFAULT, load
+from affidavit.domain.version import VERSION
 from affidavit.events.log import KEY_BYTES, Log, Signer, Transaction
 from affidavit.ingest.sync import SyncReport
-from affidavit.models.caller import CountingMeter
+from affidavit.models.caller import CHARGED, EMBED, CountingMeter
+from affidavit.ports.embedder import Request, charges
+from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog
 from affidavit.store.database import SCHEMA_VERSION, Database
@@ -97,6 +101,7 @@ class Workspace:
         self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         parts.models.meter = self._meter
+        parts.charge_by(self._embedding)
         self._asker = Asker(
             parts.database,
             parts.log,
@@ -114,6 +119,9 @@ class Workspace:
             self.money.budgets, tenant, principal, self.parts.models.count
         )
         return meter
+
+    def _embedding(self, provider: str, model: str, request: Request) -> Json:
+        return self.money.embedding(provider, model, request)
 
     @cached_property
     def drills(self) -> DrillDesk:
@@ -313,7 +321,7 @@ class Workspace:
 
     def _migrate(self, spec: EmbedderSpec, progress: Callable[[int], None] | None) -> None:
         self.parts.log.write(lambda tx: self.parts.catalog.set_setting(NEXT, json.dumps(spec.as_json())))
-        embedder = make_embedder(spec)
+        embedder = metered(make_embedder(spec), spec, self.parts.tariff)
         if embedder is not None:
             spec = replace(spec, width=embedder.info.dimensions)
         vectors = self.parts.vectors(embedder)
@@ -327,11 +335,22 @@ class Workspace:
             self.parts.catalog.set_setting(SERVING, json.dumps(spec.as_json()))
             self.parts.catalog.set_setting(NEXT, "")
 
+        owed = charges(embedder)
+        if owed:
+            self.parts.log.write(self._embedding_run(owed).flush)
         self.parts.log.write(switch)
         close_embedder(embedder)
         self.parts.serve(spec)
         with self.parts.database.read():
             self.parts.index.persist(self.parts.feed())
+
+    def _embedding_run(self, owed: list[Json]) -> Run:
+        """What it cost to embed everything anew, for nobody in particular."""
+        run = Run(new_run_id(self.parts.randomness), 0, "embed", self.parts.release().digest)
+        run.start({"software": VERSION})
+        run.step(f"{CHARGED}{EMBED}", {}, {"charges": owed})
+        run.finish("done", {})
+        return run
 
     # -- releases
 
