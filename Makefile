@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench lock record docs clean
+.PHONY: help setup demo test test-slow test-live lint bench lock record docs clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,13 @@ demo: $(READY) $(MODEL) ## two people, one question, two cited answers; a third 
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) $(MODEL) ## the tests (about five minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not live"
 
 test-slow: $(READY) $(MODEL) ## the long property and crash tests
 	$(BIN)/python -m pytest -m slow
+
+test-live: $(READY) ## ask the model that AFFIDAVIT_LIVE_MODEL names (see docs/how-to/models.md)
+	$(BIN)/python -m pytest -m live -rs
 
 lint: $(READY) ## formatting, style, types, floors, generated docs
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""However it is looked at, what was spent is what the log says: each view has the sum that is worked out here from the log alone."""
+"""However it is looked at, what was spent is what the log says: each view has the sum worked out here from the log alone."""
 
 from __future__ import annotations
 
