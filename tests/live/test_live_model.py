@@ -6,6 +6,7 @@ What a real model says is not known beforehand, so these ask for what any model 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from tests.conftest import EXAMPLES
@@ -13,11 +14,12 @@ from tests.conftest import EXAMPLES
 import affidavit
 from affidavit.app.config import ModelSpec
 from affidavit.app.drills.writing import KIND, Terms, publish
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError
 from affidavit.ports.model import Cancel, ChatModel, ChatRequest, Message, ToolSpec
 
 SECONDS = 120.0
-SCHEMA = {
+SCHEMA: Mapping[str, Json] = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "large": {"type": "boolean"}},
     "required": ["city", "large"],
