@@ -75,6 +75,8 @@ def test_prices_budgets_and_costs(place: Path) -> None:
     assert said(place, "budget", "show")[0]["state"] == "warned"
     assert "0.0004 of 0.0005 USD this month (nearly spent)" in run(place, "budget", "show").stdout
     assert "budget 1 (a month) is nearly spent" in run(place, "status").stdout
+    assert [b["state"] for b in said(place, "cost", "show")["budgets"]] == ["warned"]
+    assert "0.0004 of 0.0005 USD this month (nearly spent)" in run(place, "cost", "show").stdout
     assert said(place, "budget", "recount") == {"raised": 0}
     assert said(place, "budget", "remove", "1") == {"removed": 1}
     assert "set one" in run(place, "budget", "show").stdout

@@ -40,7 +40,8 @@ def test_what_may_pass_is_tried_again(kind: str) -> None:
 @pytest.mark.parametrize("kind", FINAL)
 def test_what_will_not_pass_is_not(kind: str) -> None:
     world = one(Step(0.1, kind), Step(0.1), attempts=5)
-    assert decided(world.call()) == ["a asked first", f"a escalated {kind}", "ended failed"]
+    ended = "spent" if kind == "budget" else "failed"
+    assert decided(world.call()) == ["a asked first", f"a escalated {kind}", f"ended {ended}"]
     assert world.count() == {"a": 1}
 
 

@@ -67,6 +67,9 @@ class Money:
         self.open += 1
         return self
 
+    def room(self, task: str) -> int | None:
+        return None
+
     def settle(self, result: ChatResult | None) -> None:
         self.open -= 1
         assert result is None or result.usage == Usage(7, 3)

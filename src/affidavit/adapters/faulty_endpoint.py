@@ -80,8 +80,16 @@ class FaultyEndpoint:
         if mode == INFINITE:
             vectors = [[1e999] * WIDTH for _ in texts]
         return 200, json.dumps(
-            {"data": [{"index": n, "embedding": v} for n, v in enumerate(vectors)]}
+            {
+                "data": [{"index": n, "embedding": v} for n, v in enumerate(vectors)],
+                "usage": {"prompt_tokens": sum(map(tokens, texts))},
+            }
         ).encode()
+
+
+def tokens(text: str) -> int:
+    """What it says that a text has."""
+    return len(text.split()) + 2
 
 
 def _vector(text: str) -> list[float]:

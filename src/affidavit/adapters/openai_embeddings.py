@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from affidavit.domain.canonical import digest
 from affidavit.domain.errors import EmbedderError
-from affidavit.ports.embedder import EmbedderInfo
+from affidavit.ports.embedder import EmbedderInfo, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -32,6 +32,7 @@ _TRIES = 3
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 20.0
 _LARGEST_ANSWER = 64 * 2**20
+_REMEMBERED = 10_000  # requests that nobody asked about
 _UNAUTHORISED = (401, 403)
 _TOO_MANY = 429
 _SERVER_FAULT = 500
@@ -50,7 +51,8 @@ class OpenAIEmbeddings:
     whole request, of which there are at most three. ``batch`` texts go into one request; batching changes the last bits of a
     vector on most servers, so only ``batch=1`` counts as deterministic. ``max_tokens`` is what the model reads; longer texts are
     the endpoint's to cut or refuse. ``width`` is the number of dimensions where it is known from before, so that nothing is
-    asked to learn it. Redirects are not followed, certificates are checked.
+    asked to learn it. ``first_wait``: seconds before the second try, twice that before the third. Redirects are not followed,
+    certificates are checked.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class OpenAIEmbeddings:
         *,
         max_tokens: int = 512,
         width: int | None = None,
+        first_wait: float | None = None,
     ) -> None:
         if not model:
             raise EmbedderError("the embedding endpoint needs a model name", "set the model")
@@ -86,6 +89,8 @@ class OpenAIEmbeddings:
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
         self._dimensions = width
+        self._first_wait = first_wait
+        self._mine = threading.local()
 
     def __repr__(self) -> str:
         return f"OpenAIEmbeddings({self._url!r}, {self._model!r})"
@@ -127,6 +132,16 @@ class OpenAIEmbeddings:
             total += len(word) / 2 + 0.5 if word.isdigit() else max(1.3, len(word) / 4)
         return math.ceil(total)
 
+    def requests(self) -> list[Request]:
+        """The answered requests of this thread since it last asked: see ``ports.embedder.Metered``."""
+        made: list[Request] = getattr(self._mine, "requests", [])
+        self._mine.requests = []
+        return made
+
+    def _remember(self, tokens: int, texts: list[str]) -> None:
+        made = [*getattr(self._mine, "requests", ()), Request(tokens, sum(map(self.count, texts)))]
+        self._mine.requests = made[-_REMEMBERED:]
+
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         with self._lock:
@@ -136,7 +151,11 @@ class OpenAIEmbeddings:
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         """One request's worth."""
-        rows = _vectors(self._answer(texts), len(texts))
+        answer = self._answer(texts)
+        self._remember(
+            _tokens_said(answer), texts
+        )  # also of an answer that turns out to be useless: it is charged
+        rows = _vectors(answer, len(texts))
         size = rows.shape[1]
         with self._lock:
             known = self._dimensions or self._asked or size
@@ -155,7 +174,7 @@ class OpenAIEmbeddings:
         if self._asked is not None:
             body["dimensions"] = self._asked
         content = json.dumps(body).encode("ascii")
-        wait = _FIRST_WAIT
+        wait = _FIRST_WAIT if self._first_wait is None else self._first_wait
         for _ in range(_TRIES - 1):
             try:
                 return self._post(content)
@@ -297,6 +316,16 @@ def _complaint(data: bytes) -> str:
     if not isinstance(message, str):
         return ""
     return "".join(c if c.isprintable() else " " for c in message).strip()[:200]
+
+
+def _tokens_said(data: bytes) -> int:
+    """The tokens that an answer's body says it used, -1 if it says nothing sensible."""
+    try:
+        usage = json.loads(data)["usage"]
+        said = usage.get("prompt_tokens", usage.get("total_tokens"))
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return -1
+    return said if type(said) is int and said >= 0 else -1
 
 
 def _vectors(data: bytes, wanted: int) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from affidavit.app.money import UNKNOWN, MoneyDesk, stated
@@ -182,8 +182,8 @@ class BudgetDesk:
         return found
 
     def tell(self) -> int:
-        """Put warnings that are due on the log, each once a period; how many. Call after answers are recorded, not within
-        a transaction.
+        """Put warnings that are due on the log, each once a period however many processes tell; how many. Call after answers
+        are recorded, not within a transaction.
 
         Brings the cost view along, so that a call that begins a new period need not.
         """
@@ -196,18 +196,33 @@ class BudgetDesk:
         if not due:
             return 0
 
-        def write(tx: Transaction) -> None:
+        def write(tx: Transaction) -> int:
+            # the log itself is asked what it says already: another process may have found the same due just now
+            said, told = self._warnings(min(begin for _, _, begin, _ in due)), 0
             for number, who, begin, level in due:
-                if number in live:
-                    change = "spent" if level == SPENT else "warned"
-                    facts: dict[str, int | str] = {"subject": number, "change": change}
-                    body: Json = {"who": who, "since": instant(begin)}
+                warning = number, "spent" if level == SPENT else "warned", who, instant(begin)
+                if number in live and warning not in said:
+                    facts: dict[str, int | str] = {"subject": number, "change": warning[1]}
+                    body: Json = {"who": who, "since": warning[3]}
                     tx.append(Event(EventKind.BUDGET_CHANGED, live[number].tenant, facts=facts, body=body))
+                    told += 1
+            return told
 
-        self._parts.log.write(write)
+        told = self._parts.log.write(write)
         for at in due:
             self._ledger.told(*at)
-        return len(due)
+        return told
+
+    def _warnings(self, since: int) -> Container[tuple[int, str, str, str]]:
+        """(budget, word, who, beginning of its period) of every warning on the log from ``since`` on."""
+        found = []
+        for event in self._parts.events.of_kind(EventKind.BUDGET_CHANGED, newest_first=True):
+            if event.at < since:
+                break
+            if event.facts["change"] in ("warned", "spent"):
+                body = self._parts.events.body(event)
+                found.append((event.facts["subject"], event.facts["change"], body["who"], body["since"]))
+        return found
 
     def recount(self) -> int:
         """Raise counters of this period that are below what the log says (after a restore, or a change by hand); how many."""

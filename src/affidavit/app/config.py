@@ -18,6 +18,7 @@ from affidavit.adapters.models.google import GoogleModel
 from affidavit.adapters.models.openai import APIS, OpenAIModel
 from affidavit.adapters.models.wire import Endpoint
 from affidavit.adapters.openai_embeddings import OpenAIEmbeddings
+from affidavit.app.embedding_costs import MeteredEmbedder, Tariff
 from affidavit.domain.errors import ModelError, UsageError
 from affidavit.domain.routes import Target
 from affidavit.ports.embedder import Embedder
@@ -114,8 +115,15 @@ def weights_missing(spec: EmbedderSpec) -> bool:
 
 def close_embedder(embedder: Embedder | None) -> None:
     """Let go of an endpoint's connections."""
-    if isinstance(embedder, OpenAIEmbeddings):
+    if isinstance(embedder, OpenAIEmbeddings | MeteredEmbedder):
         embedder.close()
+
+
+def metered(embedder: Embedder | None, spec: EmbedderSpec, tariff: Tariff | None) -> Embedder | None:
+    """``embedder`` with its charges by ``tariff``, if it is an endpoint."""
+    if tariff is None or not isinstance(embedder, OpenAIEmbeddings):
+        return embedder
+    return MeteredEmbedder(embedder, spec.kind, spec.model, tariff)
 
 
 @dataclass(frozen=True)

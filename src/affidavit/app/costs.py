@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.events import EventKind
 from affidavit.events.read import Reader, Recorded
-from affidavit.models.caller import CHARGED
+from affidavit.models.caller import CHARGED, EMBED
 from affidavit.models.prices import day
 from affidavit.store.budgets import EACH, WORKSPACE, Budget
 from affidavit.store.database import Database
@@ -31,7 +31,7 @@ STAGES: Mapping[str, str] = {
 """Stage of each lap in ``timings``; other laps are ``other``. Laps called ``model…`` wait for another machine: not counted."""
 _Part: TypeAlias = tuple[str, str, str, str, str, Amounts]
 """(stage, task, provider, model, currency, amounts)."""
-_TASKS = {"embed": "embedding", "rerank": "rerank"}
+_TASKS = {EMBED: "embedding", "rerank": "rerank"}
 _BATCH = 2_000
 _LARGEST = 2**53 - 1
 _NONE: Amounts = (0,) * len(AMOUNTS)  # type: ignore[assignment]  # as many as there are names

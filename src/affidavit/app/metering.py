@@ -39,6 +39,10 @@ class QuestionMeter:
         )
         return _Held(held, self._remember, self._count)
 
+    def room(self, task: str) -> int | None:
+        """What is left for ``task``: see ``Budgets.room``."""
+        return self._budgets.room(self._tenant, self._principal, task)
+
     def _remember(self, charge: Charge) -> None:
         with self._lock:
             self._charges.append(charge)

@@ -18,7 +18,11 @@ from affidavit.domain.errors import ManifestError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.log import Transaction
 from affidavit.models.budgets import Budgets
+from affidavit.models.caller import EMBED
 from affidavit.models.prices import Overrides, Target, load, plain, told
+from affidavit.models.usage import charge, counted
+from affidavit.ports.embedder import Request
+from affidavit.ports.model import Usage
 from affidavit.store.budgets import Budgets as Rows
 from affidavit.store.people import Tenant
 from affidavit.store.spending import Ledger
@@ -38,7 +42,7 @@ _PRICED_BY = ("day", "provider", "model", "currency")
 _MOST_BYTES = 1_000_000
 _FIRST, _LAST = "0000", "9999"
 UNKNOWN = "no longer known"
-_NOBODY, _HERE = "nobody", "this machine"
+_NOBODY, _HERE, _ALL = "nobody", "this machine", "all tenants"
 
 
 def read_prices(path: Path) -> dict[str, Any]:
@@ -143,6 +147,13 @@ class MoneyDesk:
             "source": rates.source,
         }
 
+    def embedding(self, provider: str, model: str, request: Request) -> Json:
+        """The charge of one answered request of an embedding endpoint."""
+        target = Target(provider, model)
+        guess = Usage(request.estimate, 0, 0)
+        used = counted(Usage(request.tokens, 0, 0), guess, 0)
+        return charge(EMBED, target, used, self.budgets.rates(target), self.overrides().currency).as_json()
+
     # -- what was spent
 
     def costs(
@@ -185,7 +196,7 @@ class MoneyDesk:
         if by == "tenant":
             with self._parts.database.read():
                 tenants = {t.id: t.name for t in self._parts.people.tenants()}
-            return lambda said: tenants.get(said["tenant"], str(said["tenant"]))
+            return lambda said: tenants.get(said["tenant"], str(said["tenant"] or _ALL))
         if by == "person":
             known = self.known()
             return lambda said: known.get(said["who"], UNKNOWN) if said["who"] else _NOBODY

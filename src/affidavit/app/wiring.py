@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 
 from affidavit.adapters.embedded import EmbeddedIndex
-from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, model_at
+from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, metered, model_at
+from affidavit.app.embedding_costs import Tariff
 from affidavit.app.feed import CatalogFeed
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
@@ -63,6 +64,7 @@ class Parts:
     serving: EmbedderSpec
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
+    tariff: Tariff | None = None
     retriever: Retriever = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,9 +106,14 @@ class Parts:
         """From now on questions are embedded by ``spec``."""
         before = self.embedder
         self.serving = spec
-        self.embedder = make_embedder(spec)
+        self.embedder = metered(make_embedder(spec), spec, self.tariff)
         self.retriever.embedder = self.embedder
         close_embedder(before)
+
+    def charge_by(self, tariff: Tariff) -> None:
+        """From now on what an embedding endpoint's answers cost is worked out by ``tariff``."""
+        self.tariff = tariff
+        self.embedder = self.retriever.embedder = metered(self.embedder, self.serving, tariff)
 
     def mark(self, kind: str, *of: Json) -> str:
         """A pseudonym of something erased, which only the holder of the log's key can make or compare."""

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +23,7 @@ from affidavit.app.config import (
     close_embedder,
     default_embedder,
     make_embedder,
+    metered,
     weights_missing,
 )
 from affidavit.app.erasure import EraseDesk
@@ -45,6 +47,7 @@ from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
+    AffidavitError,
     DiskFullError,
     UsageError,
     WorkspaceError,
@@ -53,9 +56,12 @@ from affidavit.domain.errors import (
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.filter import parse_filter
 from affidavit.domain.release import DEFAULT, load
+from affidavit.domain.version import VERSION
 from affidavit.events.log import KEY_BYTES, Log, Signer, Transaction
 from affidavit.ingest.sync import SyncReport
-from affidavit.models.caller import CountingMeter
+from affidavit.models.caller import CHARGED, EMBED, CountingMeter
+from affidavit.ports.embedder import Request, charges
+from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog
 from affidavit.store.database import SCHEMA_VERSION, Database
@@ -96,6 +102,7 @@ class Workspace:
         self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         parts.models.meter = self._meter
+        parts.charge_by(self._embedding)
         self._asker = Asker(
             parts.database,
             parts.log,
@@ -113,6 +120,9 @@ class Workspace:
             self.money.budgets, tenant, principal, self.parts.models.count
         )
         return meter
+
+    def _embedding(self, provider: str, model: str, request: Request) -> Json:
+        return self.money.embedding(provider, model, request)
 
     @cached_property
     def drills(self) -> DrillDesk:
@@ -240,7 +250,16 @@ class Workspace:
         ``follows`` is an earlier run of the same person that this question goes on from.
         """
         question = self.question(text, user, tenant, as_of, where, follows)
-        return self._asker.ask(question, self.parts.release())
+        answer = self._asker.ask(question, self.parts.release())
+        self._warn()
+        return answer
+
+    def _warn(self) -> None:
+        """Put on record that a budget is nearly spent, if a model was asked. The answer is durable by now and stands whatever
+        comes of this: a warning that could not be told stays due, and the next question tells it."""
+        if "money" in self.__dict__:
+            with suppress(AffidavitError):
+                self.budgets.tell()
 
     def search(
         self,
@@ -308,7 +327,7 @@ class Workspace:
 
     def _migrate(self, spec: EmbedderSpec, progress: Callable[[int], None] | None) -> None:
         self.parts.log.write(lambda tx: self.parts.catalog.set_setting(NEXT, json.dumps(spec.as_json())))
-        embedder = make_embedder(spec)
+        embedder = metered(make_embedder(spec), spec, self.parts.tariff)
         if embedder is not None:
             spec = replace(spec, width=embedder.info.dimensions)
         vectors = self.parts.vectors(embedder)
@@ -322,11 +341,22 @@ class Workspace:
             self.parts.catalog.set_setting(SERVING, json.dumps(spec.as_json()))
             self.parts.catalog.set_setting(NEXT, "")
 
+        owed = charges(embedder)
+        if owed:
+            self.parts.log.write(self._embedding_run(owed).flush)
         self.parts.log.write(switch)
         close_embedder(embedder)
         self.parts.serve(spec)
         with self.parts.database.read():
             self.parts.index.persist(self.parts.feed())
+
+    def _embedding_run(self, owed: list[Json]) -> Run:
+        """What it cost to embed everything anew, for nobody in particular."""
+        run = Run(new_run_id(self.parts.randomness), 0, "embed", self.parts.release().digest)
+        run.start({"software": VERSION})
+        run.step(f"{CHARGED}{EMBED}", {}, {"charges": owed})
+        run.finish("done", {})
+        return run
 
     # -- releases
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affidavit.domain.canonical import digest, text_digest
+from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.errors import EmbedderError
-from affidavit.ports.embedder import Embedder
+from affidavit.models.caller import CHARGED, EMBED
+from affidavit.ports.embedder import Embedder, charges
 from affidavit.runs.recorder import Run
 
 
@@ -44,21 +45,31 @@ class Scores:
 
 
 def embed_question(run: Run, embedder: Embedder | None, fingerprint: str, text: str) -> Asked:
-    """Step ``embed``."""
+    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked."""
 
-    def compute() -> dict[str, str | bool | None]:
-        if embedder is None:
-            return {"vector": None, "degraded": "", "late": False}
-        try:
-            vector = embedder.embed([text])[0]
-            late = embedder.info.token_vectors
-        except EmbedderError as error:
-            return {"vector": None, "degraded": error.message, "late": False}
-        packed = base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
-        return {"vector": packed, "degraded": "", "late": late}
+    owed: list[Json] = []
+
+    def compute() -> dict[str, Json]:
+        said = _vector(embedder, text)
+        owed.extend(charges(embedder))
+        return {**said, "charged": True} if owed else said
 
     said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
+    if said.get("charged"):
+        run.effect(f"{CHARGED}{EMBED}", {"text": text_digest(text)}, lambda: {"charges": owed})
     return as_recorded(text, fingerprint, said)
+
+
+def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
+    if embedder is None:
+        return {"vector": None, "degraded": "", "late": False}
+    try:
+        vector = embedder.embed([text])[0]
+        late = embedder.info.token_vectors
+    except EmbedderError as error:
+        return {"vector": None, "degraded": error.message, "late": False}
+    packed = base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+    return {"vector": packed, "degraded": "", "late": late}
 
 
 def as_recorded(text: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:

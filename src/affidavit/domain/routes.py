@@ -35,6 +35,7 @@ CONFIDENTIAL = CLASSIFICATIONS.index("confidential")
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,31}\Z")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,3})(\.[0-9]{1,6})?\Z")
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?\Z", re.ASCII)
 _DAY_MS = 86_400_000
 _MANY = 1_000_000
 
@@ -93,12 +94,14 @@ class Hedge:
 class Conditions:
     """When an option may be taken. ``level``: the most sensitive text it may see, as a place in CLASSIFICATIONS.
     ``characters``: from and to which length of the prompt. ``traits``: words the caller says of the request that must all be
-    there, ``unless`` those of which none may."""
+    there, ``unless`` those of which none may. ``room``: micro-units that must be left in the tightest budget, 0 for no such
+    demand."""
 
     level: int
     characters: tuple[int, int] = (0, _MANY * 1000)
     traits: frozenset[str] = frozenset()
     unless: frozenset[str] = frozenset()
+    room: int = 0
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,7 @@ def _hedge(value: Any, where: str) -> Hedge:
 
 
 def _conditions(value: Any, where: str, *, local: bool) -> Conditions:
-    known = {"sensitivity", "characters_from", "characters_to", "traits", "unless"}
+    known = {"sensitivity", "characters_from", "characters_to", "traits", "unless", "room"}
     t = _table(value, where, set(), known)
     word = t.get("sensitivity", CLASSIFICATIONS[-1] if local else CLASSIFICATIONS[INTERNAL])
     if word not in CLASSIFICATIONS:
@@ -250,7 +253,7 @@ def _conditions(value: Any, where: str, *, local: bool) -> Conditions:
         frozenset(_name(w, f"{where}.{k}") for w in _list(t.get(k, ()), f"{where}.{k}"))
         for k in ("traits", "unless")
     )
-    return Conditions(level, (first, last), traits, unless)
+    return Conditions(level, (first, last), traits, unless, _money(t.get("room", ""), f"{where}.room"))
 
 
 # -- leaves
@@ -318,6 +321,16 @@ def _decimal(value: Any, where: str, most: int) -> str:
     if not isinstance(value, str) or not _DECIMAL.match(value) or float(value) > most:
         raise _wrong(where, f'is not decimal text from "0" to "{most}", or ""')
     return value
+
+
+def _money(value: Any, where: str) -> int:
+    """Decimal text as micro-units; "" is 0."""
+    if value == "":
+        return 0
+    if not isinstance(value, str) or not _AMOUNT.match(value):
+        raise _wrong(where, 'is not an amount as decimal text with at most six places, like "0.50"')
+    whole, _, places = value.partition(".")
+    return int(whole) * 1_000_000 + int(places.ljust(6, "0"))
 
 
 def _confidence(t: Mapping[str, Any], where: str) -> float:

@@ -67,7 +67,7 @@ def show(
     machine at the price of an hour, if one is declared.
 
     A call without a known price is counted apart and never as free. `~` marks calls whose tokens are an estimate, because the
-    provider said nothing or what cannot be.
+    provider said nothing or what cannot be. Budgets that are nearly spent, or spent, are named below the sums.
 
     Example: `affidavit cost show --by person --since 2026-11-01`
     """
@@ -82,10 +82,13 @@ def show(
                 lambda runs: bar.advance(bar.tasks[0].id, runs),
                 anew=anew,
             )
+        warned = ws.budgets.alerts()
         if as_json:
-            out.json(found)
+            out.json({**found, "budgets": warned})
             return
         _costs(out, found)
+        for one in warned:
+            _budget(out, one)
 
 
 def _costs(out: Output, found: Mapping[str, Any]) -> None:

@@ -54,6 +54,14 @@ Report_ = Annotated[
     Path | None, typer.Option("--out", "-o", help="Write the report as an HTML page that needs nothing else.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Another number, other bytes and moments.")]
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live",
+        help="Ask the language models that the release names, where a drill does not break them. Without it they are not asked: "
+        "stand-ins write.",
+    ),
+]
 Kills = Annotated[int, typer.Option("--kills", min=1, help="kill: how often.")]
 
 _MARKS = {
@@ -89,6 +97,7 @@ def drill_all(
     output: Report_ = None,
     kills: Kills = 6,
     seed: Seed = 1,
+    live: Live = False,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
@@ -97,7 +106,7 @@ def drill_all(
 
     Example: `affidavit drill all -o report.html`
     """
-    orders = Orders((), tenant, workdir, keep, kills, seed)
+    orders = Orders((), tenant, workdir, keep, kills, seed, live)
     _run(lambda: list(DRILLS.values()), orders, question or (), user, output, workspace, as_json)
 
 
@@ -108,6 +117,7 @@ def drill_run(
     keep: Keep = False,
     output: Report_ = None,
     seed: Seed = 1,
+    live: Live = False,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
@@ -132,7 +142,7 @@ def drill_run(
 
     Then `affidavit drill run leaver.toml`. `affidavit drill list` explains every step.
     """
-    orders = Orders((), tenant, workdir, keep, seed=seed)
+    orders = Orders((), tenant, workdir, keep, seed=seed, live=live)
     _run(lambda: [CustomDrill(read_script(file, tenant))], orders, (), "", output, workspace, as_json)
 
 
@@ -145,11 +155,12 @@ def _command(one: Drill) -> Callable[..., None]:
         output: Report_ = None,
         kills: Kills = 6,
         seed: Seed = 1,
+        live: Live = False,
         workspace: WorkspaceOption = None,
         tenant: TenantOption = "",
         as_json: JsonOption = False,
     ) -> None:
-        orders = Orders((), tenant, workdir, keep, kills, seed)
+        orders = Orders((), tenant, workdir, keep, kills, seed, live)
         _run(lambda: [one], orders, question or (), user, output, workspace, as_json)
 
     promises = "\n".join(f"- {p.text}" for p in (*one.promises, SOUND))

@@ -20,6 +20,7 @@ from affidavit.domain.records import Governance
 from affidavit.events.log import Log, Transaction
 from affidavit.ingest.prepare import Prepared, prepare
 from affidavit.ingest.vectors import Vectors
+from affidavit.models.caller import CHARGED, EMBED
 from affidavit.ports.connector import Connector, Fault, Item, Page
 from affidavit.runs.recorder import Run
 from affidavit.store.catalog import Catalog, Known, NewRevision, Source, chunk_details, revision_details
@@ -207,6 +208,7 @@ class Sync:
         if batch.empty():
             return
         vectors = self._make_vectors(batch)
+        self._charge()
         self._log.write(lambda tx: self._apply(batch, vectors, tx))
         self._run.flushed()
         self.report.embedded += len(vectors)
@@ -226,6 +228,12 @@ class Sync:
             # found by keyword until the next sync embeds them: better than answering from the old text
             self.report.faults.append(Fault("", error.code, error.message, error.hint, hides=False))
             return []
+
+    def _charge(self) -> None:
+        """What embedding has cost since the last time goes on record."""
+        owed = [] if self._vectors is None else self._vectors.charges()
+        if owed:
+            self._run.step(f"{CHARGED}{EMBED}", {"source": self._source.name}, {"charges": owed})
 
     def _apply(self, batch: _Batch, vectors: list[tuple[str, bytes]], tx: Transaction) -> None:
         self._run.flush(tx)
@@ -371,6 +379,7 @@ class Sync:
         faults = [
             {"name": f.name, "code": f.code, "message": f.message} for f in self.report.faults[:_FAULTS_KEPT]
         ]
+        self._charge()
         self._run.step(
             "sync", {"source": self._source.name}, {"counts": self.report.counts(), "faults": faults}
         )

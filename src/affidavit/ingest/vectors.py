@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import EmbedderError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import Span
 from affidavit.events.log import Log, Transaction
 from affidavit.ingest.chunk import chunk_input
-from affidavit.ports.embedder import Embedder
+from affidavit.ports.embedder import Embedder, charges
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog, unpack_path
 from affidavit.store.database import Database, Row
@@ -87,6 +88,10 @@ class Vectors:
             except EmbedderError as error:
                 self.rejected.append(error)
         return taken, np.concatenate(vectors)
+
+    def charges(self) -> list[Json]:
+        """What this thread's texts have cost since it last asked."""
+        return charges(self._embedder)
 
     def put(self, vectors: list[tuple[str, bytes]]) -> None:
         """Write vectors; call inside a transaction."""

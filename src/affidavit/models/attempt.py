@@ -50,8 +50,9 @@ Message: TypeAlias = Turn | Words | End
 
 @dataclass(eq=False)
 class Progress:
-    """How far a call has come with one option; it may use the time until ``until``."""
+    """How far a call has come with one option; it may use the time until ``until``. ``request``: what it is asked."""
 
+    request: ChatRequest
     option: Option
     target: Target
     settings: Settings
@@ -87,7 +88,7 @@ class Trying:
     def place(self) -> Place:
         return self._ticket.place
 
-    def start(self, task: str, request: ChatRequest, meter: Meter | None, *, streaming: bool) -> None:
+    def start(self, task: str, meter: Meter | None, *, streaming: bool) -> None:
         """Its turn has come: ask. Raises ModelError if the breaker or the budget is against it."""
         now, settings = self._exchange.stage.now(), self.progress.settings
         permit = self._breaker.admit(now)
@@ -95,7 +96,7 @@ class Trying:
             raise ModelError("overloaded", "the target was found failing meanwhile")
         self._permits.append(permit)
         self.until = min(now + settings.timeout_ms / 1000, self.progress.until)
-        exact = _exact(request, settings, self.progress.model, self.until - now)
+        exact = _exact(self.progress.request, settings, self.progress.model, self.until - now)
         if meter is not None:
             self._reservation = meter.reserve(task, self.progress.target, exact)
         if not self.hedge:

@@ -16,6 +16,9 @@ from affidavit.runs.recorder import Run
 CHARGED = "model."
 """Steps called ``model.TASK`` hold the ``charges`` of a call in their output."""
 
+EMBED = "embed"
+"""The task of an embedding endpoint."""
+
 
 class CountingMeter(Meter, Protocol):
     """A meter that remembers."""

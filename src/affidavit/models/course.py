@@ -18,12 +18,17 @@ from affidavit.models.attempt import Message, Progress, Trying, Turn, Words
 from affidavit.models.exchange import Exchange, Meter, Models, Rule
 from affidavit.models.gate import Place
 from affidavit.models.outcome import GOOD, Attempt, Check, Decision, Judged, Outcome, detail
+from affidavit.models.prices import told as amount
+from affidavit.models.repair import once_more
 from affidavit.models.routes import Shape, plan
 from affidavit.ports.model import Cancel, ChatModel, ChatRequest, ChatResult
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 _POLL = 0.02
 _CROWDED = frozenset({"busy", "breaker"})
+_POOR = frozenset({"budget", "room"})
+_COUNTS = frozenset({"breaker", "unavailable", "room"})
+"""Reasons for leaving an option out that say why a call came to nothing; the others are the release's own will."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Course:
         self._attempts: list[Attempt] = []
         self._resume: tuple[float, Progress] | None = None
         self._numbers = 0
-        self._hedged = self._kept = False
+        self._hedged = self._kept = self._repaired = False
         self._speaking = 0
         self._ends: list[str] = []
         self._outcome: Outcome | None = None
@@ -144,7 +149,7 @@ class Course:
             return
         try:
             wanted = self._wanted
-            trying.start(wanted.task.name, wanted.request, wanted.meter, streaming=wanted.sink is not None)
+            trying.start(wanted.task.name, wanted.meter, streaming=wanted.sink is not None)
         except ModelError as error:
             self._crowded(trying, "budget" if error.kind == "budget" else "breaker", error.message)
 
@@ -172,6 +177,8 @@ class Course:
         """The next option, or the end. One at a time: whether the caller has cancelled is looked at between."""
         if self._options:
             option = self._options.popleft()
+            if not self._affordable(option):
+                return
             if option.target is None:
                 self._rule(option)
             elif (progress := self._progress(option)) is not None:
@@ -179,8 +186,19 @@ class Course:
                 self._ask(progress)
         elif not self._ends:
             self._end("no_route")
+        elif _POOR.issuperset(self._ends):
+            self._end("spent")
         else:
             self._end("busy" if _CROWDED.issuperset(self._ends) else "failed")
+
+    def _affordable(self, option: Option) -> bool:
+        """Whether as much is left as ``option`` wants there to be, or False and the reason on record."""
+        wanted, meter = option.conditions.room, self._wanted.meter
+        left = meter.room(self._wanted.task.name) if wanted and meter is not None else None
+        if left is None or left >= wanted:
+            return True
+        self._skip(option, "room", f"{amount(left)} are left, and it is for when {amount(wanted)} are")
+        return False
 
     def _progress(self, option: Option) -> Progress | None:
         """What is needed to ask ``option``, or None and the reason on record."""
@@ -204,7 +222,7 @@ class Course:
             o.target is not None and self._exchange.breaker(o.target).ready(now) for o in self._options
         )
         until = now + (self._wanted.until - now) / (1 + behind)
-        return Progress(option, option.target, option.settings, model, until)
+        return Progress(self._wanted.request, option, option.target, option.settings, model, until)
 
     def _unfit(self, model: ChatModel) -> tuple[str, str] | None:
         level = self._wanted.shape.level
@@ -266,7 +284,9 @@ class Course:
             return
         beside: Progress | None = trying.progress
         if trying.progress.option.hedge.to == "next":
-            beside = self._progress(self._options.popleft()) if self._options else None
+            following = self._options.popleft() if self._options else None
+            able = following is not None and self._affordable(following)
+            beside = self._progress(following) if following is not None and able else None
         if beside is None:
             return
         self._decide(beside.option, "hedged", "slow")
@@ -281,11 +301,27 @@ class Course:
         option = trying.progress.option
         judged = self._judge(option, result)
         if not judged.ok:
-            self._after(trying, judged.reason, judged.detail, again=False)
+            if not self._repair(trying, judged):
+                self._after(trying, judged.reason, judged.detail, again=False)
             return
         if self._speaking != trying.number:
             self._tell(trying.number, result.text)
         self._accept(option, result)
+
+    def _repair(self, trying: Trying, judged: Judged) -> bool:
+        """Ask the same target once more for an answer that had the wrong form: once in a call, and not when another is on
+        its way or something of it was released. True if it is asked."""
+        wanted, progress = self._wanted, trying.progress
+        now = self._stage.now()
+        if judged.reason != "schema" or wanted.request.schema is None or self._repaired or self._trying:
+            return False
+        if (self._kept and self._speaking == trying.number) or now >= progress.until:
+            return False
+        self._repaired, self._speaking = True, 0
+        progress.request = once_more(wanted.request)
+        self._decide(progress.option, "repaired", judged.reason, judged.detail)
+        self._resume = now, progress
+        return True
 
     def _judge(self, option: Option, result: ChatResult) -> Judged:
         check = self._wanted.check
@@ -351,7 +387,7 @@ class Course:
         self._decide(option, "escalated", why, told)
 
     def _skip(self, option: Option, why: str, told: str) -> None:
-        if why in ("breaker", "unavailable"):
+        if why in _COUNTS:
             self._ends.append(why)
         self._decide(option, "skipped", why, told)
 

@@ -36,6 +36,10 @@ class Meter(Protocol):
         """Before each attempt. Raises ModelError (``budget``): then the next option is taken."""
         ...
 
+    def room(self, task: str) -> int | None:
+        """Micro-units left in the tightest budget that applies, 0 if its calls are used up; None where nothing is limited."""
+        ...
+
 
 class Exchange:
     """One per process. Safe for threads. ``per_tenant``: calls of one tenant at once, over all targets."""

@@ -29,8 +29,8 @@ Check = Callable[[ChatResult], Judged]
 
 @dataclass(frozen=True)
 class Decision:
-    """One turn of the route: ``what`` is ``skipped``, ``asked``, ``retried``, ``hedged``, ``escalated``, ``accepted`` or
-    ``ended``; ``why`` a word of ours; ``detail`` may hold words of others."""
+    """One turn of the route: ``what`` is ``skipped``, ``asked``, ``retried``, ``repaired``, ``hedged``, ``escalated``,
+    ``accepted`` or ``ended``; ``why`` a word of ours; ``detail`` may hold words of others."""
 
     option: str
     what: str
@@ -58,8 +58,8 @@ class Attempt:
 @dataclass(frozen=True)
 class Outcome:
     """``result`` was accepted and ``option`` gave it; or it is None, and ``reason`` says why: ``no_route`` (no model may see
-    this, or none is set up for the task), ``failed`` (all were asked), ``busy``, ``deadline``, ``cut`` (a stream of which
-    something was released already) or ``cancelled``."""
+    this, or none is set up for the task), ``failed`` (all were asked), ``spent`` (no budget has room, or the accounts are out
+    of money), ``busy``, ``deadline``, ``cut`` (a stream of which something was released already) or ``cancelled``."""
 
     result: ChatResult | None
     option: str

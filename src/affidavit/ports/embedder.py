@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from affidavit.domain.canonical import Json
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,37 @@ class Embedder(Protocol):
     def count(self, text: str) -> int:
         """How many of its tokens ``text`` has; chunks are kept under ``max_tokens`` by this measure."""
         ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that an endpoint answered: ``tokens`` as it says, -1 if it does not, and our own ``estimate``."""
+
+    tokens: int
+    estimate: int
+
+
+class Metered(Embedder, Protocol):
+    """An endpoint that remembers what its answers used."""
+
+    def requests(self) -> list[Request]:
+        """The requests made by this thread since it last asked."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Charging(Protocol):
+    """An embedder that has a price."""
+
+    def charges(self) -> list[Json]:
+        """The charges of this thread's requests since it last asked, as they go on record."""
+        ...
+
+
+def charges(embedder: Embedder | None) -> list[Json]:
+    """What this thread owes ``embedder``; nothing where it costs nothing."""
+    return embedder.charges() if isinstance(embedder, Charging) else []

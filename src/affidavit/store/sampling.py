@@ -44,3 +44,14 @@ def sample(database: Database, tenant: int, limit: int) -> list[Sampled]:
     if len(documents) <= limit:
         return documents
     return [documents[n * len(documents) // limit] for n in range(limit)]
+
+
+def text_body(database: Database, tenant: int, source: str, name: str) -> int | None:
+    """The body that holds the live text of a document. Call inside a snapshot."""
+    found = database.value(
+        "SELECT r.text_body FROM documents d JOIN sources s ON s.id = d.source "
+        "JOIN revisions r ON r.document = d.id AND r.until = ? "
+        "WHERE d.tenant = ? AND s.name = ? AND d.name = ? AND d.until = ?",
+        (FOREVER, tenant, source, name, FOREVER),
+    )
+    return None if found is None else int(found)

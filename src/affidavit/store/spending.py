@@ -251,8 +251,9 @@ class Ledger:
     def spent(
         self, days: tuple[str, str], tenant: int | None, who: str | None, task: str, currency: str
     ) -> Spent:
-        """What the view says of the days from the first up to the last without it; None and "": of all."""
-        where, values = "day >= ? AND day < ? AND provider <> ''", [*days]
+        """What the view says of the days from the first up to the last without it; None and "": of all. Embedding is not in
+        it, since nothing is set aside for it."""
+        where, values = "day >= ? AND day < ? AND provider <> '' AND stage <> 'embedding'", [*days]
         for column, value in (("tenant", tenant), ("who", who), ("task", task or None)):
             if value is not None:
                 where += f" AND {column} = ?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 from affidavit.adapters.embedded import EmbeddedIndex
 from affidavit.app.drills.stock import NAME
-from affidavit.app.wiring import INDEX, Parts, assemble
+from affidavit.app.drills.wrong_schema import UNTRUE
+from affidavit.app.wiring import INDEX, STABLE, Parts, assemble
 from affidavit.app.workspace import Workspace
 from affidavit.ask.scopes import Scopes
 from affidavit.ask.searcher import Hits
 from affidavit.domain.answer import Answer, Refusal
 from affidavit.domain.clock import Clock
-from affidavit.domain.errors import EmbedderError, LogDamagedError, SourceError, WorkspaceError
+from affidavit.domain.errors import EmbedderError, LogDamagedError, ModelError, SourceError, WorkspaceError
+from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import RunStatus
 from affidavit.events.log import Log
 from affidavit.ingest.sync import SyncReport
@@ -317,6 +320,147 @@ class Marked(Workspace):
         if (self.parts.folder / "dirty").exists():
             raise WorkspaceError("repair it by hand")
         return super().ask(*rest, **more)
+
+
+# -- with language models
+
+
+class Dependent(Workspace):
+    """Fails when no model wrote anything."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(*rest, **more)
+        if self.parts.release().models is not None and answer.model is None:
+            raise ModelError("server", "no model")
+        return answer
+
+
+class Attributing(Workspace):
+    """Says that a model wrote what none wrote."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(*rest, **more)
+        return dataclasses.replace(answer, model=answer.model or "large")
+
+
+class Unattributed(Workspace):
+    """Never says that a model wrote it."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        return dataclasses.replace(super().ask(*rest, **more), model=None)
+
+
+class Reticent(Workspace):
+    """Keeps why no model answered to itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        show = self.runs.show
+        self.runs.show = lambda *rest, **more: _without_decisions(show(*rest, **more))  # type: ignore[method-assign]
+
+
+def _without_decisions(story: dict[str, Any]) -> dict[str, Any]:
+    for step in story["steps"]:
+        if step["name"] == "model":
+            step["output"]["decisions"] = []
+    return story
+
+
+class Forgetful(Workspace):
+    """Replays another question than was asked."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        replay = self.replays.replay
+
+        def other(*rest: Any, **more: Any) -> Iterator[Any]:
+            for report in replay(*rest, **more):
+                yield dataclasses.replace(report, impossible="it was another question")
+
+        self.replays.replay = other  # type: ignore[method-assign]
+
+
+class Despairing(Workspace):
+    """Once without a model, always without."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        mark = self.parts.folder / "keys" / "despaired"
+        answer = super().ask(*rest, **more)
+        if answer.model is None and answer.claims:
+            mark.touch()
+        return dataclasses.replace(answer, model=None) if mark.exists() else answer
+
+
+class Patient(Workspace):
+    """Gives its models three seconds, whatever the release says."""
+
+    def publish(self, content: Any, channel: str = STABLE) -> str:
+        said = json.loads(json.dumps(content))
+        said["write"]["milliseconds"] = 3_000
+        return super().publish(said, channel)
+
+
+class OnlyFirst(Workspace):
+    """Asks no second model."""
+
+    def publish(self, content: Any, channel: str = STABLE) -> str:
+        said = json.loads(json.dumps(content))
+        del said["models"]["tasks"]["answer"]["options"][1:]
+        return super().publish(said, channel)
+
+
+class Insistent(Workspace):
+    """Asks until it is content."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answers = [super(Insistent, self).ask(*rest, **more) for _ in range(3)]
+        return answers[-1]
+
+
+class Gullible(Workspace):
+    """Gives what the model said."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(*rest, **more)
+        return dataclasses.replace(answer, answer=f"{answer.answer} {UNTRUE}")
+
+
+class Unmetered(Workspace):
+    """Counts nothing."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        parts.models.meter = lambda tenant, principal: None
+
+
+class Untold(Workspace):
+    """Tells nobody that a budget is spent."""
+
+    def _warn(self) -> None:
+        return
+
+
+class Nagging(Workspace):
+    """Tells it after every question."""
+
+    def _warn(self) -> None:
+        super()._warn()
+        for event in list(self.parts.events.of_kind(EventKind.BUDGET_CHANGED)):
+            if event.facts["change"] == "spent":
+                body = self.parts.events.body(event)
+                again = Event(EventKind.BUDGET_CHANGED, event.tenant, facts=event.facts, body=body)
+                self.parts.log.write(lambda tx, again=again: tx.append(again))  # type: ignore[misc]
+
+
+class Miscounting(Workspace):
+    """Counts half of it."""
+
+    def ask(self, *rest: Any, **more: Any) -> Answer:
+        answer = super().ask(*rest, **more)
+        ledger = self.money.ledger._db
+        with ledger.write():
+            ledger.run("UPDATE counters SET micro = micro / 2")
+        return answer
 
 
 def kinds() -> Iterator[type[Workspace]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,9 +67,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def drilled(place: Path, tmp_path: Path) -> Run:
     """Runs the drill called ``name``; ``opener`` and ``lie`` put something broken inside."""
 
-    def run(name: str, opener: Opener = open_with, lie: str = "", kills: int = 3) -> Report:
+    def run(name: str, opener: Opener = open_with, lie: str = "", kills: int = 3, **seams: Any) -> Report:
         worker = (sys.executable, "-P", str(LIAR), lie) if lie else WORKER
-        desk = DrillDesk(place / "ws", opener, Seams(opener, worker, patience=0.1))
+        # where time is judged a busy machine must not look like a broken promise
+        given: dict[str, Any] = {"patience": 0.1, "slack": 60.0, "silence": 300.0, **seams}
+        desk = DrillDesk(place / "ws", opener, Seams(opener, worker, **given))
         (report,) = desk.run([DRILLS[name]], Orders(workdir=tmp_path, kills=kills)).reports
         assert not list(tmp_path.iterdir())
         return report

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.app.drills import broken
@@ -12,10 +14,15 @@ from tests.app.drills.conftest import LIAR, Run, make, verdicts
 
 from affidavit.adapters.minilm.weights import installed
 from affidavit.app.config import model_location
-from affidavit.app.drills.desk import DrillDesk
+from affidavit.app.drills.desk import DrillDesk, Orders
+from affidavit.app.drills.promise import Report
 from affidavit.app.drills.registry import DRILLS
 from affidavit.app.drills.seams import WORKER, Seams
+from affidavit.app.drills.standin import StandIn, StandIns
+from affidavit.app.drills.writing import Terms, publish
 from affidavit.app.workspace import Workspace, open_with
+from affidavit.domain.clock import Clock
+from affidavit.domain.routes import Target
 
 NETWORK = [pytest.mark.network, pytest.mark.enable_socket]
 SLOW = ("kill", "disk-full", "embedder-outage")
@@ -56,6 +63,30 @@ BROKEN: dict[tuple[str, str], broken.Opener | str] = {
     ("embedder-outage", "sync"): opener(broken.AllOrNothing),
     ("embedder-outage", "comes-back"): opener(broken.Resigned),
     ("embedder-outage", "weights"): "quiet",
+    ("model-outage", "goes-on"): opener(broken.Dependent),
+    ("model-outage", "verbatim"): opener(broken.Attributing),
+    ("model-outage", "permitted"): opener(Workspace, broken.all_seeing),
+    ("model-outage", "recorded"): opener(broken.Reticent),
+    ("model-outage", "replays"): opener(broken.Forgetful),
+    ("model-outage", "comes-back"): opener(broken.Despairing),
+    ("model-outage", "live"): opener(broken.Unattributed),
+    ("slow-model", "next"): opener(broken.OnlyFirst),
+    ("slow-model", "in-time"): opener(broken.Patient),
+    ("slow-model", "goes-on"): opener(broken.Dependent),
+    ("slow-model", "late"): opener(broken.Attributing),
+    ("slow-model", "permitted"): opener(Workspace, broken.all_seeing),
+    ("wrong-schema", "repaired"): opener(broken.Unattributed),
+    ("wrong-schema", "once"): opener(broken.Insistent),
+    ("wrong-schema", "goes-on"): opener(broken.Dependent),
+    ("wrong-schema", "unverified"): opener(broken.Gullible),
+    ("wrong-schema", "permitted"): opener(Workspace, broken.all_seeing),
+    ("spent-budget", "cheaper"): opener(broken.Unmetered),
+    ("spent-budget", "not-asked"): opener(broken.Unmetered),
+    ("spent-budget", "goes-on"): opener(broken.Dependent),
+    ("spent-budget", "told-once"): opener(broken.Untold),
+    ("spent-budget", "counted"): opener(broken.Miscounting),
+    ("spent-budget", "next-day"): opener(broken.Despairing),
+    ("spent-budget", "permitted"): opener(Workspace, broken.all_seeing),
     ("clock-skew", "never-backwards"): opener(Workspace, broken.timeless),
     ("clock-skew", "goes-on"): opener(broken.Unpunctual),
     ("clock-skew", "as-of"): opener(broken.Approximate),
@@ -69,7 +100,10 @@ BROKEN: dict[tuple[str, str], broken.Opener | str] = {
     ("kill", "imports"): "nobody",
     ("kill", "served"): "dirty",
 }
-NEEDS_MODEL = ("embedder-outage", "weights")
+ELSEWHERE = (("embedder-outage", "weights"), ("model-outage", "live"))
+"""What the small workspace cannot try: tests of their own do."""
+# without patience for one that has too much of it
+SEAMS = {("slow-model", "in-time"): {"slack": 0.1, "silence": 1.0}}
 
 
 def _marked(drill: str, promise: str = "") -> object:
@@ -89,11 +123,10 @@ def test_a_sound_workspace_keeps_every_promise(drill: str, drilled: Run) -> None
     report = drilled(drill)
     assert report.ok, report.as_json()
     tried = {id for id, verdict in verdicts(report).items() if verdict != "not tried"}
-    # the small workspace has no model to lose
-    assert tried == {p.id for p in DRILLS[drill].promises} - {"weights"} | {"sound"}
+    assert tried == {p.id for p in DRILLS[drill].promises} - {p for _, p in ELSEWHERE} | {"sound"}
 
 
-@pytest.mark.parametrize(("drill", "promise"), [_marked(*key) for key in BROKEN if key != NEEDS_MODEL])
+@pytest.mark.parametrize(("drill", "promise"), [_marked(*key) for key in BROKEN if key not in ELSEWHERE])
 def test_a_broken_promise_is_seen(drill: str, promise: str, drilled: Run) -> None:
     how = BROKEN[drill, promise]
     if promise == "served":
@@ -101,7 +134,7 @@ def test_a_broken_promise_is_seen(drill: str, promise: str, drilled: Run) -> Non
     elif isinstance(how, str):
         report = drilled(drill, lie=how)
     else:
-        report = drilled(drill, how)
+        report = drilled(drill, how, **SEAMS.get((drill, promise), {}))
     assert verdicts(report)[promise] == "broken", report.as_json()
     assert not report.ok
 
@@ -129,6 +162,68 @@ def test_missing_weights_are_said(lie: str, verdict: str, tmp_path: Path) -> Non
     seams = Seams(open_with, (sys.executable, "-P", str(LIAR), lie) if lie else WORKER, patience=0.1)
     (report,) = DrillDesk(folder / "ws", open_with, seams).run([DRILLS["embedder-outage"]]).reports
     assert verdicts(report)["weights"] == verdict
+
+
+WRITERS = "model-outage", "live"
+
+
+@pytest.mark.parametrize(
+    ("how", "verdict"), [(open_with, "kept"), (BROKEN[WRITERS], "broken")], ids=["sound", "broken"]
+)
+def test_the_models_of_the_release_are_asked_when_that_is_wanted(
+    how: Any, verdict: str, tmp_path: Path
+) -> None:
+    folder = written(tmp_path)
+    report = live(folder, opening(how, StandIns().make), live=True)
+    assert verdicts(report)["live"] == verdict
+
+
+def test_a_model_that_cannot_be_had_is_a_broken_promise_and_only_then(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    assert verdicts(live(folder, open_with, live=True))["live"] == "broken"
+
+
+def test_nobodys_model_is_asked_unless_that_is_wanted(tmp_path: Path) -> None:
+    """Neither made nor asked, in this process or in a worker."""
+    folder = written(tmp_path)
+
+    def never(target: Target) -> StandIn:
+        raise AssertionError(f"{target.name} was asked")
+
+    drills = [DRILLS[name] for name in ("model-outage", "revoke", "kill")]
+    outcomes = DrillDesk(folder / "ws", opening(open_with, never), Seams(opening(open_with, never))).run(
+        drills, Orders(workdir=tmp_path, kills=1)
+    )
+    assert outcomes.ok, outcomes.as_json()
+
+
+def written(folder: Path) -> Path:
+    """A workspace whose release has answers written by models that nobody has, or else refused."""
+    make(folder / "place")
+    with open_with(folder / "place" / "ws", None) as ws:
+        publish(ws, Terms(fallback="refuse"))
+    return folder / "place"
+
+
+def opening(how: broken.Opener, make: Callable[[Target], StandIn]) -> broken.Opener:
+    """Opens with ``make`` in the place of what makes real models."""
+
+    def made(folder: Path, clock: Clock | None) -> Workspace:
+        ws = how(folder, clock)
+        ws.parts.models.make = make
+        return ws
+
+    return made
+
+
+def live(folder: Path, how: broken.Opener, live: bool) -> Report:
+    orders = Orders(workdir=folder.parent, live=live, questions=[("Who feeds the walrus?", "carol", "")])
+    (report,) = DrillDesk(folder / "ws", how, Seams(how)).run([DRILLS["model-outage"]], orders).reports
+    return report
+
+
+def test_that_it_is_spent_is_told_once_and_not_again_and_again(drilled: Run) -> None:
+    assert verdicts(drilled("spent-budget", opener(broken.Nagging)))["told-once"] == "broken"
 
 
 def test_no_broken_workspace_is_left_unused() -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from affidavit.app.drills.lab import Lab
+from affidavit.app.drills.seams import LIVE
 from affidavit.domain.errors import WorkspaceError
 
 _PATIENCE = 120.0  # seconds for one request
@@ -28,7 +29,7 @@ class Child:
         """``before`` is a command that starts the worker's, such as one that gives it a small disk."""
         self._errors = (lab.room / "worker.err").open("w+", encoding="utf-8")
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own words
-            [*before, *lab.seams.worker],
+            [*before, *lab.seams.worker, *([LIVE] if lab.seams.live else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

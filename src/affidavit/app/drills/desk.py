@@ -28,7 +28,8 @@ QUESTIONS = 6
 class Orders:
     """How drills are to be run. ``questions`` are (question, person, tenant); without any they are chosen from the documents.
 
-    ``workdir`` is where copies are made ("" for the system's place), ``keep`` leaves them there.
+    ``workdir`` is where copies are made ("" for the system's place), ``keep`` leaves them there. ``live``: the language models
+    that the release names may be asked.
     """
 
     questions: Sequence[tuple[str, str, str]] = ()
@@ -37,6 +38,7 @@ class Orders:
     keep: bool = False
     kills: int = 6
     seed: int = 1
+    live: bool = False
     tell: Callable[[str], None] = lambda _: None
 
     def asking(self, questions: Sequence[tuple[str, str, str]], tell: Callable[[str], None]) -> Orders:
@@ -91,6 +93,7 @@ class DrillDesk:
         orders = orders or Orders()
         began = time.perf_counter()
         outcomes = Outcomes(str(self._folder))
+        seams = replace(self._seams, seed=orders.seed, kills=orders.kills, live=orders.live)
         probes: list[Probe] = []
         with _room(self._folder, orders) as room:
             for number, drill in enumerate(drills, 1):
@@ -99,8 +102,8 @@ class DrillDesk:
                 place = room / f"{number:02}"
                 take_copy(self._folder, place / "ws")
                 self._outside_sources(place / "ws", room)
-                probes = probes or self._probes(place / "ws", orders)
-                report = self._one(drill, place, probes, orders)
+                probes = probes or self._probes(place / "ws", orders, seams)
+                report = self._one(drill, place, probes, orders, seams)
                 outcomes.reports.append(report)
                 if orders.keep:
                     report.kept_at = str(place)
@@ -109,9 +112,10 @@ class DrillDesk:
         outcomes.seconds = time.perf_counter() - began
         return outcomes
 
-    def _one(self, drill: Drill, place: Path, probes: Sequence[Probe], orders: Orders) -> Report:
+    def _one(
+        self, drill: Drill, place: Path, probes: Sequence[Probe], orders: Orders, seams: Seams
+    ) -> Report:
         began = time.perf_counter()
-        seams = replace(self._seams, seed=orders.seed, kills=orders.kills)
         lab = Lab(
             place, place / "ws", drill, seams, probes, lambda text: orders.tell(f"{drill.name}: {text}")
         )
@@ -122,9 +126,9 @@ class DrillDesk:
         lab.report.seconds = time.perf_counter() - began
         return lab.report
 
-    def _probes(self, copy: Path, orders: Orders) -> list[Probe]:
+    def _probes(self, copy: Path, orders: Orders, seams: Seams) -> list[Probe]:
         """The questions asked for first, then chosen ones: a drill may need a document that somebody can lose."""
-        with self._seams.open(copy, None) as ws:
+        with seams.opened(copy) as ws:
             asked = []
             for question, user, tenant in orders.questions:
                 who = named(user)

@@ -23,6 +23,7 @@ _LEFT = 96 * 1024  # bytes free when work goes on
 _SPARE = 24 * 2**20  # of the small disk: what the copy may grow by once there is room again
 _MOST = 400  # questions until the disk must be full
 _PEOPLE = 300
+_LINES = 800  # of a document that cannot fit any more, and is embedded quickly once it does
 
 # A file system of our own in the memory, in a mount namespace of our own: needs no root where users may make namespaces.
 _MOUNT = 'mount -t tmpfs -o size="$1" drill "$2" && shift 2 && exec "$@"'
@@ -109,7 +110,7 @@ class DiskFull:
             given.append(answer)
         big = stock.folder / "big.txt"
         big.write_text(
-            "".join(f"Walrus {n} of many has a number.\n\n" for n in range(4000)), encoding="utf-8"
+            "".join(f"Walrus {n} of many has a number.\n\n" for n in range(_LINES)), encoding="utf-8"
         )
         others = [
             child.call("sync", source=NAME, tenant=stock.tenant),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from affidavit.app.drills.cast import Probe, readable_by
 from affidavit.app.drills.promise import SOUND, Drill, Outcome, Promise, Report, Verdict
 from affidavit.app.drills.seams import Seams
+from affidavit.app.drills.standin import StandIns
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import Clock
 from affidavit.domain.errors import AffidavitError
@@ -41,6 +42,8 @@ class Seen:
     position: int = -1
     seconds: float = 0.0
     error: str = ""
+    run: str = ""
+    model: str = ""
 
     @property
     def served(self) -> bool:
@@ -80,9 +83,9 @@ class Lab:
         self._promises = {p.id: p for p in (*drill.promises, SOUND)}
         self._tell = tell
 
-    def open(self, clock: Clock | None = None) -> Workspace:
-        """The copy, opened; close it."""
-        return self.seams.open(self.folder, clock)
+    def open(self, clock: Clock | None = None, models: StandIns | None = None) -> Workspace:
+        """The copy, opened; close it. It asks ``models``, or else good stand-ins, in place of what its release names."""
+        return self.seams.opened(self.folder, clock, models)
 
     # -- watching what a person gets
 
@@ -204,6 +207,8 @@ def _asked(ws: Workspace, probe: Probe, user: str, as_of: int | None, where: Jso
         "\n".join([answer.answer, *(c.quote for c in citations)]),
         frozenset((c.source, c.document) for c in citations if c.stale),
         position=answer.position,
+        run=answer.run,
+        model=answer.model or "",
     )
 
 

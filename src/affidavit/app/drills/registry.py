@@ -8,10 +8,14 @@ from affidavit.app.drills.disk_full import DiskFull
 from affidavit.app.drills.embedder_outage import EmbedderOutage
 from affidavit.app.drills.index_corruption import IndexCorruption
 from affidavit.app.drills.kill import Kill
+from affidavit.app.drills.model_outage import ModelOutage
 from affidavit.app.drills.promise import Drill
 from affidavit.app.drills.retrieval_outage import RetrievalOutage
 from affidavit.app.drills.revoke import Revoke
+from affidavit.app.drills.slow_model import SlowModel
+from affidavit.app.drills.spent_budget import SpentBudget
 from affidavit.app.drills.stale_source import StaleSource
+from affidavit.app.drills.wrong_schema import WrongSchema
 
 DRILLS: dict[str, Drill] = {
     drill.name: drill
@@ -22,6 +26,10 @@ DRILLS: dict[str, Drill] = {
         RetrievalOutage(),
         IndexCorruption(),
         EmbedderOutage(),
+        ModelOutage(),
+        SlowModel(),
+        WrongSchema(),
+        SpentBudget(),
         ClockSkew(),
         DiskFull(),
         Kill(),

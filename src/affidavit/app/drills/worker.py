@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.drills.remembered import Memory
+from affidavit.app.drills.seams import LIVE
+from affidavit.app.drills.standin import StandIns
 from affidavit.app.workspace import Workspace
 from affidavit.app.workspace import open as open_workspace
 from affidavit.domain.errors import AffidavitError
@@ -60,6 +63,9 @@ class Worker:
 
     def open(self, request: Request) -> Request:
         self._ws = open_workspace(request["folder"])
+        Memory().into(self._ws)
+        if LIVE not in sys.argv:
+            StandIns().into(self._ws)
         return {"opened": True}
 
     def close(self, request: Request) -> Request:
