@@ -55,7 +55,7 @@ class Explainer:
                 "rules": rules,
                 "sufficient": today["before"]["sufficient"],
             },
-            "did": {"given": recorded.answer, "actions": []},
+            "did": {"given": recorded.answer, "actions": [], "interrupted": recorded.interrupted},
             "approved": [],
             "changed_since": changed,
             "today": {"same": today["difference"]["same"], "difference": today["difference"]},

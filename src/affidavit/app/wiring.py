@@ -22,6 +22,7 @@ from affidavit.domain.release import Release, load
 from affidavit.events.log import Log, Signer
 from affidavit.events.read import Reader
 from affidavit.ingest.vectors import Vectors
+from affidavit.models.guards import Guards
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Feed, Index
 from affidavit.store.bodies import Bodies
@@ -63,6 +64,7 @@ class Parts:
     serving: EmbedderSpec
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
+    guards: Guards = field(default_factory=Guards)
     retriever: Retriever = field(init=False)
 
     def __post_init__(self) -> None:

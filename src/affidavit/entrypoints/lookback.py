@@ -155,6 +155,8 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
         if given
         else "  it listed what it found"
     )
+    if given and given.get("incomplete"):
+        out.say(f"  it gave {len(given['claims'])} claims and was not whole: {given['incomplete']}", "yellow")
     out.say("\nWho approved?", "bold")
     out.say("  nobody had to: it only read")
     _changed(out, found["changed_since"])
