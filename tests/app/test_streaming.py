@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 from tests.app.test_models import Scripted, release, replayed, shown
 
 import affidavit
+from affidavit.app.erasure import Target
 from affidavit.domain.answer import Answer, GivenClaim
 from affidavit.domain.errors import ModelError
 from affidavit.domain.events import EventKind
 from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, Usage
+from affidavit.runs.replay import compare, compare_begun
 
 Write = Callable[[dict[str, str | bytes]], Path]
 QUESTION = "How many days is walrus leave, and who grants it?"
@@ -28,7 +31,11 @@ FILES: dict[str, str | bytes] = {
     "leave.md": f"# Walrus leave\n\n{DAYS} {GRANTS} {EARLY}",
 }
 EXACT = {"temperature": "0", "top_p": "", "seed": 7, "max_tokens": 200, "timeout_ms": 5000, "attempts": 1}
-GOOD = (("Walrus leave is 20 days a year.", DAYS), ("Carol Jones grants walrus leave.", GRANTS), (EARLY, EARLY))
+GOOD = (
+    ("Walrus leave is 20 days a year.", DAYS),
+    ("Carol Jones grants walrus leave.", GRANTS),
+    (EARLY, EARLY),
+)
 BAD = ("Walrus leave is 99 days a year.", DAYS)
 
 
@@ -138,7 +145,10 @@ def test_a_claim_that_does_not_hold_is_left_out_of_the_stream(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 @given(
     st.lists(st.sampled_from([*GOOD, BAD, (" ", DAYS), ("Leave.", "not there at all")]), max_size=5),
@@ -231,11 +241,11 @@ def test_a_release_that_can_take_claims_back_gives_them_at_the_end(
     assert at_the_end(release(whole=True)).model is None
 
 
-class Left(Exception):
+class LeftError(Exception):
     """Whoever asked has gone."""
 
 
-@pytest.mark.parametrize("error", [Left, KeyboardInterrupt, BrokenPipeError])
+@pytest.mark.parametrize("error", [LeftError, KeyboardInterrupt, BrokenPipeError])
 def test_whoever_asks_may_leave_and_the_record_says_what_they_had(
     ws: affidavit.Workspace, models: dict[str, Streaming], error: type[BaseException]
 ) -> None:
@@ -271,9 +281,9 @@ def test_a_callback_that_fails_at_the_first_extractive_claim_changes_nothing_on_
 
     def leave(given: GivenClaim) -> None:
         runs.append(given.run)
-        raise Left
+        raise LeftError
 
-    with pytest.raises(Left):
+    with pytest.raises(LeftError):
         ws.ask(QUESTION, "alice", on_claim=leave)
     assert story(ws, runs[0])["status"] == "answered"
     assert replayed(ws, runs[0])
@@ -336,10 +346,6 @@ def test_an_interrupt_between_a_commit_and_hearing_of_it_writes_nothing_twice(
 
 def test_a_changed_record_of_a_stream_diverges(ws: affidavit.Workspace, models: dict[str, Streaming]) -> None:
     """The checks between the parts are worked out again: a claim that was not carried does not replay as one that was."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from affidavit.runs.replay import compare, compare_begun  # noqa: PLC0415
-
     models["far"].say = saying(*GOOD)
     answer, _ = asked(ws)
     desk = ws.replays._replayer
@@ -359,7 +365,9 @@ def test_a_changed_record_of_a_stream_diverges(ws: affidavit.Workspace, models: 
 def test_a_judge_is_asked_claim_by_claim(ws: affidavit.Workspace, models: dict[str, Streaming]) -> None:
     ws.publish(release(verify={"options": [{"target": "near", **EXACT}]}))
     models["far"].say = saying(*GOOD)
-    models["near"].say = lambda request: json.dumps({"supported": ["Carol" not in request.messages[-1].content]})
+    models["near"].say = lambda request: json.dumps(
+        {"supported": ["Carol" not in request.messages[-1].content]}
+    )
     answer, told = asked(ws)
     assert [t.claim.text for t in told] == [GOOD[0][0], GOOD[2][0]]
     assert len(models["near"].asked) == 3
@@ -399,6 +407,6 @@ def test_half_a_character_is_no_claim(ws: affidavit.Workspace, models: dict[str,
 def test_erasing_a_run_takes_its_claims_along(ws: affidavit.Workspace, models: dict[str, Streaming]) -> None:
     models["far"].say = saying(*GOOD)
     answer, _ = asked(ws)
-    ws.erasing.run(ws.parts.tenant(""), answer.run, "a test", "operator:dave")
+    ws.erasing.erase(ws.parts.tenant(""), Target("run", answer.run), "operator:dave", "a test")
     assert all(b == {"erased": True} for b in bodies(ws, answer.run, EventKind.CLAIM_RELEASED))
     ws.verify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def cut(pieces: list[str]) -> list[str]:
 
 def in_pieces(text: str, places: list[int]) -> list[str]:
     at = sorted({0, len(text), *(p % (len(text) + 1) for p in places)})
-    return [text[a:b] for a, b in zip(at, at[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(at)]
 
 
 @given(ANSWER, LAYOUT, st.booleans(), st.lists(st.integers(0, 10_000), max_size=20))

@@ -133,7 +133,7 @@ class Replayer:
                 parts.models.caller,
                 parts.models.writer,
                 Conversations(parts.events, parts.catalog),
-                parts.guards,
+                parts.guards.of,
             )
             answer = asker.answer(rerun, question, release, past, Timer())
             rerun.finish(answer.status.value, {})

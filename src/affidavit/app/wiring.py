@@ -11,6 +11,7 @@ from pathlib import Path
 from affidavit.adapters.embedded import EmbeddedIndex
 from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, model_at
 from affidavit.app.feed import CatalogFeed
+from affidavit.app.guarding import GuardShop
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
 from affidavit.ask.retrieve import Retriever
@@ -22,7 +23,6 @@ from affidavit.domain.release import Release, load
 from affidavit.events.log import Log, Signer
 from affidavit.events.read import Reader
 from affidavit.ingest.vectors import Vectors
-from affidavit.models.guards import Guards
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Feed, Index
 from affidavit.store.bodies import Bodies
@@ -64,10 +64,11 @@ class Parts:
     serving: EmbedderSpec
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
-    guards: Guards = field(default_factory=Guards)
+    guards: GuardShop = field(init=False)
     retriever: Retriever = field(init=False)
 
     def __post_init__(self) -> None:
+        self.guards = GuardShop(self.models.at)
         self.retriever = Retriever(
             self.database,
             self.catalog,

@@ -106,7 +106,7 @@ class Workspace:
             parts.models.caller,
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
-            parts.guards,
+            parts.guards.of,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:

@@ -77,9 +77,9 @@ class Asker:
         callers: Callable[[Release, int, str], Caller | None] = lambda release, tenant, principal: None,
         writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
-        guards: Guards | None = None,
+        guards: Callable[[Release], Guards] = lambda release: Guards(),
     ) -> None:
-        self._guards = guards or Guards()
+        self._guards = guards
         self._callers = callers
         self._writers = writers
         self._conversations = conversations
@@ -150,7 +150,7 @@ class Asker:
     ) -> Answer:
         """Steps 1 to 9, collected in ``run``: now, or once more as at an earlier moment. Nothing is written, but for claims that
         are given before the answer is whole, through ``handing``."""
-        watch = Watch(run, release, self._guards)
+        watch = Watch(run, release, self._guards(release))
         streaming = question.streamed and streams(release)
         embedder, fingerprint = self._retriever.serving()
         fingerprint = fingerprint if past is None else past.embedder
@@ -181,33 +181,22 @@ class Asker:
         timer.lap("suffice")
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        by_chunk = {p.chunk: p for p in passages}
-
-        def made(text: str, quotes: Sequence[Quoted]) -> Claim:
-            return self._written(text, quotes, passages, clock)
-
-        def stands(claim: Claim) -> bool:
-            return self._verified(claim, by_chunk) and watch.claim(claim, _classes(claim, by_chunk))
-
-        giving = Giving(run, made, stands, handing)
+        giving = self._giving(run, passages, clock, watch, handing)
         written: Written | None = None
         if writer is not None:
             written = writer.write(run, text, passages, giving if streaming else None)
         timer.lap("model")
-        if written is not None and streaming:
-            drafted = giving.offered
-        elif written is not None:
-            drafted = [made(text, quotes) for text, quotes in written.claims]
-        elif release.writing is not None and release.writing.fallback == "refuse":
+        if written is None and release.writing is not None and release.writing.fallback == "refuse":
             return _refuse(run, reader, release, NO_MODEL)
-        else:
-            chosen = choose(evidence, passages, release.answering)
-            drafted = [self._claim(c.scored, c.overruled, passages, clock) for c in chosen]
+        if written is None:
+            giving.claims = [
+                self._claim(c.scored, c.overruled, passages, clock)
+                for c in choose(evidence, passages, release.answering)
+            ]
+        elif not streaming:
+            giving.claims = [giving.make(text, quotes) for text, quotes in written.claims]
         model = None if written is None else written.model
-        self._generated(run, drafted, evidence, model)
-        given_before = giving.given if written is not None and streaming else None
-        claims = tuple(c for c in drafted if stands(c)) if given_before is None else tuple(given_before)
-        run.step("verify", {"claims": len(drafted)}, {"verified": len(claims)})
+        claims = self._settled(run, giving, evidence, model, given=written is not None and streaming)
         timer.lap("generate_verify")
         if watch.refused or (watch.dropped and not claims):
             return _refuse(run, reader, release, GUARDED_ANSWER)
@@ -256,6 +245,8 @@ class Asker:
             lambda: conversations.turns(reader, question.follows),
         )
         turns = watch.turns(turns)
+        if not turns:
+            return allowed, None
         text, unclear = stand_alone(run, allowed, turns, caller, release)
         if unclear:
             return text, unclear_question(unclear)
@@ -345,14 +336,29 @@ class Asker:
         unit = scored.unit
         return _citation(passages[unit.passage], unit.start, unit.end, unit.quote, clock)
 
-    def _generated(
-        self, run: Run, claims: Sequence[Claim], evidence: Evidence, model: str | None
-    ) -> None:
+    def _giving(
+        self, run: Run, passages: Sequence[Passage], clock: int, watch: Watch, handing: Handing | None
+    ) -> Giving:
+        by_chunk = {p.chunk: p for p in passages}
+        return Giving(
+            run,
+            lambda text, quotes: self._written(text, quotes, passages, clock),
+            lambda c: self._verified(c, by_chunk) and watch.claim(c, _classes(c, by_chunk)),
+            handing,
+        )
+
+    def _settled(
+        self, run: Run, giving: Giving, evidence: Evidence, model: str | None, *, given: bool
+    ) -> tuple[Claim, ...]:
+        """Of the drafted claims those that stand; where they were ``given`` one by one that is known already."""
         run.step(
             "generate",
             {"answerer": "extractive" if model is None else "model"},
-            {"claims": [c.as_json() for c in claims], "withheld": list(evidence.withheld)},
+            {"claims": [c.as_json() for c in giving.claims], "withheld": list(evidence.withheld)},
         )
+        good = tuple(giving.given if given else filter(giving.stands, giving.claims))
+        run.step("verify", {"claims": len(giving.claims)}, {"verified": len(good)})
+        return good
 
     def _verified(self, claim: Claim, by_chunk: Mapping[str, Passage]) -> bool:
         """Whether its every citation lies in a rechecked passage and says what the revision says."""

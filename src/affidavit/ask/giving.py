@@ -10,8 +10,8 @@ from affidavit.domain.answer import Claim, GivenClaim
 from affidavit.runs.recorder import Run
 
 OnClaim = Callable[[GivenClaim], None]
-"""Is given each claim once, in order, after it is durable. Called by whoever asked for the answer, in their own thread; what it
-raises ends the answer there, and the record says so."""
+"""Is given each claim once, in order, after it is durable. It is called in the thread that asked; what it raises ends the answer
+there, and the record says so."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +23,28 @@ class Handing:
 
 
 class Giving:
-    """One answer. ``made`` makes a claim of a text and what it quotes; ``stands`` verifies one and passes it through the guards."""
+    """One answer. ``make`` makes a claim of a text and what it quotes; ``stands`` verifies one and passes it through the guards.
+    ``claims``: all that were drafted; ``given``: those that were handed over."""
 
     def __init__(
         self,
         run: Run,
-        made: Callable[[str, Sequence[Quoted]], Claim],
+        make: Callable[[str, Sequence[Quoted]], Claim],
         stands: Callable[[Claim], bool],
         handing: Handing | None,
     ) -> None:
         self._run = run
-        self._made = made
-        self._stands = stands
+        self.make = make
+        self.stands = stands
         self._handing = handing
-        self.offered: list[Claim] = []
+        self.claims: list[Claim] = []
         self.given: list[Claim] = []
 
     def offer(self, text: str, quotes: Sequence[Quoted]) -> bool:
         """Give the claim if it stands; whether it was given."""
-        claim = self._made(text, quotes)
-        self.offered.append(claim)
-        if not self._stands(claim):
+        claim = self.make(text, quotes)
+        self.claims.append(claim)
+        if not self.stands(claim):
             return False
         self._run.release_claim(claim.as_json())
         if self._handing is not None:
@@ -52,3 +53,7 @@ class Giving:
         if self._handing is not None:
             self._handing.hand(GivenClaim(self._run.id, len(self.given), claim))
         return True
+
+    def forget(self) -> None:
+        """The answer begins anew: none of its claims was given."""
+        self.claims.clear()

@@ -17,11 +17,11 @@ from affidavit.domain.answer import Citation, Claim
 from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.guard_core import NAME
 from affidavit.domain.guard_policy import GuardStep
-from affidavit.domain.guards import Finding, Stage, Verdict, merged
+from affidavit.domain.guards import Finding, Stage, Verdict, merged, take_out
 from affidavit.domain.records import CLASSIFICATIONS
 from affidavit.domain.release import Release
 from affidavit.domain.routes import CONFIDENTIAL
-from affidavit.models.guards import Found, Guards, Judged
+from affidavit.models.guards import Found, Guards, Judged, Remove
 from affidavit.runs.recorder import Run
 
 FOUND = "guard.found"
@@ -46,9 +46,11 @@ class Watch:
         person's words."""
         if not self._policy.steps(Stage.QUESTION):
             return text
-        judged = self._judge(Stage.QUESTION, text, confidential(classes))
-        self._step(Stage.QUESTION, len(text), {"verdict": judged.verdict.value, **_said(judged)}, judged.cost)
-        return None if judged.verdict is Verdict.REFUSE else judged.text
+        judged = self._judge(Stage.QUESTION, text, confidential(classes), blank)
+        left = judged.verdict is not Verdict.REFUSE and any(c.isalnum() for c in judged.text)
+        verdict = judged.verdict if left else Verdict.REFUSE
+        self._step(Stage.QUESTION, len(text), {"verdict": verdict.value, **_said(judged)}, judged.cost)
+        return judged.text if left else None
 
     def turns(self, turns: Sequence[Any]) -> list[Any]:
         """Earlier turns of a conversation as they may be used: their questions are watched like this one's."""
@@ -75,7 +77,9 @@ class Watch:
             judged = self._judge(Stage.PASSAGE, whole, confidential([passage.view.classification]), mask)
             spared = _spared(judged, heading)
             if spared:
-                kept.append(passage if judged.text == whole else _masked(passage, judged.text[len(heading) :]))
+                kept.append(
+                    passage if judged.text == whole else _masked(passage, judged.text[len(heading) :])
+                )
             verdict = judged.verdict.value if spared else Verdict.REFUSE.value
             said.append({"chunk": passage.chunk, "verdict": verdict, **_said(judged)})
             cost += judged.cost
@@ -87,7 +91,7 @@ class Watch:
         ``refuse`` forbids the answer, see ``refused``. ``classes``: the classifications of what it cites."""
         if not self._policy.steps(Stage.ANSWER):
             return True
-        judged = self._judge(Stage.ANSWER, _shown(claim), confidential(classes))
+        judged = self._judge(Stage.ANSWER, _shown(claim), confidential(classes), take_out)
         verdict = self._verdict(judged)
         self._step(Stage.ANSWER, len(_shown(claim)), {"verdict": verdict.value, **_said(judged)}, judged.cost)
         self.refused |= verdict is Verdict.REFUSE
@@ -102,13 +106,7 @@ class Watch:
             return Verdict.REDACT
         return judged.verdict
 
-    def _judge(
-        self,
-        stage: Stage,
-        text: str,
-        local: bool,
-        remove: Callable[[str, Sequence[Finding]], str] | None = None,
-    ) -> Judged:
+    def _judge(self, stage: Stage, text: str, local: bool, remove: Remove) -> Judged:
         policy = digest(self._content[stage.value])
 
         def asking(step: GuardStep, given: str, ask: Callable[[], Found]) -> Found:
@@ -119,8 +117,6 @@ class Watch:
             said = self._run.effect(FOUND, {**what, "again": again}, lambda: _plain(ask()))
             return Found(tuple(Finding(**f) for f in said["findings"]), said["failed"])
 
-        if remove is None:
-            return self._guards.judge(self._policy, stage, text, local=local, asking=asking)
         return self._guards.judge(self._policy, stage, text, local=local, asking=asking, remove=remove)
 
     def _step(self, stage: Stage, size: int, output: Json, cost: int) -> None:
@@ -138,9 +134,7 @@ def may_refuse(steps: Sequence[GuardStep]) -> bool:
 
 def confidential(classes: Iterable[str]) -> bool:
     """Whether a text of these classifications may not leave the machine; what nobody knows may not."""
-    return any(
-        CLASSIFICATIONS.index(c) >= CONFIDENTIAL if c in CLASSIFICATIONS else bool(c) for c in classes
-    )
+    return any(CLASSIFICATIONS.index(c) >= CONFIDENTIAL if c in CLASSIFICATIONS else bool(c) for c in classes)
 
 
 def mask(text: str, findings: Sequence[Finding]) -> str:
@@ -150,6 +144,16 @@ def mask(text: str, findings: Sequence[Finding]) -> str:
     out = text
     for start, end, _ in merged(findings):
         out = out[:start] + MASK * (end - start) + out[end:]
+    return out
+
+
+def blank(text: str, findings: Sequence[Finding]) -> str:
+    """``text`` with three dots for each finding's place: words of ours in a question would be searched for."""
+    if any(f.whole for f in findings):
+        return ""
+    out = text
+    for start, end, _ in reversed(merged(findings)):
+        out = f"{out[:start]}…{out[end:]}"
     return out
 
 

@@ -79,7 +79,9 @@ def streams(release: Release) -> bool:
     if release.writing is None or release.models is None or ANSWER not in release.models.tasks:
         return False
     settled = not any(option.confidence for option in release.models.tasks[ANSWER].options)
-    return settled and not release.writing.whole and not may_refuse(release.guarding.policy.steps(Stage.ANSWER))
+    return (
+        settled and not release.writing.whole and not may_refuse(release.guarding.policy.steps(Stage.ANSWER))
+    )
 
 
 class _Stream:
@@ -117,7 +119,7 @@ class _Stream:
     def forget(self) -> None:
         """The answer begins anew: nothing of it was given."""
         self.checked.clear()
-        self._giving.offered.clear()
+        self._giving.forget()
 
     def add(self, drafted: Drafted) -> None:
         """The next claim."""
@@ -127,7 +129,7 @@ class _Stream:
             self._giving.offer(drafted.text.strip(), checked.quotes)
 
     def complete(self, whole: Sequence[Drafted]) -> bool:
-        """The answer is ``whole``: add what was not cut out of it. False if it is another than the one that claims were given of."""
+        """The answer is ``whole``: add what was not cut out of it. False if it is not the one of which claims were given."""
         same = [c.drafted for c in self.checked] == list(whole[: len(self.checked)])
         if not same and self._giving.given:
             return False

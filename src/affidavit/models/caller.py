@@ -62,7 +62,7 @@ class Caller:
         deadline: Deadline,
         check: Check,
     ) -> Outcome:
-        """``Plane.flow`` with its cost, which is recorded also if ``parts`` raise: what was asked until then has been paid for."""
+        """``Plane.flow`` with its cost, which is recorded also if ``parts`` raise: what was asked by then was paid for."""
         try:
             outcome = self._plane.flow(
                 run,

@@ -116,7 +116,10 @@ class Plane:
 
         def compute(tell: Callable[[Json], bool]) -> Json:
             def sink(piece: Piece) -> bool:
-                return any([tell(part) for part in parts.cut(piece)])  # every part, whatever was said of one before
+                kept = False
+                for part in parts.cut(piece):
+                    kept = tell(part) or kept
+                return kept
 
             return self._course(replace(wanted, sink=sink))
 
