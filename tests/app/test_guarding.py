@@ -134,6 +134,9 @@ def test_a_passage_is_withheld_and_a_sentence_is_left_out(ws: affidavit.Workspac
     assert "50 days" not in answer.answer
     said = steps(ws, answer.run)["guard.passage"]["output"]["passages"]
     assert sorted(p["verdict"] for p in said) == ["allow", "refuse"]
+    (decided,) = ws.replays.explain(ws.parts.tenant(""), answer.run)["decided"]["guards"]
+    assert (decided["stage"], decided["verdict"]) == ("passage", "refuse")
+    assert decided["reasons"] == ["objecting: word"]
     asked = len(guard.asked)
     assert replayed(ws, answer.run)
     assert len(guard.asked) == asked  # answered from the record

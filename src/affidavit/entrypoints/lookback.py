@@ -148,6 +148,9 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
         out.say(
             f"  release {decided['release'][:12]}: the evidence was {verdict} ({decided['sufficient']['probability']})"
         )
+    for guard in decided["guards"]:
+        of = f" {guard['chunk']}" if "chunk" in guard else ""
+        out.say(f"  guards of the {guard['stage']}{of}: {guard['verdict']} ({'; '.join(guard['reasons'])})")
     out.say("\nWhat did it do?", "bold")
     given = found["did"]["given"]
     out.say(
