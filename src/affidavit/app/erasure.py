@@ -38,6 +38,7 @@ RUN_KINDS = tuple(
         EventKind.RUN_STARTED,
         EventKind.STEP_RECORDED,
         EventKind.DECISION_MADE,
+        EventKind.CLAIM_RELEASED,
         EventKind.ANSWER_RELEASED,
         EventKind.RUN_FINISHED,
     )

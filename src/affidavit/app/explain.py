@@ -12,6 +12,8 @@ from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import AccessRule
 from affidavit.domain.errors import UsageError
+from affidavit.domain.events import EventKind
+from affidavit.domain.guards import Stage, Verdict
 from affidavit.policy.scope import Identity, decide_read
 from affidavit.store.catalog import DocumentState
 from affidavit.store.people import Tenant
@@ -54,8 +56,9 @@ class Explainer:
                 "release": recorded.release,
                 "rules": rules,
                 "sufficient": today["before"]["sufficient"],
+                "guards": _guards(recorded),
             },
-            "did": {"given": recorded.answer, "actions": []},
+            "did": {"given": recorded.answer, "actions": [], "interrupted": recorded.interrupted},
             "approved": [],
             "changed_since": changed,
             "today": {"same": today["difference"]["same"], "difference": today["difference"]},
@@ -125,6 +128,22 @@ class Explainer:
 
 def _hit(hit: Mapping[str, Any]) -> dict[str, Any]:
     return {k: hit[k] for k in ("source", "document", "chunk", "score", "permitted_by")}
+
+
+def _guards(recorded: RecordedRun) -> list[dict[str, Any]]:
+    """What guards of the release decided, but for what they let through: stage, verdict, reasons, and of which passage."""
+    stages = {f"guard.{stage.value}": stage.value for stage in Stage}
+    found = []
+    for fact in recorded.facts:
+        if fact.kind is EventKind.STEP_RECORDED and fact.title in stages:
+            output = fact.body["output"]
+            for said in output.get("passages", [output]):
+                if said["verdict"] != Verdict.ALLOW.value:
+                    reasons = [o["reason"] for o in said["outcomes"] if o["reason"]]
+                    of = {"chunk": said["chunk"]} if "chunk" in said else {}
+                    verdict = said["verdict"]
+                    found.append({"stage": stages[fact.title], "verdict": verdict, "reasons": reasons, **of})
+    return found
 
 
 def _left_out(recorded: RecordedRun) -> list[str]:

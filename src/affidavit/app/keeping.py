@@ -27,7 +27,7 @@ from affidavit.store.people import Tenant
 HELD = ("run", "person", "document")
 RETAINED: Mapping[str, tuple[str, ...]] = {
     "questions": (EventKind.RUN_STARTED.value,),
-    "answers": (EventKind.ANSWER_RELEASED.value,),
+    "answers": (EventKind.CLAIM_RELEASED.value, EventKind.ANSWER_RELEASED.value),
     "steps": (EventKind.STEP_RECORDED.value, EventKind.DECISION_MADE.value, EventKind.RUN_FINISHED.value),
     "syncs": RUN_KINDS,
 }

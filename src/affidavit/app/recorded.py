@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from affidavit.ask.scopes import Past
 from affidavit.domain.errors import NotRepeatableError
 from affidavit.domain.events import EventKind
 from affidavit.domain.filter import parse_filter
+from affidavit.domain.records import RunStatus
 from affidavit.events.read import ErasedBody, Reader, Recorded
 from affidavit.runs.replay import Fact
 
@@ -50,9 +52,16 @@ class RecordedRun:
 
     @property
     def answer(self) -> dict[str, Any]:
-        """What the person was given; {} for a run that gives no answer."""
+        """What the person was given, also by a run that never ended; {} for one that gives no answer."""
         found = [f.body for f in self.facts if f.kind is EventKind.ANSWER_RELEASED]
-        return found[0] if found else {}
+        claims = [f.body for f in self.facts if f.kind is EventKind.CLAIM_RELEASED]
+        return found[0] if found else unfinished_answer(claims, self.release) if claims else {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended, or was ended, before its answer was whole."""
+        ends = [f.facts["status"] for f in self.facts if f.kind is EventKind.RUN_FINISHED]
+        return not ends or ends[0] == RunStatus.FAILED.value
 
     @property
     def hits(self) -> list[dict[str, Any]]:
@@ -72,7 +81,16 @@ class RecordedRun:
         where = given["filter"]
         parsed = None if where is None else parse_filter(where)
         follows = given.get("follows", "")
-        return Question(self.tenant, given["principal"], given["question"], as_of, parsed, where, follows)
+        return Question(
+            self.tenant,
+            given["principal"],
+            given["question"],
+            as_of,
+            parsed,
+            where,
+            follows,
+            given.get("streamed", False),
+        )
 
     def past(self) -> Past:
         """The moment of the run."""
@@ -92,6 +110,19 @@ class RecordedRun:
         given = self.given
         said = self.steps.get("embed", {"output": {"vector": None, "degraded": "", "late": False}})["output"]
         return as_recorded(given["question"], given["embedder"], said)
+
+
+def unfinished_answer(claims: Sequence[Mapping[str, Any]], release: str) -> dict[str, Any]:
+    """What was given by a run whose process ended before it could say so: the claims on record, and nothing made of them."""
+    return {
+        "status": "unfinished",
+        "answer": "\n".join(str(claim["text"]) for claim in claims),
+        "claims": list(claims),
+        "refusal": None,
+        "model": None,
+        "release": release,
+        "incomplete": "unfinished",
+    }
 
 
 def recorded_run(reader: Reader, events: list[Recorded]) -> RecordedRun:

@@ -24,6 +24,7 @@ _KINDS = frozenset(
         EventKind.RUN_STARTED,
         EventKind.STEP_RECORDED,
         EventKind.DECISION_MADE,
+        EventKind.CLAIM_RELEASED,
         EventKind.ANSWER_RELEASED,
         EventKind.RUN_FINISHED,
     }
@@ -39,8 +40,8 @@ _EXACT = frozenset(
 )
 """Parts of a body that say who and which, and are what runs are found and erased by: never redacted."""
 _TERMS = "terms"
-_MODEL_STEPS = frozenset({"embed", "score"})
-"""Steps that hold numbers made of the question, and unsalted digests of it: what was taken out could be guessed from them."""
+_MODEL_STEPS = frozenset({"embed", "score", "guard.found"})
+"""Steps that hold numbers made of texts, and unsalted digests of them: what was taken out could be guessed from them."""
 _NOTHING: Mapping[str, Json] = {
     "input": {},
     "output": {"vector": None, "degraded": "", "late": False, "unavailable": "redacted"},

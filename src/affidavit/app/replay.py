@@ -19,7 +19,7 @@ from affidavit.domain.errors import AccessDeniedError, AffidavitError, NotRepeat
 from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.events.read import Recorded
-from affidavit.runs.replay import Divergence, ReplayDivergenceError, Rerun, compare
+from affidavit.runs.replay import Divergence, ReplayDivergenceError, Rerun, compare, compare_begun
 from affidavit.store.people import Tenant
 
 
@@ -91,11 +91,15 @@ class Replayer:
         try:
             self.put(rerun, recorded, question, release, recorded.past())
         except ReplayDivergenceError as error:
+            if recorded.interrupted:
+                return compare_begun(recorded.facts, rerun.facts())
             # what led to it may have differed before
             return compare(recorded.facts, rerun.facts(), whole=False) or error.divergence
         except AffidavitError as error:
             stopped = Divergence(0, "", f"cannot be repeated: {error.message}", None, None)
             return compare(recorded.facts, rerun.facts(), whole=False) or stopped
+        if recorded.interrupted:
+            return compare_begun(recorded.facts, rerun.facts())
         return compare(recorded.facts, rerun.facts())
 
     def rerun(self, recorded: RecordedRun, release: Release, *, live: bool) -> Rerun:
@@ -129,6 +133,7 @@ class Replayer:
                 parts.models.caller,
                 parts.models.writer,
                 Conversations(parts.events, parts.catalog),
+                parts.guards.of,
             )
             answer = asker.answer(rerun, question, release, past, Timer())
             rerun.finish(answer.status.value, {})

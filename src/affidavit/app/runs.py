@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from affidavit.app.recorded import recorded_run
+from affidavit.app.recorded import recorded_run, unfinished_answer
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
@@ -86,6 +86,9 @@ class RunDesk:
             elif event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "sync":
                 story["sync"] = body["output"]
         story.setdefault("status", "unfinished")
+        claims = [self._events.body(e) for e in events if e.kind is EventKind.CLAIM_RELEASED]
+        if claims and "given" not in story:
+            story["given"] = unfinished_answer(claims, story["release"])
         return story
 
     def _auditor_view(

@@ -12,6 +12,7 @@ from affidavit.adapters.embedded import EmbeddedIndex
 from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, metered, model_at
 from affidavit.app.embedding_costs import Tariff
 from affidavit.app.feed import CatalogFeed
+from affidavit.app.guarding import GuardShop
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
 from affidavit.ask.retrieve import Retriever
@@ -65,9 +66,11 @@ class Parts:
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
     tariff: Tariff | None = None
+    guards: GuardShop = field(init=False)
     retriever: Retriever = field(init=False)
 
     def __post_init__(self) -> None:
+        self.guards = GuardShop(self.models.at)
         self.retriever = Retriever(
             self.database,
             self.catalog,

@@ -41,6 +41,7 @@ from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
+from affidavit.ask.giving import OnClaim
 from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import named, principal
 from affidavit.domain.answer import Answer
@@ -113,6 +114,7 @@ class Workspace:
             parts.models.caller,
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
+            parts.guards.of,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:
@@ -166,6 +168,7 @@ class Workspace:
         """Let go of the files and connections."""
         close_embedder(self.parts.embedder)
         self.parts.models.close()
+        self.parts.guards.close()
         if "money" in self.__dict__:
             self.money.close()
         self.parts.database.close()
@@ -244,13 +247,16 @@ class Workspace:
         as_of: int | None = None,
         where: Json = None,
         follows: str = "",
+        on_claim: OnClaim | None = None,
     ) -> Answer:
         """Answer with citations, or refuse; on the record before it returns.
 
-        ``follows`` is an earlier run of the same person that this question goes on from.
+        ``follows`` is an earlier run of the same person that this question goes on from. ``on_claim`` is given each claim once it
+        is verified and durable, in order: where a model writes, while it still does. If it raises, the answer ends there.
         """
         question = self.question(text, user, tenant, as_of, where, follows)
-        answer = self._asker.ask(question, self.parts.release())
+        question = replace(question, streamed=on_claim is not None)
+        answer = self._asker.ask(question, self.parts.release(), on_claim)
         self._warn()
         return answer
 

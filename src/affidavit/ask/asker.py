@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,12 +11,25 @@ from affidavit.ask.conversation import Conversations, stand_alone
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
+from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.timer import Timer
-from affidavit.ask.writer import Writer
-from affidavit.domain.answer import NO_MODEL, NOT_ENOUGH, Answer, Citation, Claim, Refusal, unclear_question
+from affidavit.ask.watch import Watch
+from affidavit.ask.writer import Writer, Written, streams
+from affidavit.domain.answer import (
+    GUARDED_ANSWER,
+    GUARDED_QUESTION,
+    NO_MODEL,
+    NOT_ENOUGH,
+    Answer,
+    Citation,
+    Claim,
+    GivenClaim,
+    Refusal,
+    unclear_question,
+)
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
 from affidavit.domain.filter import Filter
@@ -25,16 +38,20 @@ from affidavit.domain.release import Release
 from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
 from affidavit.models.caller import Caller
+from affidavit.models.guards import Guards
 from affidavit.ports.embedder import Embedder
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.database import Database
 
+BROKE_OFF, INTERRUPTED = "model", "interrupted"
+"""Why an answer is ``incomplete``."""
 _DAY = 86_400 * MICROSECONDS
 
 
 @dataclass(frozen=True)
 class Question:
-    """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from."""
+    """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
+    claims are given one by one where the release allows it."""
 
     tenant: int
     principal: str
@@ -43,6 +60,7 @@ class Question:
     filter: Filter | None = None
     filter_json: Json = None
     follows: str = ""
+    streamed: bool = False
 
 
 class Asker:
@@ -59,7 +77,9 @@ class Asker:
         callers: Callable[[Release, int, str], Caller | None] = lambda release, tenant, principal: None,
         writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
+        guards: Callable[[Release], Guards] = lambda release: Guards(),
     ) -> None:
+        self._guards = guards
         self._callers = callers
         self._writers = writers
         self._conversations = conversations
@@ -70,23 +90,68 @@ class Asker:
         self._clock = clock
         self._randomness = randomness
 
-    def ask(self, question: Question, release: Release) -> Answer:
+    def ask(self, question: Question, release: Release, on_claim: OnClaim | None = None) -> Answer:
         """Answer or refuse, recorded durably before this returns.
 
+        ``on_claim`` is given each claim of the answer once, in order, when it is durable: while the model still writes if
+        ``question`` is ``streamed`` and the release allows it, else at the end. What it raises is raised here.
         Raises UnknownNameError for a stranger and UsageError for an impossible position; those leave no run.
         """
         run = Run(new_run_id(self._randomness), question.tenant, "ask", release.digest)
         timer = Timer()
-        answer = self.answer(run, question, release, None, timer)
-        run.finish(answer.status.value, {"timings": dict(timer.taken)})
-        self._log.write(run.flush)  # step 10: durable first, given afterwards
+        hand = on_claim or (lambda claim: None)
+        handing = Handing(lambda: self._durable(run), hand)
+        try:
+            answer = self.answer(run, question, release, None, timer, handing)
+            run.finish(answer.status.value, {"timings": dict(timer.taken)})
+            self._log.write(run.flush)  # step 10: durable first, given afterwards
+        except BaseException:
+            self._broken_off(run, release, timer)
+            raise
         timer.lap("record")
+        for number, claim in enumerate(answer.claims, 1):
+            if number > len(run.claims):
+                hand(GivenClaim(run.id, number, claim))
         return replace(answer, timings=timer.taken)
 
+    def _durable(self, run: Run) -> None:
+        self._log.write(run.flush_begun)
+
+    def _broken_off(self, run: Run, release: Release, timer: Timer) -> None:
+        """Of an answer that was begun and will not be whole, the record says what was given. Where nothing was, there is none."""
+        if not run.begun:
+            return
+        if not run.ended:
+            self._end_early(run, release, timer)
+        self._log.write(run.flush)
+
+    def _end_early(self, run: Run, release: Release, timer: Timer) -> None:
+        given = [dict(claim) for claim in run.claims]
+        body: dict[str, Json] = {
+            "status": RunStatus.FAILED.value,
+            "answer": "\n".join(str(claim["text"]) for claim in given),
+            "claims": given,
+            "refusal": None,
+            "model": None,
+            "release": release.digest,
+            "incomplete": INTERRUPTED,
+        }
+        run.release_answer(RunStatus.FAILED, body)
+        run.finish(RunStatus.FAILED.value, {"timings": dict(timer.taken)})
+
     def answer(
-        self, run: Run, question: Question, release: Release, past: Past | None, timer: Timer
+        self,
+        run: Run,
+        question: Question,
+        release: Release,
+        past: Past | None,
+        timer: Timer,
+        handing: Handing | None = None,
     ) -> Answer:
-        """Steps 1 to 9, collected in ``run`` and not written: now, or once more as at an earlier moment."""
+        """Steps 1 to 9, collected in ``run``: now, or once more as at an earlier moment. Nothing is written, but for claims that
+        are given before the answer is whole, through ``handing``."""
+        watch = Watch(run, release, self._guards(release))
+        streaming = question.streamed and streams(release)
         embedder, fingerprint = self._retriever.serving()
         fingerprint = fingerprint if past is None else past.embedder
         with self._db.read():
@@ -95,7 +160,7 @@ class Asker:
             )
             timer.lap("identify_scope")
             clock = self._clock.now() if past is None else past.clock
-            self._start(run, question, reader, fingerprint, clock)
+            self._start(run, question, reader, fingerprint, clock, streaming=streaming)
             guarded = guard_question(question.text, release.guarding)
             run.step("guard", {"characters": len(question.text)}, {"signals": list(guarded.signals)})
             caller = self._callers(release, question.tenant, question.principal)
@@ -104,30 +169,37 @@ class Asker:
             timer.lap("guard_route")
             if guarded.refusal is not None:
                 return _refuse(run, reader, release, guarded.refusal)
-            text, unclear = self._understood(run, reader, question, release, caller)
-            if unclear:
-                return _refuse(run, reader, release, unclear_question(unclear))
+            text, refusal = self._understood(run, reader, question, release, caller, watch)
+            if refusal is not None:
+                return _refuse(run, reader, release, refusal)
             asked = embed_question(run, embedder, fingerprint, text)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
-        passages = self._recheck(run, reader, asked, found, release, past)
+        passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
         timer.lap("recheck")
         evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        written = None if writer is None else writer.write(run, text, passages)
+        giving = self._giving(run, passages, clock, watch, handing)
+        written: Written | None = None
+        if writer is not None:
+            written = writer.write(run, text, passages, giving if streaming else None)
         timer.lap("model")
-        if written is not None:
-            drafted = [self._written(text, quotes, passages, clock) for text, quotes in written.claims]
-        elif release.writing is not None and release.writing.fallback == "refuse":
+        if written is None and release.writing is not None and release.writing.fallback == "refuse":
             return _refuse(run, reader, release, NO_MODEL)
-        else:
-            chosen = choose(evidence, passages, release.answering)
-            drafted = [self._claim(c.scored, c.overruled, passages, clock) for c in chosen]
+        if written is None:
+            giving.claims = [
+                self._claim(c.scored, c.overruled, passages, clock)
+                for c in choose(evidence, passages, release.answering)
+            ]
+        elif not streaming:
+            giving.claims = [giving.make(text, quotes) for text, quotes in written.claims]
         model = None if written is None else written.model
-        claims = self._verified(run, drafted, passages, evidence, model)
+        claims = self._settled(run, giving, evidence, model, given=written is not None and streaming)
         timer.lap("generate_verify")
+        if watch.refused or (watch.dropped and not claims):
+            return _refuse(run, reader, release, GUARDED_ANSWER)
         if not claims:
             return _refuse(run, reader, release, NOT_ENOUGH)
         given = "\n".join(claim.text for claim in claims)
@@ -144,26 +216,48 @@ class Asker:
                 release.digest,
                 model,
                 understood,
+                BROKE_OFF if written is not None and written.incomplete else "",
             ),
         )
 
     # -- steps
 
     def _understood(
-        self, run: Run, reader: Reader, question: Question, release: Release, caller: Caller | None
-    ) -> tuple[str, str]:
-        """The question so that it stands alone, and a question back if nobody could tell what is meant."""
+        self,
+        run: Run,
+        reader: Reader,
+        question: Question,
+        release: Release,
+        caller: Caller | None,
+        watch: Watch,
+    ) -> tuple[str, Refusal | None]:
+        """The question as it may be put, so that it stands alone; or why it is not answered: a guard forbids it, or nobody could
+        tell what is meant."""
+        allowed = watch.question(question.text)
+        if allowed is None:
+            return "", GUARDED_QUESTION
         if not question.follows or self._conversations is None:
-            return question.text, ""
+            return allowed, None
         conversations = self._conversations
         turns = run.effect(
             "conversation",
             {"follows": question.follows},
             lambda: conversations.turns(reader, question.follows),
         )
-        return stand_alone(run, question.text, turns, caller, release)
+        turns = watch.turns(turns)
+        if not turns:
+            return allowed, None
+        text, unclear = stand_alone(run, allowed, turns, caller, release)
+        if unclear:
+            return text, unclear_question(unclear)
+        if text != allowed:
+            put = watch.question(text, (word for turn in turns for word in turn["sensitivity"]))
+            return ("", GUARDED_QUESTION) if put is None else (put, None)
+        return text, None
 
-    def _start(self, run: Run, question: Question, reader: Reader, embedder: str, clock: int) -> None:
+    def _start(
+        self, run: Run, question: Question, reader: Reader, embedder: str, clock: int, *, streaming: bool
+    ) -> None:
         run.start(
             {
                 "principal": question.principal,
@@ -175,6 +269,7 @@ class Asker:
                 "embedder": embedder,
                 "clock": clock,
                 **({"follows": question.follows} if question.follows else {}),
+                **({"streamed": True} if streaming else {}),
             }
         )
         run.step(
@@ -241,33 +336,44 @@ class Asker:
         unit = scored.unit
         return _citation(passages[unit.passage], unit.start, unit.end, unit.quote, clock)
 
-    def _verified(
-        self,
-        run: Run,
-        claims: Sequence[Claim],
-        passages: Sequence[Passage],
-        evidence: Evidence,
-        model: str | None,
+    def _giving(
+        self, run: Run, passages: Sequence[Passage], clock: int, watch: Watch, handing: Handing | None
+    ) -> Giving:
+        by_chunk = {p.chunk: p for p in passages}
+        return Giving(
+            run,
+            lambda text, quotes: self._written(text, quotes, passages, clock),
+            lambda c: self._verified(c, by_chunk) and watch.claim(c, _classes(c, by_chunk)),
+            handing,
+        )
+
+    def _settled(
+        self, run: Run, giving: Giving, evidence: Evidence, model: str | None, *, given: bool
     ) -> tuple[Claim, ...]:
-        """Only claims whose every citation lies in a rechecked passage and says what the revision says."""
+        """Of the drafted claims those that stand; where they were ``given`` one by one that is known already."""
         run.step(
             "generate",
             {"answerer": "extractive" if model is None else "model"},
-            {"claims": [c.as_json() for c in claims], "withheld": list(evidence.withheld)},
+            {"claims": [c.as_json() for c in giving.claims], "withheld": list(evidence.withheld)},
         )
-        by_chunk = {p.chunk: p for p in passages}
-        good = tuple(
-            c
-            for c in claims
-            if all(self._holds(x, by_chunk.get(x.chunk)) for x in (*c.citations, *c.overrules))
-        )
-        run.step("verify", {"claims": len(claims)}, {"verified": len(good)})
+        good = tuple(giving.given if given else filter(giving.stands, giving.claims))
+        run.step("verify", {"claims": len(giving.claims)}, {"verified": len(good)})
         return good
+
+    def _verified(self, claim: Claim, by_chunk: Mapping[str, Passage]) -> bool:
+        """Whether its every citation lies in a rechecked passage and says what the revision says."""
+        return all(self._holds(c, by_chunk.get(c.chunk)) for c in (*claim.citations, *claim.overrules))
 
     def _holds(self, citation: Citation, passage: Passage | None) -> bool:
         if passage is None or not passage.view.start <= citation.start < citation.end <= passage.view.stop:
             return False
         return self._retriever.text(passage.view)[citation.start : citation.end] == citation.quote
+
+
+def _classes(claim: Claim, by_chunk: Mapping[str, Passage]) -> set[str]:
+    """The classifications of what a claim cites."""
+    cited = (*claim.citations, *claim.overrules)
+    return {by_chunk[c.chunk].view.classification for c in cited if c.chunk in by_chunk}
 
 
 def _citation(passage: Passage, start: int, end: int, quote: str, clock: int) -> Citation:

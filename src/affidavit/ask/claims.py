@@ -83,6 +83,14 @@ def parse_answer(text: str) -> tuple[Drafted, ...]:
     return tuple(_claim(c) for c in claims)
 
 
+def parse_claim(text: str) -> Drafted:
+    """One claim of ``parse_answer``, by itself. Raises ModelError (``schema``)."""
+    try:
+        return _claim(json.loads(text, object_pairs_hook=_no_twins))
+    except (ValueError, RecursionError) as error:
+        raise _malformed(f"a claim is not JSON: {error}") from error
+
+
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -106,9 +114,14 @@ def _only(value: Any, *keys: str) -> Any:
 
 
 def _line(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST:
+    if not isinstance(value, str) or len(value) > LONGEST or not _unicode(value):
         raise _malformed(f"text of at most {LONGEST} characters was asked for")
     return value
+
+
+def _unicode(text: str) -> bool:
+    """Whether it can stand in a record: JSON can spell half a character."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _malformed(what: str) -> ModelError:

@@ -18,6 +18,8 @@ from affidavit.domain.orders import phrases
 from affidavit.domain.redact import TOKENS
 from affidavit.domain.release import Guarding
 
+MASK = "\ufdd0"
+"""Stands, letter for letter, for what a guard took out of a passage: no character of any text (Unicode, noncharacters)."""
 _REFERENCE = re.compile(r"!\[[^\[\]]{0,1000}\]\s{0,8}[(\[]")
 _CSS = re.compile(r"\burl\s{0,8}\(", re.IGNORECASE)
 
@@ -63,6 +65,7 @@ def output_signals(text: str) -> tuple[str, ...]:
         ("orders", looks_like_orders(text)),
         ("secret", _holds_secret(text)),
         ("image", _loads(text)),
+        ("guarded", MASK in text),
     )
     return tuple(name for name, found in signals if found)
 

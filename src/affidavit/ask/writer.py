@@ -7,24 +7,43 @@ writes nothing that holds, there is None, and the extractive answerer or a refus
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from affidavit.ask.claims import ANSWER_SCHEMA, Checked, Quoted, check_answer, parse_answer
-from affidavit.ask.guard import output_signals
+from affidavit.ask.claims import (
+    ANSWER_SCHEMA,
+    MOST_CLAIMS,
+    Checked,
+    Drafted,
+    Quoted,
+    check_answer,
+    parse_answer,
+    parse_claim,
+)
+from affidavit.ask.cutter import ClaimCutter
+from affidavit.ask.giving import Giving
+from affidavit.ask.guard import MASK, output_signals
 from affidavit.ask.prompt import Prompt, prompt
 from affidavit.ask.retrieve import Passage
 from affidavit.ask.units import units
+from affidavit.ask.watch import may_refuse
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError, UsageError
+from affidavit.domain.guards import Stage
 from affidavit.domain.release import Release, Writing
 from affidavit.models.caller import Caller
+from affidavit.models.course import Piece
 from affidavit.models.deadline import Deadline
 from affidavit.models.outcome import GOOD, Judged
+from affidavit.models.plane import Parts
 from affidavit.ports.model import ChatRequest, ChatResult, Message
 from affidavit.runs.recorder import Run
 
 ANSWER, VERIFY = "answer", "verify"
+CLAIM = "model.claim"
+"""The step of a claim that was cut out of a growing answer."""
 _JUDGED: Mapping[str, Json] = {
     "type": "object",
     "properties": {"supported": {"type": "array", "items": {"type": "boolean"}}},
@@ -33,13 +52,18 @@ _JUDGED: Mapping[str, Json] = {
 }
 
 
+_COVERED = re.compile(f"{MASK}+")
+
+
 @dataclass(frozen=True)
 class Written:
-    """What a model wrote and what of it holds. ``model`` names who wrote it, as the provider says. No claims: it finds that the
-    evidence does not answer."""
+    """What a model wrote and what of it holds. ``model`` names who wrote it, as the provider says, or the target if the provider
+    never came to say it. No claims: it finds that the evidence does not answer. ``incomplete``: it broke off after some claims
+    were given; there are only those."""
 
     model: str
     claims: tuple[tuple[str, tuple[Quoted, ...]], ...]
+    incomplete: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,72 @@ class _Fitted:
     dropped: tuple[str, ...]
     messages: tuple[Message, ...]
     tokens: int
+
+
+def streams(release: Release) -> bool:
+    """Whether claims can be given before the answer is whole: under ``release`` nothing that comes later takes one back."""
+    if release.writing is None or release.models is None or ANSWER not in release.models.tasks:
+        return False
+    settled = not any(option.confidence for option in release.models.tasks[ANSWER].options)
+    return (
+        settled and not release.writing.whole and not may_refuse(release.guarding.policy.steps(Stage.ANSWER))
+    )
+
+
+class _Stream:
+    """Claims out of one growing answer, each checked and offered once, whichever of the targets says it."""
+
+    def __init__(self, check: Callable[[Drafted], Checked], giving: Giving) -> None:
+        self._check = check
+        self._giving = giving
+        self._cutter = ClaimCutter()
+        self._heard, self._cut = 0, 0
+        self._attempt = 0
+        self.checked: list[Checked] = []
+
+    def cut(self, piece: Piece) -> list[Json]:
+        """The claims that are whole by ``piece``, of the form asked for."""
+        if piece.number != self._heard:
+            self._heard, self._cut, self._cutter = piece.number, 0, ClaimCutter()
+        out: list[Json] = []
+        for claim in self._cutter.push(piece.text):
+            if self._cut == MOST_CLAIMS or not _is_claim(claim):
+                self._cutter.stop()
+                break
+            self._cut += 1
+            out.append({"attempt": piece.number, "claim": claim})
+        return out
+
+    def take(self, said: Mapping[str, Any]) -> bool:
+        """Check a claim that was cut, and offer it; whether any was given so far."""
+        if said["attempt"] != self._attempt:
+            self._attempt = said["attempt"]
+            self.forget()
+        self.add(parse_claim(said["claim"]))
+        return bool(self._giving.given)
+
+    def forget(self) -> None:
+        """The answer begins anew: nothing of it was given."""
+        self.checked.clear()
+        self._giving.forget()
+
+    def add(self, drafted: Drafted) -> None:
+        """The next claim."""
+        checked = self._check(drafted)
+        self.checked.append(checked)
+        if not checked.fault:
+            self._giving.offer(drafted.text.strip(), checked.quotes)
+
+    def complete(self, whole: Sequence[Drafted]) -> bool:
+        """The answer is ``whole``: add what was not cut out of it. False if it is not the one of which claims were given."""
+        same = [c.drafted for c in self.checked] == list(whole[: len(self.checked)])
+        if not same and self._giving.given:
+            return False
+        if not same:
+            self.forget()
+        for drafted in whole[len(self.checked) :]:
+            self.add(drafted)
+        return True
 
 
 class Writer:
@@ -65,8 +155,10 @@ class Writer:
         )
         self._count = count
 
-    def write(self, run: Run, question: str, passages: Sequence[Passage]) -> Written | None:
-        """Claims that hold, or None where nothing can be used.
+    def write(
+        self, run: Run, question: str, passages: Sequence[Passage], giving: Giving | None = None
+    ) -> Written | None:
+        """Claims that hold, or None where nothing can be used. With ``giving`` each is offered as soon as it is whole.
 
         Records what the model was shown, what it wrote, and what became of each claim.
         """
@@ -85,19 +177,56 @@ class Writer:
         )
         sensitivity = {p.view.classification or "internal" for p in fitted.passages.values()}
         request = ChatRequest(fitted.messages, self._longest, deadline.left, ANSWER_SCHEMA, "answer")
+        judge = self._judging(run, sensitivity, deadline) if self._judge else None
+
+        def check(drafted: Sequence[Drafted]) -> list[Checked]:
+            return check_answer(drafted, fitted.passages, self._writing.coverage, judge)
+
+        if giving is not None:
+            return self._stream(run, request, sensitivity, deadline, check, giving)
         outcome = self._caller.call(
             run, ANSWER, request, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
         )
         if outcome.result is None:
             return None
-        drafted = parse_answer(outcome.result.text)
-        judge = self._judging(run, sensitivity, deadline) if self._judge else None
-        checked = check_answer(drafted, fitted.passages, self._writing.coverage, judge)
+        return self._written(run, outcome.result.model, check(parse_answer(outcome.result.text)))
+
+    def _stream(
+        self,
+        run: Run,
+        request: ChatRequest,
+        sensitivity: set[str],
+        deadline: Deadline,
+        check: Callable[[Sequence[Drafted]], list[Checked]],
+        giving: Giving,
+    ) -> Written | None:
+        """A claim at a time. What was given stays, whatever becomes of the rest."""
+
+        def one(drafted: Drafted) -> Checked:
+            (checked,) = check([drafted])
+            run.step("check.claim", {"claim": drafted.text}, _record(checked))
+            return checked
+
+        stream = _Stream(one, giving)
+        parts = Parts(CLAIM, stream.cut, stream.take)
+        outcome = self._caller.stream(
+            run, ANSWER, request, parts, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
+        )
+        if outcome.result is not None and stream.complete(parse_answer(outcome.result.text)):
+            return self._written(run, outcome.result.model, stream.checked)
+        if not giving.given:
+            return None
+        asked = [d.option for d in outcome.decisions if d.what in ("asked", "hedged")]
+        return self._written(run, asked[-1] if asked else "", stream.checked, incomplete=True)
+
+    def _written(
+        self, run: Run, model: str, checked: Sequence[Checked], *, incomplete: bool = False
+    ) -> Written | None:
         run.step("check", {"claims": len(checked)}, {"claims": [_record(c) for c in checked]})
         good = tuple((c.drafted.text.strip(), c.quotes) for c in checked if not c.fault)
         if len(good) < len(checked) and (self._writing.whole or not good):
             return None
-        return Written(outcome.result.model, good)
+        return Written(model, good, incomplete)
 
     def _fit(self, question: str, passages: Sequence[Passage]) -> _Fitted:
         """As many passages as the budget holds, the least useful left out first."""
@@ -160,6 +289,14 @@ def _of_the_form(result: ChatResult) -> Judged:
     return GOOD
 
 
+def _is_claim(text: str) -> bool:
+    try:
+        parse_claim(text)
+    except ModelError:
+        return False
+    return True
+
+
 def _verdicts(text: str) -> list[bool]:
     """The judge's verdicts, none if it said anything else."""
     try:
@@ -176,7 +313,8 @@ def _shown(name: str, passage: Passage) -> dict[str, Json]:
     for unit in reversed(units(0, passage)):
         if output_signals(unit.quote):
             text = f"{text[: unit.start - view.start]}…{text[unit.end - view.start :]}"
-    return {"id": name, "title": view.title, "headings": list(view.path), "rank": view.rank, "text": text}
+    shown = _COVERED.sub("…", text)
+    return {"id": name, "title": view.title, "headings": list(view.path), "rank": view.rank, "text": shown}
 
 
 def _record(checked: Checked) -> dict[str, Json]:

@@ -52,6 +52,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class GivenClaim:
+    """A claim that is given before its answer is whole: verified, and on the record of ``run`` as its ``number``-th, from 1."""
+
+    run: str
+    number: int
+    claim: Claim
+
+    def as_json(self) -> dict[str, Any]:
+        return {"run": self.run, "number": self.number, **self.claim.as_json()}
+
+
+@dataclass(frozen=True)
 class Refusal:
     """Why there is no answer, in a word of ours, and what the person can do."""
 
@@ -73,6 +85,20 @@ NOT_ENOUGH = Refusal(
 )
 
 
+GUARDED_QUESTION = Refusal(
+    "guarded_question",
+    "A rule for questions forbids to answer this one.",
+    ("Ask without what the rule is about: a password, a person's data, an order to an assistant.",),
+)
+
+
+GUARDED_ANSWER = Refusal(
+    "guarded_answer",
+    "There is an answer, and a rule for answers forbids to give it.",
+    ("Ask whoever looks after this workspace which rule it is; name the run.",),
+)
+
+
 NO_MODEL = Refusal(
     "no_model",
     "There is evidence, but no answer could be written that holds.",
@@ -89,7 +115,8 @@ def unclear_question(back: str) -> Refusal:
 class Answer:
     """The outcome of one question. ``position`` is the catalog's as the answer saw it; ``timings`` are microseconds.
 
-    ``understood``: the question as it was put when it followed others, "" where it stood alone.
+    ``understood``: the question as it was put when it followed others, "" where it stood alone. ``incomplete``: why there may
+    be more to say than was said ("" where the answer is whole): ``model``, it broke off; ``interrupted``, whoever asked did.
     """
 
     run: str
@@ -101,6 +128,7 @@ class Answer:
     release: str
     model: str | None = None
     understood: str = ""
+    incomplete: str = ""
     timings: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, Any] | None = None
 
@@ -114,6 +142,7 @@ class Answer:
             "model": self.model,
             "release": self.release,
             **({"understood": self.understood} if self.understood else {}),
+            **({"incomplete": self.incomplete} if self.incomplete else {}),
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class EventKind(str, Enum):
     RUN_STARTED = "run.started"
     STEP_RECORDED = "step.recorded"
     DECISION_MADE = "decision.made"
+    CLAIM_RELEASED = "claim.released"
     ANSWER_RELEASED = "answer.released"
     RUN_FINISHED = "run.finished"
     AUDIT_PERFORMED = "audit.performed"
@@ -66,6 +67,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.RUN_STARTED: {"journey": str, "release": str},
     EventKind.STEP_RECORDED: {"step": int, "name": str},
     EventKind.DECISION_MADE: {"step": int, "action": str, "effect": str},
+    EventKind.CLAIM_RELEASED: {"claim": int},
     EventKind.ANSWER_RELEASED: {"status": str},
     EventKind.RUN_FINISHED: {"status": str, "steps": int},
     EventKind.AUDIT_PERFORMED: {"action": str},

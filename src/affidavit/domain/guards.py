@@ -76,7 +76,8 @@ class Finding:
 @dataclass(frozen=True)
 class Outcome:
     """What came of one guard: the verdict, why, what it cost in microseconds of waiting, and how it ``failed``: "" if it did
-    not, ``error``, ``timeout`` or ``missing`` (the release names a guard that is not there)."""
+    not, ``error``, ``timeout``, ``missing`` (the release names a guard that is not there) or ``remote`` (the text may not leave
+    the machine)."""
 
     guard: str
     verdict: Verdict

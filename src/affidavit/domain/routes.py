@@ -130,9 +130,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Routes:
-    """The tasks for which there are models."""
+    """The tasks for which there are models, and all targets by name."""
 
     tasks: Mapping[str, Task]
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
 
 def load(content: Any) -> Routes:
@@ -142,7 +143,7 @@ def load(content: Any) -> Routes:
     tasks = {
         name: _task(name, value, targets, table) for name, value in _named(table["tasks"], "tasks").items()
     }
-    return Routes(tasks)
+    return Routes(tasks, targets)
 
 
 # -- parts

@@ -238,7 +238,7 @@ def ask(
             return
         if not question or not user:
             raise UsageError("ask needs a question and --as USER", 'affidavit ask "…?" --as alice')
-        show.asked(out, ws.ask(question, user, tenant, position, condition, follows))
+        show.asked(out, lambda tell: ws.ask(question, user, tenant, position, condition, follows, tell))
 
 
 def _filter(where: str | None) -> Json:

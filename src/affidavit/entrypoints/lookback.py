@@ -148,6 +148,9 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
         out.say(
             f"  release {decided['release'][:12]}: the evidence was {verdict} ({decided['sufficient']['probability']})"
         )
+    for guard in decided["guards"]:
+        of = f" {guard['chunk']}" if "chunk" in guard else ""
+        out.say(f"  guards of the {guard['stage']}{of}: {guard['verdict']} ({'; '.join(guard['reasons'])})")
     out.say("\nWhat did it do?", "bold")
     given = found["did"]["given"]
     out.say(
@@ -155,6 +158,8 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
         if given
         else "  it listed what it found"
     )
+    if given and given.get("incomplete"):
+        out.say(f"  it gave {len(given['claims'])} claims and was not whole: {given['incomplete']}", "yellow")
     out.say("\nWho approved?", "bold")
     out.say("  nobody had to: it only read")
     _changed(out, found["changed_since"])

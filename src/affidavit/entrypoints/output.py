@@ -35,6 +35,11 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
 
+    @property
+    def live(self) -> bool:
+        """Whether somebody sees each line as it is printed."""
+        return sys.stdout.isatty()
+
     def json(self, value: Any) -> None:
         """One JSON value a line."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

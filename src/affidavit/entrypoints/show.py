@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from affidavit.domain.answer import Answer
+from affidavit.ask.giving import OnClaim
+from affidavit.domain.answer import Answer, GivenClaim
 from affidavit.entrypoints.output import Output
 from affidavit.ingest.sync import SyncReport
 
@@ -13,8 +14,21 @@ _FAULTS_SHOWN = 20
 _HITS_SHOWN = 8
 
 
-def answer(out: Output, given: Mapping[str, Any], run: str, position: int) -> None:
-    """An answer with numbered citations, or a refusal with next steps."""
+_INCOMPLETE = {
+    "model": "the model broke off here: what is above holds, and there may be more to say",
+    "interrupted": "the answer was interrupted here: what is above was given, and nothing else",
+    "unfinished": "the record ends here, and so did the process: what is above may have been given, and nothing else",
+}
+
+
+def claim(out: Output, number: int, said: Mapping[str, Any]) -> None:
+    """A numbered claim; its citation follows at the end of the answer."""
+    # what follows a line break in a quote must not pass for a line of ours
+    out.say(f"{_indented(said['text'])} [{number}]")
+
+
+def answer(out: Output, given: Mapping[str, Any], run: str, position: int, told: int = 0) -> None:
+    """An answer with numbered citations, or a refusal with next steps. So many claims were ``told`` already."""
     if given["refusal"]:
         refusal = given["refusal"]
         out.say(refusal["message"], "yellow")
@@ -23,13 +37,15 @@ def answer(out: Output, given: Mapping[str, Any], run: str, position: int) -> No
     if given.get("understood"):
         out.say(f"understood as: {given['understood']}", "dim")
     notes: list[str] = []
-    for number, claim in enumerate(given["claims"], 1):
-        # what follows a line break in a quote must not pass for a line of ours
-        out.say(f"{_indented(claim['text'])} [{number}]")
-        notes.append(f"[{number}] {_note(claim['citations'][0])}")
+    for number, said in enumerate(given["claims"], 1):
+        if number > told:
+            claim(out, number, said)
+        notes.append(f"[{number}] {_note(said['citations'][0])}")
         notes += [
-            f"    overrules {_where(other)}: “{_indented(other['quote'])}”" for other in claim["overrules"]
+            f"    overrules {_where(other)}: “{_indented(other['quote'])}”" for other in said["overrules"]
         ]
+    if given.get("incomplete"):
+        out.say(_INCOMPLETE.get(given["incomplete"], given["incomplete"]), "yellow")
     if notes:
         out.say()
     for note in notes:
@@ -52,12 +68,27 @@ def _note(cited: Mapping[str, Any]) -> str:
     )
 
 
-def asked(out: Output, result: Answer) -> None:
-    """What ``ask`` prints."""
-    if out.as_json:
-        out.json(result.as_json())
-    else:
-        answer(out, result.given(), result.run, result.position)
+def asked(out: Output, ask: Callable[[OnClaim | None], Answer]) -> None:
+    """What ``ask`` prints: at a terminal each claim as it comes."""
+    if out.as_json or not out.live:
+        result = ask(None)
+        out.json(result.as_json()) if out.as_json else answer(
+            out, result.given(), result.run, result.position
+        )
+        return
+    told: list[GivenClaim] = []
+
+    def tell(given: GivenClaim) -> None:
+        told.append(given)
+        claim(out, given.number, given.claim.as_json())
+
+    try:
+        result = ask(tell)
+    except BaseException:
+        if told:
+            out.warn(f"the answer ends here; what was given is on record: affidavit run show {told[0].run}")
+        raise
+    answer(out, result.given(), result.run, result.position, len(told))
 
 
 def hits(out: Output, result: Mapping[str, Any]) -> None:

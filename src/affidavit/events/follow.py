@@ -32,6 +32,7 @@ _STORY = tuple(
         EventKind.RUN_STARTED,
         EventKind.STEP_RECORDED,
         EventKind.DECISION_MADE,
+        EventKind.CLAIM_RELEASED,
         EventKind.ANSWER_RELEASED,
         EventKind.RUN_FINISHED,
     )

@@ -95,6 +95,10 @@ class Transaction:
     def next_position(self) -> int:
         return self._first + len(self.leaves)
 
+    def written(self, run: str) -> int:
+        """How many events of ``run`` the log has."""
+        return int(self.db.value("SELECT count(*) FROM events WHERE run = ? AND run <> ''", (run,)))
+
     def append(self, event: Event) -> int:
         """Write ``event``; its position."""
         position = self.next_position

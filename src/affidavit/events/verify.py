@@ -30,6 +30,7 @@ _ERASABLE: Mapping[str, int] = {
     EventKind.RUN_STARTED.value: _RUNS,
     EventKind.STEP_RECORDED.value: _RUNS,
     EventKind.DECISION_MADE.value: _RUNS,
+    EventKind.CLAIM_RELEASED.value: _RUNS,
     EventKind.ANSWER_RELEASED.value: _RUNS,
     EventKind.RUN_FINISHED.value: _RUNS,
     EventKind.PERSON_CHANGED.value: _PEOPLE,

@@ -9,9 +9,10 @@ from affidavit.domain.canonical import Json
 from affidavit.models.deadline import Deadline
 from affidavit.models.exchange import Meter
 from affidavit.models.outcome import Check, Outcome
-from affidavit.models.plane import Plane
+from affidavit.models.plane import Parts, Plane
 from affidavit.ports.model import ChatRequest
 from affidavit.runs.recorder import Run
+from affidavit.runs.replay import ReplayDivergenceError
 
 CHARGED = "model."
 """Steps called ``model.TASK`` hold the ``charges`` of a call in their output."""
@@ -47,14 +48,48 @@ class Caller:
         check: Check,
     ) -> Outcome:
         """``Plane.call``, with what it cost as a step of its own: a replay pays nothing."""
-        meter = self._meter
         outcome = self._plane.call(
-            run, task, request, sensitivity=sensitivity, deadline=deadline, check=check, meter=meter
+            run, task, request, sensitivity=sensitivity, deadline=deadline, check=check, meter=self._meter
         )
+        self._charge(run, task)
+        return outcome
+
+    def stream(
+        self,
+        run: Run,
+        task: str,
+        request: ChatRequest,
+        parts: Parts,
+        *,
+        sensitivity: Iterable[str],
+        deadline: Deadline,
+        check: Check,
+    ) -> Outcome:
+        """``Plane.flow`` with its cost, which is recorded also if ``parts`` raise: what was asked by then was paid for."""
+        try:
+            outcome = self._plane.flow(
+                run,
+                task,
+                request,
+                parts,
+                sensitivity=sensitivity,
+                deadline=deadline,
+                check=check,
+                meter=self._meter,
+            )
+        except ReplayDivergenceError:
+            raise
+        except BaseException:
+            self._charge(run, task)
+            raise
+        self._charge(run, task)
+        return outcome
+
+    def _charge(self, run: Run, task: str) -> None:
+        meter = self._meter
         self._calls += 1
         run.effect(
             f"{CHARGED}{task}",
             {"call": self._calls},
             lambda: {"charges": [] if meter is None else meter.taken()},
         )
-        return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from affidavit.domain.guard_core import NAME, STREAMED, find
@@ -34,6 +34,23 @@ class Judged:
         return sum(o.cost for o in self.outcomes)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a guard of others said of one text, or how it ``failed`` (a word of ``Outcome.failed``, "" if it did not)."""
+
+    findings: tuple[Finding, ...]
+    failed: str = ""
+
+
+Asking = Callable[[GuardStep, str, Callable[[], Found]], Found]
+"""Stands between a step with its text and the guard that would be asked: a record puts itself here."""
+Remove = Callable[[str, Sequence[Finding]], str]
+
+
+def _at_once(step: GuardStep, text: str, ask: Callable[[], Found]) -> Found:
+    return ask()
+
+
 class Guards:
     """The guards at hand, by name; ``core`` is always there and needs no entry. Safe to share between threads."""
 
@@ -41,16 +58,29 @@ class Guards:
         self._guards = dict(guards or {})
         self._slots = {name: threading.BoundedSemaphore(_AT_ONCE) for name in self._guards}
 
-    def judge(self, policy: GuardPolicy, stage: Stage, text: str) -> Judged:
-        """Pass ``text`` through the steps of ``stage``; each sees what the one before left. Never raises for a guard's sake."""
+    def judge(
+        self,
+        policy: GuardPolicy,
+        stage: Stage,
+        text: str,
+        *,
+        local: bool = False,
+        asking: Asking = _at_once,
+        remove: Remove = take_out,
+    ) -> Judged:
+        """Pass ``text`` through the steps of ``stage``; each sees what the one before left. Never raises for a guard's sake.
+
+        With ``local`` no guard is asked that would let the text leave the machine: it fails as ``remote``. ``remove`` takes out
+        what is to be redacted.
+        """
         outcomes: list[Outcome] = []
         for step in policy.steps(stage):
-            outcome, decided = self._step(step, stage, text)
+            outcome, decided = self._step(step, stage, text, local, asking)
             outcomes.append(outcome)
             if outcome.verdict is Verdict.REFUSE:
                 return Judged(Verdict.REFUSE, "", tuple(outcomes))
             if decided is not None and decided.redact:
-                text = take_out(text, decided.redact)
+                text = remove(text, decided.redact)
         return Judged(strictest(o.verdict for o in outcomes), text, tuple(outcomes))
 
     def close(self) -> None:
@@ -58,10 +88,12 @@ class Guards:
         for guard in self._guards.values():
             guard.close()
 
-    def _step(self, step: GuardStep, stage: Stage, text: str) -> tuple[Outcome, Decided | None]:
+    def _step(
+        self, step: GuardStep, stage: Stage, text: str, local: bool, asking: Asking
+    ) -> tuple[Outcome, Decided | None]:
         begun = time.perf_counter_ns()
         try:
-            findings = self._found(step, stage, text)
+            findings = self._found(step, stage, text, local, asking)
         except _FailedError as failed:
             verdict = Verdict.REFUSE if step.failure is Verdict.REDACT else step.failure
             outcome = Outcome(
@@ -71,16 +103,28 @@ class Guards:
         decided = decide(step, findings)
         return Outcome(step.guard, decided.verdict, decided.reason, tuple(findings), _since(begun)), decided
 
-    def _found(self, step: GuardStep, stage: Stage, text: str) -> Sequence[Finding]:
+    def _found(
+        self, step: GuardStep, stage: Stage, text: str, local: bool, asking: Asking
+    ) -> Sequence[Finding]:
         if step.guard == NAME:
             return find(text, set(step.verdicts), hosts=step.hosts, patterns=step.patterns)
+        said = asking(step, text, lambda: self._asked(step, stage, text, local))
+        if said.failed:
+            raise _FailedError(said.failed)
+        if not all(0 <= f.start <= f.end <= len(text) for f in said.findings):
+            raise _FailedError("error")
+        return said.findings
+
+    def _asked(self, step: GuardStep, stage: Stage, text: str, local: bool) -> Found:
         guard = self._guards.get(step.guard)
         if guard is None:
-            raise _FailedError("missing")
-        findings = self._in_time(guard, self._slots[step.guard], step, stage, text)
-        if not all(0 <= f.start <= f.end <= len(text) for f in findings):
-            raise _FailedError("error")
-        return findings
+            return Found((), "missing")
+        if local and not guard.info.local:
+            return Found((), "remote")
+        try:
+            return Found(tuple(self._in_time(guard, self._slots[step.guard], step, stage, text)))
+        except _FailedError as failed:
+            return Found((), failed.how)
 
     def _in_time(
         self, guard: Guard, slots: threading.BoundedSemaphore, step: GuardStep, stage: Stage, text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,17 @@ from affidavit.runs.recorder import Run
 
 STEP = "model"
 """The name of the step."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How the pieces of a stream become parts that can be used before the whole is there: ``cut`` takes a piece and gives the
+    parts that are complete by it; ``take`` uses one and says whether something was released, so that the answer must not begin
+    anew. ``name`` is that of their steps."""
+
+    name: str
+    cut: Callable[[Piece], Sequence[Json]]
+    take: Callable[[Any], bool]
 
 
 class Plane:
@@ -86,6 +98,33 @@ class Plane:
             sink(Piece(1, outcome.result.text))
         return outcome
 
+    def flow(
+        self,
+        run: Run,
+        task: str,
+        request: ChatRequest,
+        parts: Parts,
+        *,
+        sensitivity: Iterable[str],
+        deadline: Deadline,
+        check: Check | None = None,
+        meter: Meter | None = None,
+    ) -> Outcome:
+        """``stream`` for answers that are used in parts: ``parts.cut`` makes parts of the pieces, each of which is a step of
+        its own and goes to ``parts.take``. In a replay the parts come from the record too, so that ``take`` is told the same."""
+        given, wanted = self._put(run, task, request, sensitivity, deadline, (), check, None, meter)
+
+        def compute(tell: Callable[[Json], bool]) -> Json:
+            def sink(piece: Piece) -> bool:
+                kept = False
+                for part in parts.cut(piece):
+                    kept = tell(part) or kept
+                return kept
+
+            return self._course(replace(wanted, sink=sink))
+
+        return Outcome.from_json(run.flow(STEP, given, parts.name, compute, parts.take))
+
     def _step(
         self,
         run: Run,
@@ -99,17 +138,32 @@ class Plane:
         meter: Meter | None,
         sink: Sink | None,
     ) -> Outcome:
+        given, wanted = self._put(run, name, request, sensitivity, deadline, traits, check, cancel, meter)
+        said: Any = run.effect(STEP, given, lambda: self._course(replace(wanted, sink=sink)))
+        return Outcome.from_json(said)
+
+    def _put(
+        self,
+        run: Run,
+        name: str,
+        request: ChatRequest,
+        sensitivity: Iterable[str],
+        deadline: Deadline,
+        traits: Iterable[str],
+        check: Check | None,
+        cancel: Cancel | None,
+        meter: Meter | None,
+    ) -> tuple[dict[str, Json], Wanted]:
+        """What identifies the call in the record, and the call."""
         task = self._task(name)
         seen = shape(request, sensitivity, traits)
         until = self._exchange.stage.now() + deadline.left
-        wanted = Wanted(run.tenant, task, request, seen, until, check, cancel, meter, sink)
-
-        def compute() -> Json:
-            return Course(self._exchange, self._models, self._rules, wanted).run().as_json()
-
         given = step_input(task, request, seen)
-        said: Any = run.effect(STEP, {**given, "again": self._again(run, given)}, compute)
-        return Outcome.from_json(said)
+        wanted = Wanted(run.tenant, task, request, seen, until, check, cancel, meter)
+        return {**given, "again": self._again(run, given)}, wanted
+
+    def _course(self, wanted: Wanted) -> Json:
+        return Course(self._exchange, self._models, self._rules, wanted).run().as_json()
 
     def _task(self, name: str) -> Task:
         if name not in TASKS:

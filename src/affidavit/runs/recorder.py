@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from affidavit.domain.canonical import Json
+from affidavit.domain.canonical import Json, digest
 from affidavit.domain.clock import Randomness
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import RunStatus
@@ -33,6 +33,9 @@ class Run:
         self._pending: list[Event] = []
         self._steps = 0
         self._decisions = 0
+        self._claims: list[Mapping[str, Json]] = []
+        self._begun = False
+        self._ended = False
 
     def _add(self, kind: EventKind, facts: Mapping[str, int | str], body: Json) -> None:
         self._pending.append(Event(kind, self.tenant, self.id, facts, body))
@@ -41,11 +44,12 @@ class Run:
         """Who asks for what; first of all."""
         self._add(EventKind.RUN_STARTED, {"journey": self.journey, "release": self.release}, body)
 
-    def step(self, name: str, input: Json, output: Json) -> int:
-        """One outside effect or decision of the flow; its number, from 1."""
+    def step(self, name: str, input: Json, output: Json, cost: int | None = None) -> int:
+        """One outside effect or decision of the flow; its number, from 1. ``cost``: microseconds, which no replay compares."""
         self._steps += 1
         facts: dict[str, int | str] = {"step": self._steps, "name": name}
-        self._add(EventKind.STEP_RECORDED, facts, {"input": input, "output": output})
+        body: dict[str, Json] = {"input": input, "output": output}
+        self._add(EventKind.STEP_RECORDED, facts, body if cost is None else {**body, "cost": cost})
         return self._steps
 
     def effect(self, name: str, input: Json, compute: Callable[[], Json]) -> Any:
@@ -53,6 +57,39 @@ class Run:
         output = compute()
         self.step(name, input, output)
         return output
+
+    def flow(
+        self,
+        name: str,
+        input: Json,
+        part: str,
+        compute: Callable[[Callable[[Json], bool]], Json],
+        take: Callable[[Any], bool],
+    ) -> Any:
+        """``effect`` whose output has parts that come before it is whole. ``compute`` hands each to the function it is given:
+        it becomes a step called ``part`` of its own, then ``take`` has it, whose word goes back to ``compute``. What ``take``
+        records stands between the parts, in a replay as well."""
+        of, count = digest(input), 0
+
+        def tell(said: Json) -> bool:
+            nonlocal count
+            count += 1
+            self.step(part, {"of": of, "n": count}, said)
+            return take(said)
+
+        output = compute(tell)
+        self.step(name, input, output)
+        return output
+
+    def release_claim(self, body: Mapping[str, Json]) -> None:
+        """A claim that the person is about to be given before the answer is whole."""
+        self._claims.append(body)
+        self._add(EventKind.CLAIM_RELEASED, {"claim": len(self._claims)}, body)
+
+    @property
+    def claims(self) -> Sequence[Mapping[str, Json]]:
+        """What ``release_claim`` was told, in order."""
+        return self._claims
 
     def decide(self, action: str, effect: str, body: Mapping[str, Json]) -> None:
         """A decision made within the latest step. Its body, and that there was one, is for auditors only."""
@@ -66,6 +103,7 @@ class Run:
     def finish(self, status: str, body: Mapping[str, Json]) -> None:
         """The end. How many decisions were made stands in the body: the header goes into an asker's proof."""
         facts: dict[str, int | str] = {"status": status, "steps": self._steps}
+        self._ended = True
         self._add(EventKind.RUN_FINISHED, facts, {**body, "decisions": self._decisions})
 
     @property
@@ -77,10 +115,32 @@ class Run:
         """
         return sorted(self._pending, key=lambda e: e.kind is EventKind.DECISION_MADE)
 
+    @property
+    def begun(self) -> bool:
+        """Whether some of it may be on the log already, by ``flush_begun``."""
+        return self._begun
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``finish`` was called."""
+        return self._ended
+
     def flush(self, transaction: Transaction) -> int:
         """Append what has collected; the last position. Call ``flushed`` once the commit has succeeded."""
+        return self._append(transaction, self.events)
+
+    def flush_begun(self, transaction: Transaction) -> int:
+        """Append what has collected and is not on the log yet, but for decisions, which wait for the end: see ``events``.
+
+        To be called again and at last followed by ``flush``, without ``flushed``. The log itself says how much it has, so that
+        whoever was interrupted between a commit and hearing of it writes nothing twice.
+        """
+        self._begun = True
+        return self._append(transaction, [e for e in self.events if e.kind is not EventKind.DECISION_MADE])
+
+    def _append(self, transaction: Transaction, events: Sequence[Event]) -> int:
         position = transaction.next_position - 1
-        for event in self.events:
+        for event in events[transaction.written(self.id) if self._begun else 0 :]:
             position = transaction.append(event)
         return position
 

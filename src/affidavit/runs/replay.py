@@ -15,7 +15,10 @@ from affidavit.runs.recorder import Run
 _GIVEN = EventKind.RUN_STARTED
 """Not compared: what a run is given."""
 _TIMINGS = "timings"
-"""Nor how long it took."""
+_COST = "cost"
+"""Nor how long it took, or a step of it."""
+_CHARGED = ("model.answer", "model.verify")
+"""What calls of models cost is recorded when they end, also where they were interrupted."""
 _MARK = re.compile(r"\[redacted [a-z][a-z0-9-]*\]")
 _TERMS = "terms"
 
@@ -97,6 +100,24 @@ class Rerun(Run):
         self.step(name, input, output)
         return output
 
+    def flow(
+        self,
+        name: str,
+        input: Json,
+        part: str,
+        compute: Callable[[Callable[[Json], bool]], Json],
+        take: Callable[[Any], bool],
+    ) -> Any:
+        key, of = (name, digest(input)), digest(input)
+        if self._live and key not in self._answers:
+            self.asked_live += 1
+            return super().flow(name, input, part, compute, take)
+        n = 1
+        while (part, digest({"of": of, "n": n})) in self._answers:
+            take(self.effect(part, {"of": of, "n": n}, lambda: None))
+            n += 1
+        return self.effect(name, input, lambda: None)
+
     def _steps_taken(self) -> list[Event]:
         return [e for e in self.events if e.kind is EventKind.STEP_RECORDED]
 
@@ -122,6 +143,21 @@ def compare(recorded: Sequence[Fact], replayed: Sequence[Fact], *, whole: bool =
     return None
 
 
+def compare_begun(recorded: Sequence[Fact], replayed: Sequence[Fact]) -> Divergence | None:
+    """``compare`` for a run that was interrupted: the repetition may know how it would have gone on, and nothing else.
+
+    What it did not come to in the record, its end and its decisions, is not looked at.
+    """
+    before, after = ([f for f in facts if _flowed(f)] for facts in (recorded, replayed))
+    return compare(before, after[: len(before)])
+
+
+def _flowed(fact: Fact) -> bool:
+    if fact.kind is EventKind.STEP_RECORDED:
+        return not fact.title.startswith(_CHARGED)
+    return fact.kind is EventKind.CLAIM_RELEASED
+
+
 def _difference(old: Fact, new: Fact) -> Divergence | None:
     if dict(old.facts) != dict(new.facts):
         return Divergence(old.step, old.title, "differs", dict(old.facts), dict(new.facts))
@@ -138,7 +174,7 @@ def _told(fact: Fact) -> Any:
     """The body without what a replay cannot give: times, and the count of what was redacted before it was stored."""
     if not isinstance(fact.body, Mapping):
         return fact.body
-    left_out = {"redacted", _TIMINGS} if fact.kind is EventKind.RUN_FINISHED else {"redacted"}
+    left_out = {"redacted", _TIMINGS if fact.kind is EventKind.RUN_FINISHED else _COST}
     return {name: value for name, value in fact.body.items() if name not in left_out}
 
 

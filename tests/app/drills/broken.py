@@ -302,8 +302,9 @@ class Approximate(Workspace):
         as_of: int | None = None,
         where: Any = None,
         follows: str = "",
+        on_claim: Any = None,
     ) -> Answer:
-        return super().ask(text, user, tenant, None if as_of is None else 3, where, follows)
+        return super().ask(text, user, tenant, None if as_of is None else 3, where, follows, on_claim)
 
 
 class Damaged(Workspace):
