@@ -14,6 +14,7 @@ from affidavit.ask.extract import choose
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
+from affidavit.ask.support import supporting
 from affidavit.ask.timer import Timer
 from affidavit.ask.writer import Writer
 from affidavit.domain.answer import NO_MODEL, NOT_ENOUGH, Answer, Citation, Claim, Refusal, unclear_question
@@ -116,7 +117,7 @@ class Asker:
         timer.lap("suffice")
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        written = None if writer is None else writer.write(run, text, passages)
+        written = None if writer is None else writer.write(run, text, passages, supporting(run, embedder, asked, release.writing))
         timer.lap("model")
         if written is not None:
             drafted = [self._written(text, quotes, passages, clock) for text, quotes in written.claims]

@@ -174,9 +174,11 @@ def check_answer(
     coverage: float,
     judge: Judge | None = None,
     support: Judge | None = None,
+    order: Sequence[str] | None = None,
 ) -> list[Checked]:
-    """Every claim checked; one without fault is then scored by the local model and judged, where there is one to do so."""
-    order = list(passages)
+    """Every claim checked; one without fault is then scored by the local model and judged, where there is one to do so.
+    ``order``: the ids of all passages of the run, where ``passages`` are not all of them."""
+    order = list(passages) if order is None else order
     checked = [check_claim(d, passages, order, coverage) for d in drafted]
     for ask, why in ((support, "unsupported"), (judge, "judged_unsupported")):
         sound = [n for n, c in enumerate(checked) if not c.fault]

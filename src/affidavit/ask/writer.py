@@ -10,18 +10,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from affidavit.ask.claims import ANSWER_SCHEMA, Checked, Quoted, check_answer, parse_answer
-from affidavit.ask.guard import output_signals
+from affidavit.ask.claims import ANSWER_SCHEMA, Checked, Judge, Quoted, check_answer, parse_answer
 from affidavit.ask.prompt import Prompt, prompt
 from affidavit.ask.retrieve import Passage
-from affidavit.ask.units import units
+from affidavit.ask.showing import Own, Showing, Shown
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError, UsageError
 from affidavit.domain.release import Release, Writing
 from affidavit.models.caller import Caller
 from affidavit.models.deadline import Deadline
 from affidavit.models.outcome import GOOD, Judged
-from affidavit.ports.model import ChatRequest, ChatResult, Message
+from affidavit.ports.model import ChatRequest, ChatResult
 from affidavit.runs.recorder import Run
 
 ANSWER, VERIFY = "answer", "verify"
@@ -42,18 +41,12 @@ class Written:
     claims: tuple[tuple[str, tuple[Quoted, ...]], ...]
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    passages: Mapping[str, Passage]
-    dropped: tuple[str, ...]
-    messages: tuple[Message, ...]
-    tokens: int
-
-
 class Writer:
-    """Writes one answer with the models of a release. ``count`` estimates tokens."""
+    """Writes one answer with the models of a release. ``count`` estimates tokens, ``own`` has a target count them."""
 
-    def __init__(self, caller: Caller, release: Release, count: Callable[[str], int]) -> None:
+    def __init__(
+        self, caller: Caller, release: Release, count: Callable[[str], int], own: Own | None = None
+    ) -> None:
         if release.models is None or ANSWER not in release.models.tasks or release.writing is None:
             raise UsageError("the release has no model that answers", "see docs/how-to/models.md")
         self._caller = caller
@@ -63,55 +56,56 @@ class Writer:
         self._longest = max(
             (o.settings.max_tokens for o in release.models.tasks[ANSWER].options if o.settings), default=1024
         )
-        self._count = count
+        self._showing = Showing(
+            self._prompt, release.writing, release.models.tasks[ANSWER], count, own
+        )
 
-    def write(self, run: Run, question: str, passages: Sequence[Passage]) -> Written | None:
+    def write(
+        self, run: Run, question: str, passages: Sequence[Passage], support: Judge | None = None
+    ) -> Written | None:
         """Claims that hold, or None where nothing can be used.
 
         Records what the model was shown, what it wrote, and what became of each claim.
         """
         deadline = Deadline.after(self._writing.milliseconds / 1000)
-        fitted = self._fit(question, passages)
-        if not fitted.passages:
-            return None
+        for shown, within in self._showing.each(run, question, passages, deadline):
+            request = ChatRequest(shown.messages, self._longest, within.left, ANSWER_SCHEMA, "answer")
+            outcome = self._caller.call(
+                run,
+                ANSWER,
+                request,
+                sensitivity=shown.sensitivity,
+                deadline=within,
+                check=_of_the_form,
+                options=shown.options,
+            )
+            if outcome.result is not None:
+                return self._kept(run, outcome.result, shown, len(passages), deadline, support)
+        return None
+
+    def _kept(
+        self,
+        run: Run,
+        result: ChatResult,
+        shown: Shown,
+        passages: int,
+        deadline: Deadline,
+        support: Judge | None,
+    ) -> Written | None:
+        """What of an answer holds, None where nothing can be used."""
+        judge = self._judging(run, shown.sensitivity, deadline) if self._judge else None
+        order = [f"P{n}" for n in range(1, passages + 1)]
+        checked = check_answer(
+            parse_answer(result.text), shown.passages, self._writing.coverage, judge, support, order
+        )
+        by = "words" if support is None else "vectors"
         run.step(
-            "prompt",
-            {"name": self._prompt.name, "version": self._prompt.version, "digest": self._prompt.digest},
-            {
-                "passages": {name: p.chunk for name, p in fitted.passages.items()},
-                "dropped": list(fitted.dropped),
-                "tokens": fitted.tokens,
-            },
+            "check", {"claims": len(checked), "support": by}, {"claims": [_record(c) for c in checked]}
         )
-        sensitivity = {p.view.classification or "internal" for p in fitted.passages.values()}
-        request = ChatRequest(fitted.messages, self._longest, deadline.left, ANSWER_SCHEMA, "answer")
-        outcome = self._caller.call(
-            run, ANSWER, request, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
-        )
-        if outcome.result is None:
-            return None
-        drafted = parse_answer(outcome.result.text)
-        judge = self._judging(run, sensitivity, deadline) if self._judge else None
-        checked = check_answer(drafted, fitted.passages, self._writing.coverage, judge)
-        run.step("check", {"claims": len(checked)}, {"claims": [_record(c) for c in checked]})
         good = tuple((c.drafted.text.strip(), c.quotes) for c in checked if not c.fault)
         if len(good) < len(checked) and (self._writing.whole or not good):
             return None
-        return Written(outcome.result.model, good)
-
-    def _fit(self, question: str, passages: Sequence[Passage]) -> _Fitted:
-        """As many passages as the budget holds, the least useful left out first."""
-        named = {f"P{n}": p for n, p in enumerate(passages, 1)}
-        dropped: list[str] = []
-        while True:
-            messages = self._prompt.render(
-                evidence=[_shown(name, p) for name, p in named.items()], question=[question]
-            )
-            tokens = sum(self._count(m.content) for m in messages)
-            if tokens <= self._writing.tokens or not named:
-                return _Fitted(named, tuple(dropped), messages, tokens)
-            _, last = named.popitem()
-            dropped.append(last.chunk)
+        return Written(result.model, good)
 
     def _judging(
         self, run: Run, sensitivity: set[str], deadline: Deadline
@@ -168,15 +162,6 @@ def _verdicts(text: str) -> list[bool]:
         return []
     found = said.get("supported") if isinstance(said, dict) else None
     return found if isinstance(found, list) and all(isinstance(v, bool) for v in found) else []
-
-
-def _shown(name: str, passage: Passage) -> dict[str, Json]:
-    """A passage as the model sees it: without sentences that read as orders or hold a secret."""
-    view, text = passage.view, passage.text
-    for unit in reversed(units(0, passage)):
-        if output_signals(unit.quote):
-            text = f"{text[: unit.start - view.start]}…{text[unit.end - view.start :]}"
-    return {"id": name, "title": view.title, "headings": list(view.path), "rank": view.rank, "text": text}
 
 
 def _record(checked: Checked) -> dict[str, Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Protocol
 
 from affidavit.domain.canonical import Json
@@ -42,11 +42,12 @@ class Caller:
         sensitivity: Iterable[str],
         deadline: Deadline,
         check: Check,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """``Plane.call``, with what it cost as a step of its own: a replay pays nothing."""
         meter = self._meter
         outcome = self._plane.call(
-            run, task, request, sensitivity=sensitivity, deadline=deadline, check=check, meter=meter
+            run, task, request, sensitivity=sensitivity, deadline=deadline, check=check, meter=meter, options=options
         )
         self._calls += 1
         run.effect(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,13 +50,15 @@ class Plane:
         check: Check | None = None,
         cancel: Cancel | None = None,
         meter: Meter | None = None,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """An answer that passed ``check``, or an exhausted outcome; not later than ``deadline`` (but for the time ``check``
-        takes). ``sensitivity``: the classifications of all text in the request. Never raises ModelError.
+        takes). ``sensitivity``: the classifications of all text in the request. ``options``: only those of the task at these
+        places, None for all. Never raises ModelError.
 
         In a replay the outcome comes from the record, and nobody is asked.
         """
-        return self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, None)
+        return self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, None, options)
 
     def stream(
         self,
@@ -70,6 +73,7 @@ class Plane:
         check: Check | None = None,
         cancel: Cancel | None = None,
         meter: Meter | None = None,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """``call``, with pieces of the answer handed to ``sink`` as they come, in the caller's thread. They are not checked
         and nothing is released here: only the outcome is an answer. While ``sink`` says that nothing was released, a
@@ -81,7 +85,7 @@ class Plane:
             told.append(piece)
             return sink(piece)
 
-        outcome = self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, telling)
+        outcome = self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, telling, options)
         if outcome.result is not None and outcome.result.text and not told:
             sink(Piece(1, outcome.result.text))
         return outcome
@@ -98,8 +102,11 @@ class Plane:
         cancel: Cancel | None,
         meter: Meter | None,
         sink: Sink | None,
+        options: Set[int] | None,
     ) -> Outcome:
         task = self._task(name)
+        if options is not None:
+            task = replace(task, options=tuple(o for n, o in enumerate(task.options) if n in options))
         seen = shape(request, sensitivity, traits)
         until = self._exchange.stage.now() + deadline.left
         wanted = Wanted(run.tenant, task, request, seen, until, check, cancel, meter, sink)
