@@ -61,10 +61,8 @@ def test_what_was_revoked_is_not_remembered(
     assert first.answer == SENTENCE
     ws.people.leave(ws.parts.tenant(""), "user:alice", "staff")
     second = ws.ask("And for squids?", "alice", follows=first.run)
-    (turn,) = steps(ws, second.run)["conversation"]["output"]
-    assert turn["answer"] == []
+    assert steps(ws, second.run)["conversation"]["output"] == []
     assert all("20 days" not in json.dumps(shown(r)) for r in models["near"].asked)
-    assert len(models["near"].asked) == 1
 
 
 def test_nobody_goes_on_from_another_persons_question(ws: affidavit.Workspace) -> None:
