@@ -41,12 +41,13 @@ def fault(claim: str, said: str, about: str, coverage: float, strangers: Set[str
         return "negation"
     if _modal(mine, its):
         return "modality"
-    if _unnamed(mine, f"{its} {context}", strangers):
+    context = f"{its} {_without_amounts(its)} {context}"
+    if _unnamed(mine, context, strangers):
         return "name"
-    own = set(terms(_without_dates(mine)))
+    own = set(terms(_without_amounts(mine)))
     if not own and not quantities(mine):
         return "empty"
-    have = set(terms(f"{its} {context}"))
+    have = set(terms(context))
     return "" if not own or len(own & have) / len(own) >= coverage else "words"
 
 
@@ -147,11 +148,10 @@ def _around(text: str, amount: Quantity) -> set[str]:
     return {t for t in terms(text[start : amount.start] + " " + text[amount.end : end]) if not t[0].isdigit()}
 
 
-def _without_dates(text: str) -> str:
-    """Dates are compared as dates: written out or as digits they share no word."""
-    for q in reversed(quantities(text)):
-        if q.unit in ("date", "clock"):
-            text = f"{text[: q.start]} {text[q.end :]}"
+def _without_amounts(text: str) -> str:
+    """``text`` with blanks for amounts and dates: they are compared as such, and written out or as digits share no word."""
+    for q in quantities(text):
+        text = text[: q.start] + " " * (q.end - q.start) + text[q.end :]
     return text
 
 
@@ -224,8 +224,8 @@ def _prefixed(claim: str, said: str) -> bool:
 
 
 def _lower(text: str) -> set[str]:
-    words = re.findall(r"[a-z]+(?:-[a-z]+)?", text.lower())
-    return {w for w in words} | {part for w in words for part in w.split("-")[1:]}
+    words = set(re.findall(r"[a-z]+(?:-[a-z]+)?", text.lower()))
+    return words | {part for w in words if w.split("-")[0] not in _PREFIXES for part in w.split("-")}
 
 
 def _bare(words: Set[str]) -> Iterator[tuple[str, str]]:
@@ -293,7 +293,7 @@ def _unnamed(claim: str, context: str, strangers: Set[str]) -> bool:
     """Whether a name of the claim stands nowhere in what it cites. A capital at the beginning of a sentence counts too, unless
     the word is one with which sentences begin."""
     words, stems = _words(context), set(terms(context))
-    for match in _NAME.finditer(_without_dates(claim)):
+    for match in _NAME.finditer(_without_amounts(claim)):
         parts = _words(match.group())
         if parts <= words or parts <= {"i", "s"}:
             continue
