@@ -432,10 +432,17 @@ def test_a_prompt_is_fitted_by_the_models_own_count(
 
 
 def test_support_is_scored_where_the_release_wants_it(
-    ws: affidavit.Workspace, models: dict[str, Scripted]
+    workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write, models: dict[str, Scripted]
 ) -> None:
-    ws.parts.retriever.embedder = HashEmbedder()
+    ws = workspace
+    ws.parts.embedder = ws.parts.retriever.embedder = HashEmbedder()
+    (tmp_path / "p.jsonl").write_text('{"id": "alice", "groups": ["staff"]}\n')
+    ws.import_people(tmp_path / "p.jsonl")
+    ws.add_source("folder", write_folder(FILES), "docs")
+    ws.sync()
+    ws.parts.models.make = lambda target: models[target.name]
     content = json.loads(json.dumps(release()))
+    content["suffice"]["dense"]["threshold"] = "0"  # vectors of words know nothing of likeness
     use(ws, {**content, "write": {**content["write"], "support": "0.9"}})
     odd = "Walrus leave is 20 days a year, they believe."
     models["far"].say = claims((SENTENCE, SENTENCE), (odd, SENTENCE))
@@ -445,7 +452,6 @@ def test_support_is_scored_where_the_release_wants_it(
     assert check["input"]["support"] == "vectors"
     assert [c["fault"] for c in check["output"]["claims"]] == ["", "unsupported"]
     assert len(steps(ws, answer.run)["support"]["output"]["scores"]) == 2
-    ws.parts.retriever.embedder = None
     use(ws, {**content, "write": {**content["write"], "support": "0"}})
     off = ws.ask(QUESTION, "alice")
     assert len(off.claims) == 2
