@@ -51,19 +51,41 @@ class Pair:
 # -- true claims
 
 _PLAINER = {
-    "shall": "must", "must": "has to", "prior to": "before", "in order to": "to", "utilize": "use", "such": "these", "commence": "begin",
-    "terminate": "end", "in the event that": "if", "provided that": "if", "obtain": "get", "receive": "get", "assist": "help",
-    "we are": "the company is", "you can": "one can", "you will": "one will", "additionally": "also", "approximately": "about",
-    "purchase": "buy", "however": "but", "request": "ask for", "individuals": "people", "teammates": "employees", "ensure": "make sure",
-    "1 year": "one year", "30 days": "thirty days", "percent": "%",
-}  # fmt: skip
+    "shall": "must",
+    "must": "has to",
+    "prior to": "before",
+    "in order to": "to",
+    "utilize": "use",
+    "such": "these",
+    "commence": "begin",
+    "terminate": "end",
+    "in the event that": "if",
+    "provided that": "if",
+    "obtain": "get",
+    "receive": "get",
+    "assist": "help",
+    "we are": "the company is",
+    "you can": "one can",
+    "you will": "one will",
+    "additionally": "also",
+    "approximately": "about",
+    "purchase": "buy",
+    "however": "but",
+    "request": "ask for",
+    "individuals": "people",
+    "teammates": "employees",
+    "ensure": "make sure",
+    "1 year": "one year",
+    "30 days": "thirty days",
+    "percent": "%",
+}
 
 
 def _unmarked(text: str) -> str:
     """Without Markdown: a model that says a sentence in its own words leaves that out."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"[*_`#]+|^\s*(?:[-+]|\d+\.)\s+", "", text, flags=re.M)
-    return " ".join(text.split())
+    plain: str = re.sub(r"[*_`#]+|^\s*(?:[-+]|\d+\.)\s+", "", text, flags=re.M)
+    return " ".join(plain.split())
 
 
 def _shortened(text: str) -> str:
@@ -108,8 +130,19 @@ def _number(text: str, page: str, rng: Rng) -> str:
 
 
 def _unit(text: str, page: str, rng: Rng) -> str:
-    turned = {"days": "weeks", "day": "week", "weeks": "months", "months": "days", "month": "year", "years": "months", "year": "month", "%": " dollars",
-              "hours": "days", "$": "€", "minutes": "hours"}  # fmt: skip
+    turned = {
+        "days": "weeks",
+        "day": "week",
+        "weeks": "months",
+        "months": "days",
+        "month": "year",
+        "years": "months",
+        "year": "month",
+        "%": " dollars",
+        "hours": "days",
+        "$": "€",
+        "minutes": "hours",
+    }
     for match in re.finditer(r"(?<=\d\s)[a-z]+|(?<=\d)%|\$(?=\d)|(?<=\) )days|(?<=\) )months", text):
         if match.group() in turned:
             return text[: match.start()] + turned[match.group()] + text[match.end() :]
@@ -130,8 +163,8 @@ def _negated(text: str, page: str, rng: Rng) -> str:
 
 def _subject(text: str, page: str, rng: Rng) -> str:
     """Another word of the page in the place of a longer word of the claim."""
-    words = [w for w in re.findall(r"\b[a-z]{6,}\b", text)]
-    others = sorted({w for w in re.findall(r"\b[a-z]{6,}\b", page)} - set(words))
+    words = re.findall(r"\b[a-z]{6,}\b", text)
+    others = sorted(set(re.findall(r"\b[a-z]{6,}\b", page)) - set(words))
     return text.replace(rng.choice(words), rng.choice(others), 1) if words and others else text
 
 
@@ -172,7 +205,9 @@ def pairs(name: str, most: int, seed: int = 4) -> Iterator[Pair]:
     for page, gold in golds[:most]:
         whole, title, half = pages[page]["text"], pages[page]["title"], halves[page]
         truths = {kind: said(gold) for kind, said in REPHRASED.items()}
-        said = {t: k for k, t in reversed(truths.items()) if t.split()}  # each text once, under the plainest name
+        said = {
+            t: k for k, t in reversed(truths.items()) if t.split()
+        }  # each text once, under the plainest name
         yield from (Pair(t, gold, title, k, True, half) for t, k in said.items())
         base = truths[rng.choice(["unmarked", "shortened", "plainer"])]
         for kind, turn in FALSIFIED.items():
@@ -267,7 +302,10 @@ def _judged(
     true = [s for p, _, s in rows if _said_otherwise(p)]
     passed = [(p, s) for p, refused, s in rows if not refused]
     left = [s for p, s in passed if not p.true]
-    kinds = {k: [s for p, _, s in rows if p.kind == k] for k in dict.fromkeys(p.kind for p, _, _ in rows if not p.true)}
+    kinds = {
+        k: [s for p, _, s in rows if p.kind == k]
+        for k in dict.fromkeys(p.kind for p, _, _ in rows if not p.true)
+    }
     return {
         "threshold": round(threshold, 4),
         "auroc": {k: round(auroc(true, v), 3) for k, v in kinds.items()},

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.app.test_models import QUESTION, SENTENCE, Scripted, claims, release, replayed, shown, steps
 
 import affidavit
+from affidavit.domain.answer import Answer
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.ports.model import ChatRequest
 
@@ -141,7 +142,7 @@ def zoo(
     return workspace
 
 
-def talk(ws: affidavit.Workspace, things: tuple[str, ...], follows: str = "") -> list[affidavit.Answer]:
+def talk(ws: affidavit.Workspace, things: tuple[str, ...], follows: str = "") -> list[Answer]:
     answers = []
     for thing in things:
         answers.append(ws.ask(f"In what is the {thing} bonus paid?", "alice", follows=follows))
@@ -157,7 +158,8 @@ def test_nothing_revoked_appears_in_any_later_prompt(
     tenant = zoo.parts.tenant("")
     zoo.publish(
         release(
-            rewrite={"options": [{"target": "near", **EXACT}]}, summarise={"options": [{"target": "near", **EXACT}]}
+            rewrite={"options": [{"target": "near", **EXACT}]},
+            summarise={"options": [{"target": "near", **EXACT}]},
         )
     )
     models["near"].say = models["far"].say = lambda request: "no JSON"
@@ -203,9 +205,13 @@ def test_older_turns_are_summarised_with_the_runs_they_come_from(
     summarised = steps(zoo, after.run)["summary"]
     assert summarised["output"] == {
         "how": "model",
-        "lines": [{"text": f"The walrus bonus is paid in {secret('walrus')} coins.", "runs": [answers[0].run]}],
+        "lines": [
+            {"text": f"The walrus bonus is paid in {secret('walrus')} coins.", "runs": [answers[0].run]}
+        ],
     }
-    assert [s["run"] for s in steps(zoo, after.run)["conversation"]["output"]][:3] == summarised["input"]["turns"]
+    assert [s["run"] for s in steps(zoo, after.run)["conversation"]["output"]][:3] == summarised["input"][
+        "turns"
+    ]
     assert replayed(zoo, after.run)
     zoo.publish(release())
     plain = zoo.ask("And of what are they made there?", "alice", follows=answers[-1].run)
@@ -236,6 +242,11 @@ def test_what_a_remote_target_may_not_see_is_not_put_into_its_question(
     second = workspace.ask("And when is it paid?", "alice", follows=first.run)
     assert "quarkoins" not in json.dumps([shown(r) for r in models["near"].asked])
     assert steps(workspace, second.run)["rewrite"]["input"]["withheld"] == 1
-    workspace.publish({**release(rewrite=near), "models": {**release(rewrite=near)["models"], "tasks": {"answer": near, "rewrite": near}}})
+    workspace.publish(
+        {
+            **release(rewrite=near),
+            "models": {**release(rewrite=near)["models"], "tasks": {"answer": near, "rewrite": near}},
+        }
+    )
     workspace.ask("And when is it paid?", "alice", follows=first.run)
     assert "quarkoins" in json.dumps([shown(r) for r in models["near"].asked])

@@ -77,7 +77,9 @@ def test_one_thing_changed_is_refused(fact: tuple[str, dict[str, str]], data: st
         other = data.draw(others[what])
         assume(other != parts[what])
         number = {**parts, what: other}
-        claim = "The travel allowance of {number} {unit} {verb} by {name} before {day} {month} 2026.".format(**number)
+        claim = "The travel allowance of {number} {unit} {verb} by {name} before {day} {month} 2026.".format(
+            **number
+        )
     assert fault(claim, said, "", 0.6) in FAULTS
 
 

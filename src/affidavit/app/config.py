@@ -130,8 +130,8 @@ class ModelSpec:
     credentials. ``api``: ``chat`` or ``responses`` (OpenAI's two). ``schema`` says how an answer in a JSON Schema is had, as in
     ``ModelInfo``. ``local``: text sent there never leaves this machine, or what its operator counts as such; never guessed from
     the address, since a gateway on this machine may pass everything on. ``context``: tokens, 0 unknown. ``region`` is AWS's,
-    ``api_version`` Azure's. ``ca_file`` holds certificates to trust instead of the system's. ``tokenizer``: ``server`` to have the
-    server count a prompt's tokens, or the path of the model's ``tokenizer.json``; neither: they are estimated.
+    ``api_version`` Azure's. ``ca_file`` holds certificates to trust instead of the system's. ``tokenizer``: ``server`` to have
+    the server count a prompt's tokens, or the path of the model's ``tokenizer.json``; neither: they are estimated.
     """
 
     kind: str
@@ -213,7 +213,13 @@ def make_model(spec: ModelSpec) -> ChatModel:
         case "google":
             return GoogleModel(_endpoint(spec, key, "x-goog-api-key", ""), info, tokenizer)
         case "bedrock":
-            return BedrockModel(_endpoint(spec, key), info, spec.region, chain=spec.credentials == "chain", tokenizer=tokenizer)
+            return BedrockModel(
+                _endpoint(spec, key),
+                info,
+                spec.region,
+                chain=spec.credentials == "chain",
+                tokenizer=tokenizer,
+            )
         case "azure":
             query = {"api-version": spec.api_version} if spec.api_version else {}
             return OpenAIModel(_endpoint(spec, key, "api-key", ""), info, spec.api, query, tokenizer)

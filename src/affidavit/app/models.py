@@ -52,14 +52,18 @@ class ModelShop:
         return Writer(caller, release, self.count, self.own) if ANSWER in release.models.tasks else None
 
     def own(self, target: Target, request: ChatRequest, level: int) -> int | None:
-        """The tokens of ``request`` by the own tokenizer of the model at ``target``; None where it has none at hand, may not see text
-        of ``level``, failed lately, or does not say in time."""
+        """The tokens of ``request`` by the own tokenizer of the model at ``target``; None where it has none at hand, may not see
+        text of ``level``, failed lately, or does not say in time."""
         if not self._exchange.breaker(target).ready(self._exchange.stage.now()):
             return None
         try:
             model = self.at(target)
             sees = level < CONFIDENTIAL or model.info.local
-            return model.count(request) if sees and isinstance(model, CountingModel) and model.info.counts else None
+            return (
+                model.count(request)
+                if sees and isinstance(model, CountingModel) and model.info.counts
+                else None
+            )
         except ModelError:
             return None
 

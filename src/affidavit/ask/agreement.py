@@ -22,8 +22,20 @@ from affidavit.ask.quantities import (
 from affidavit.text.analyze import STOPWORDS, terms
 
 FAULTS = (
-    "characters", "markup", "link", "number", "unit", "date", "bound", "attachment", "negation", "modality", "name", "words", "empty",
-)  # fmt: skip
+    "characters",
+    "markup",
+    "link",
+    "number",
+    "unit",
+    "date",
+    "bound",
+    "attachment",
+    "negation",
+    "modality",
+    "name",
+    "words",
+    "empty",
+)
 
 
 def fault(claim: str, said: str, about: str, coverage: float, strangers: Set[str] = frozenset()) -> str:
@@ -63,7 +75,8 @@ def _unwrapped(text: str) -> str:
 
 _MARKUP = frozenset("<>[]{}|`\\^~")
 _ADDRESS = re.compile(
-    r"\b[a-z][a-z0-9+.-]*:(?://|[^\s\d])\S*|\bwww\.\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)*\.[a-z]{2,24}\b(?:[/?#]\S*)?|//\S+", re.IGNORECASE
+    r"\b[a-z][a-z0-9+.-]*:(?://|[^\s\d])\S*|\bwww\.\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)*\.[a-z]{2,24}\b(?:[/?#]\S*)?|//\S+",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
@@ -119,7 +132,7 @@ def _amounts(claim: str, said: str, about: str) -> str:
 
 
 def _unit_fits(amount: Quantity, quoted: Quantity, claim: str, context: str) -> bool:
-    if amount.unit == quoted.unit or amount.unit == "date":
+    if amount.unit in (quoted.unit, "date"):
         return True
     if not amount.unit:  # "leave in days: 20"; and a year out of a date
         return quoted.unit == "date" or quoted.unit in units_named(claim)
@@ -159,9 +172,11 @@ def _without_amounts(text: str) -> str:
 
 _NEGATION = re.compile(
     r"\b(?:no|not|never|none|nobody|nothing|nowhere|neither|nor|without|cannot|cant|wont|dont|doesnt|isnt|arent|wasnt|shouldnt|mustnt"
-    r"|except\w*|unless|excluding|exclud\w+|hardly|scarcely|rarely|seldom|barely|lack(?:s|ed|ing)?|absen(?:t|ce)|refus\w+|forb[ia]d\w*"
+    r"|except\w*|unless|excluding|exclud\w+|hardly|scarcely"
+    r"|rarely|seldom|barely|lack(?:s|ed|ing)?|absen(?:t|ce)|refus\w+|forb[ia]d\w*"
     r"|prohibit\w*|ban(?:s|ned)?|fail(?:s|ed|ure)?|den(?:y|ies|ied|ial)|reject\w*|declin\w+|prevent\w*|refrain\w*|avoid\w*|unable|void"
-    r"|waive[sdr]?|revok\w+|cease[sd]?|exempt\w*|false|untrue|incorrect|wrong|myth|contrary|opposite|instead of|rather than|other than"
+    r"|waive[sdr]?|revok\w+|cease[sd]?|exempt\w*|false|untrue|incorrect|wrong|myth|contrary|opposite"
+    r"|instead of|rather than|other than"
     r"|anything but|far from|free from)\b|n['’]t\b",
     re.IGNORECASE,
 )
@@ -238,11 +253,16 @@ def _bare(words: Set[str]) -> Iterator[tuple[str, str]]:
 
 
 _DUTY = re.compile(
-    r"\b(?:must|shall|required?|requires|mandatory|obliged|obligated|(?:has|have|had|need(?:s|ed)?) to)\b", re.I
+    r"\b(?:must|shall|required?|requires|mandatory|obliged|obligated|(?:has|have|had|need(?:s|ed)?) to)\b",
+    re.I,
 )
-_LEAVE = re.compile(r"\b(?:may|might|can|could|optional(?:ly)?|allowed|permitted|voluntary|free to|should|recommended)\b", re.I)
+_LEAVE = re.compile(
+    r"\b(?:may|might|can|could|optional(?:ly)?|allowed|permitted|voluntary|free to|should|recommended)\b",
+    re.I,
+)
 _ABSOLUTE = re.compile(
-    r"\b(?:always|only|solely|exclusively|guarantee[sd]?|unlimited|unconditional(?:ly)?|automatically|immediately)\b", re.I
+    r"\b(?:always|only|solely|exclusively|guarantee[sd]?|unlimited|unconditional(?:ly)?|automatically|immediately)\b",
+    re.I,
 )
 
 
@@ -279,12 +299,13 @@ def _no_month(text: str) -> str:
 
 _NAME = re.compile(r"(?<![\w'’-])[A-ZÀ-ÖØ-ÞΑ-ΩА-Я][\w'’-]*")
 _OPENERS = STOPWORDS | frozenset(
-    """about above according across after again all also although always among another any anyone anything around because before below
-    between both during each either employees enterprise every everybody everyone everything except few first following generally given
-    however instead last later like members more most must neither never next nobody none nothing now once one only other otherwise people
-    per please several shall since someone something staff such team teams their therefore thus today together two under unless until upon
-    use users usually via what whatever whenever where whether whichever while within without yes yet customers ask contact see may might
-    anybody somebody there""".split()
+    """about above according across after again all also although always among another any anyone anything around because
+    before below between both during each either employees enterprise every everybody everyone everything except few
+    first following generally given however instead last later like members more most must neither never next nobody
+    none nothing now once one only other otherwise people per please several shall since someone something staff such
+    team teams their therefore thus today together two under unless until upon use users usually via what whatever
+    whenever where whether whichever while within without yes yet customers ask contact see may might anybody somebody
+    there""".split()
 )
 _SENTENCE_END = re.compile(r"(?:^|[.!?:]\s+|[\"“(•*-]\s*|\n\s*)\Z")
 
@@ -310,5 +331,7 @@ def _words(text: str) -> set[str]:
 
 def names_in(text: str) -> set[str]:
     """Words, in lower case, that ``text`` writes with a capital within a sentence and never without."""
-    found = {m.group().casefold() for m in _NAME.finditer(text) if not _SENTENCE_END.search(text[: m.start()])}
+    found = {
+        m.group().casefold() for m in _NAME.finditer(text) if not _SENTENCE_END.search(text[: m.start()])
+    }
     return found - {w for w in _WORD.findall(text) if w[0].islower()} - _OPENERS

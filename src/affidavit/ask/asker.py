@@ -117,7 +117,11 @@ class Asker:
         timer.lap("suffice")
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
-        written = None if writer is None else writer.write(run, text, passages, supporting(run, embedder, asked, release.writing))
+        written = (
+            None
+            if writer is None
+            else writer.write(run, text, passages, supporting(run, embedder, asked, release.writing))
+        )
         timer.lap("model")
         if written is not None:
             drafted = [self._written(text, quotes, passages, clock) for text, quotes in written.claims]

@@ -124,7 +124,9 @@ def stand_alone(
     lines = summary(run, shown[:-MOST_TURNS], caller, release)
     said = None
     if caller is not None and release.models is not None and REWRITE in release.models.tasks:
-        said = _by_model(run, question, shown[-MOST_TURNS:], lines, caller, {w for t in shown for w in t["sensitivity"]})
+        said = _by_model(
+            run, question, shown[-MOST_TURNS:], lines, caller, {w for t in shown for w in t["sensitivity"]}
+        )
     alone, unclear = said or (_by_rule(question, turns), "")
     how = "rule" if said is None else "model"
     withheld = sum(bool(t["answer"]) and not s["answer"] for t, s in zip(turns, shown, strict=True))

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 Value = Fraction | str | tuple[int, int, int]
-"""A number; text of our own where it is none (``x2``, ``#3``, a version); or a date (year, month, day), 0 where it does not say."""
+"""A number; text of our own where it is none (``x2``, ``#3``, a version); or a date (year, month, day), 0 where it says
+nothing."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """``unit`` is a word of ours, "" for a bare number. ``bound``: 1 at least, -1 at most, 0 neither. Offsets are into the text as
-    ``plain`` gives it."""
+    """``unit`` is a word of ours, "" for a bare number. ``bound``: 1 at least, -1 at most, 0 neither. Offsets
+    are into the text as ``plain`` gives it."""
 
     value: Value
     unit: str
@@ -55,23 +56,56 @@ def numerals(text: str) -> set[str]:
 # -- units
 
 _CURRENCIES = {
-    "$": r"US\$|\$|USD|(?:US )?dollars?", "€": "€|EUR|euros?", "£": r"£|GBP|pounds? sterling|pounds?", "¥": "¥|JPY|yen", "cny": "CNY|RMB|yuan",
-    "₹": "₹|INR|rupees?", "chf": "CHF|Swiss francs?|francs?", "sgd": r"S\$|SGD", "aud": r"A\$|AUD", "cad": r"C\$|CAD", "hkd": r"HK\$|HKD",
-    "nzd": r"NZ\$|NZD", "sek": "SEK", "cent": "cents?|¢",
-}  # fmt: skip
+    "$": r"US\$|\$|USD|(?:US )?dollars?",
+    "€": "€|EUR|euros?",
+    "£": r"£|GBP|pounds? sterling|pounds?",
+    "¥": "¥|JPY|yen",
+    "cny": "CNY|RMB|yuan",
+    "₹": "₹|INR|rupees?",
+    "chf": "CHF|Swiss francs?|francs?",
+    "sgd": r"S\$|SGD",
+    "aud": r"A\$|AUD",
+    "cad": r"C\$|CAD",
+    "hkd": r"HK\$|HKD",
+    "nzd": r"NZ\$|NZD",
+    "sek": "SEK",
+    "cent": "cents?|¢",
+}
 _UNITS = {
-    "%": r"%|per ?cent|percent", "point": r"percentage points?|pp\b|basis points?|bps",
-    "business day": r"(?:business|working|work|trading|banking)[ -]days?", "second": "seconds?|secs?", "minute": "minutes?|mins?", "hour": "hours?|hrs?|h",
-    "day": r"(?:calendar[ -])?days?|nights?", "week": "weeks?|wks?", "month": "months?", "quarter": "quarters?", "year": r"years?|yrs?", "ms": "ms|milliseconds?",
-    "km": r"km|kilomet(?:er|re)s?", "m": r"m|met(?:er|re)s?", "cm": "cm", "mm": "mm", "mile": "miles?", "foot": "feet|foot|ft", "inch": "inch(?:es)?",
-    "kg": r"kg|kilograms?|kilos?", "g": r"g|grams?", "lb": r"lbs?", "t": r"tons?|tonnes?", "l": r"l|lit(?:er|re)s?",
-    "kb": "kB|KB|kilobytes?", "mb": "MB|megabytes?", "gb": "GB|gigabytes?", "tb": "TB|terabytes?", "°c": "°C|celsius", "°f": "°F|fahrenheit",
-}  # fmt: skip
+    "%": r"%|per ?cent|percent",
+    "point": r"percentage points?|pp\b|basis points?|bps",
+    "business day": r"(?:business|working|work|trading|banking)[ -]days?",
+    "second": "seconds?|secs?",
+    "minute": "minutes?|mins?",
+    "hour": "hours?|hrs?|h",
+    "day": r"(?:calendar[ -])?days?|nights?",
+    "week": "weeks?|wks?",
+    "month": "months?",
+    "quarter": "quarters?",
+    "year": r"years?|yrs?",
+    "ms": "ms|milliseconds?",
+    "km": r"km|kilomet(?:er|re)s?",
+    "m": r"m|met(?:er|re)s?",
+    "cm": "cm",
+    "mm": "mm",
+    "mile": "miles?",
+    "foot": "feet|foot|ft",
+    "inch": "inch(?:es)?",
+    "kg": r"kg|kilograms?|kilos?",
+    "g": r"g|grams?",
+    "lb": r"lbs?",
+    "t": r"tons?|tonnes?",
+    "l": r"l|lit(?:er|re)s?",
+    "kb": "kB|KB|kilobytes?",
+    "mb": "MB|megabytes?",
+    "gb": "GB|gigabytes?",
+    "tb": "TB|terabytes?",
+    "°c": "°C|celsius",
+    "°f": "°F|fahrenheit",
+}
 _NAMED = {**_CURRENCIES, **_UNITS}
 _ORDER = sorted(_NAMED, key=lambda u: -len(_NAMED[u]))
-_BETWEEN = (
-    r"(?:full|paid|consecutive|whole|additional|more|further|extra|annual|vacation|leave|sick|separate|small|us)"
-)
+_BETWEEN = r"(?:full|paid|consecutive|whole|additional|more|further|extra|annual|vacation|leave|sick|separate|small|us)"
 _AFTER = {
     unit: re.compile(
         rf"(?:\s*\(\s*[\d.,]+\s*\)|\s*\))?[\s-]*(?:{_BETWEEN}[\s-]+){{0,2}}(?:{_NAMED[unit]})(?![\w$])", re.I
@@ -82,7 +116,8 @@ _BEFORE = re.compile(
     r"(?<![\w$])(?:" + "|".join(f"(?P<c{n}>{p})" for n, p in enumerate(_CURRENCIES.values())) + r")\s?$", re.I
 )
 _ANYWHERE = {
-    unit: re.compile(rf"(?<![\w$])(?:{p})(?![\w$])" if p[0].isalpha() else rf"(?:{p})", re.I) for unit, p in _NAMED.items()
+    unit: re.compile(rf"(?<![\w$])(?:{p})(?![\w$])" if p[0].isalpha() else rf"(?:{p})", re.I)
+    for unit, p in _NAMED.items()
 }
 _SHORT = frozenset(("m", "g", "l", "h", "t"))
 """Units of one letter count only right behind a number."""
@@ -103,15 +138,31 @@ _SMALL = (
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _WORDS = {w: n for n, w in enumerate(_SMALL)} | {w: 10 * n for n, w in enumerate(_TENS, 2)} | {"dozen": 12}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_TIMES = {"once": "x1", "twice": "x2", "double": "x2", "doubled": "x2", "doubles": "x2", "thrice": "x3", "triple": "x3", "tripled": "x3",
-          "half": "x1/2", "halved": "x1/2", "halves": "x1/2", "quadruple": "x4"}  # fmt: skip
+_TIMES = {
+    "once": "x1",
+    "twice": "x2",
+    "double": "x2",
+    "doubled": "x2",
+    "doubles": "x2",
+    "thrice": "x3",
+    "triple": "x3",
+    "tripled": "x3",
+    "half": "x1/2",
+    "halved": "x1/2",
+    "halves": "x1/2",
+    "quadruple": "x4",
+}
 _ORDINALS = {
     w: f"#{n}"
-    for n, w in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1)
+    for n, w in enumerate(
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1
+    )
 }
 _WORD = re.compile(r"[A-Za-z]+")
 _NO_NUMBER = re.compile(
-    r"\b(?:no|any|every|each|the|this|that|which)[ -]one\b|\bone(?='s)|\bone (?:of|another|can(?:not)?|will|may|must|should|could|would|needs|has)\b", re.I
+    r"\b(?:no|any|every|each|the|this|that|which)[ -]one\b|\bone(?='s)"
+    r"|\bone (?:of|another|can(?:not)?|will|may|must|should|could|would|needs|has)\b",
+    re.I,
 )
 _SCALED = re.compile(r"(?:[\s-]*(hundred|thousand|million|billion|trillion)|\s?(bn|mn|k))(?![\w])", re.I)
 _LETTERS = {"bn": 10**9, "mn": 10**6, "k": 1000}
@@ -131,7 +182,7 @@ def _by_digits(text: str) -> Iterator[Quantity]:
             word, letter = scaled.groups()
             value *= _SCALES[word.lower()] if word else _LETTERS[letter.lower()]
             end = scaled.end()
-        signed = start > 0 and text[start - 1] in "-\u2212\u2013" and (start < 2 or text[start - 2] in " (\n")  # noqa: PLR2004
+        signed = start > 0 and text[start - 1] in "-\u2212\u2013" and (start < 2 or text[start - 2] in " (\n")
         if signed and isinstance(value, Fraction):
             value = -value
         yield Quantity(value, "", start - signed, end)
@@ -220,17 +271,22 @@ _DATES = tuple(
     )
 )
 _CLOCK = re.compile(
-    r"\b(?P<h>[0-2]?\d):(?P<m>[0-5]\d)(?:\s*(?P<x>[ap])\.?m\b\.?)?|\b(?P<h2>1?\d)\s*(?P<x2>[ap])\.?m\b\.?", re.I
+    r"\b(?P<h>[0-2]?\d):(?P<m>[0-5]\d)(?:\s*(?P<x>[ap])\.?m\b\.?)?|\b(?P<h2>1?\d)\s*(?P<x2>[ap])\.?m\b\.?",
+    re.I,
 )
 
 
 def _date(match: re.Match[str]) -> Quantity:
     found = match.groupdict()
     year = int(found.get("year") or 0)
-    if found.get("one"):  # day first or month first: nobody can tell, so only the same writing is the same date
+    if found.get(
+        "one"
+    ):  # day first or month first: nobody can tell, so only the same writing is the same date
         return Quantity(f"{int(found['one'])}/{int(found['two'])}/{year}", "date", *match.span())
     word = (found.get("month") or "").lower()[:3]
-    month = int(found["mon"]) if found.get("mon") else next(n for n, m in enumerate(_MONTHS, 1) if m[:3] == word)
+    month = (
+        int(found["mon"]) if found.get("mon") else next(n for n, m in enumerate(_MONTHS, 1) if m[:3] == word)
+    )
     day = int(found["day"]) or -1 if found.get("day") else 0  # a day 0 that is written is no day left out
     return Quantity((year, month, day), "date", *match.span())
 
@@ -251,17 +307,26 @@ def _masked(text: str, found: list[Quantity]) -> str:
 
 # -- all of them
 
-_UP = r"at least|minimum(?: of)?|more than|over|above|exceed(?:s|ed|ing)?|(?:greater|higher|longer|later) than|after|from|since|starting|beyond"
+_UP = (
+    r"at least|minimum(?: of)?|more than|over|above|exceed(?:s|ed|ing)?"
+    r"|(?:greater|higher|longer|later) than|after|from|since|starting|beyond"
+)
 _DOWN = (
-    r"at most|maximum(?: of)?|less than|fewer than|under|below|up to|(?:lower|shorter|earlier) than|within|before|until|by|limited to|no later than"
+    r"at most|maximum(?: of)?|less than|fewer than|under|below|up to"
+    r"|(?:lower|shorter|earlier) than|within|before|until|by|limited to|no later than"
 )
 _TAIL = r"\W+(?:[a-z]+\W+){0,1}\Z"
-_UP_BEFORE, _DOWN_BEFORE = re.compile(rf"\b(?:{_UP}){_TAIL}", re.I), re.compile(rf"\b(?:{_DOWN}){_TAIL}", re.I)
+_UP_BEFORE, _DOWN_BEFORE = (
+    re.compile(rf"\b(?:{_UP}){_TAIL}", re.I),
+    re.compile(rf"\b(?:{_DOWN}){_TAIL}", re.I),
+)
 _UP_AFTER = re.compile(r"\W*(?:[a-z%]+\W+){0,2}or (?:more|above|longer|higher|greater|later)\b", re.I)
 _DOWN_AFTER = re.compile(r"\W*(?:[a-z%]+\W+){0,2}or (?:less|fewer|below|earlier|shorter|under)\b", re.I)
 _WINDOW = 40
 _AT_MOST = re.compile(
-    r"\b(?:no|not)[ -](?:more|greater|higher|later|longer|over) than\b|\b(?:shall|may|must|can|does|do|will)?\s?not (?:to )?exceed(?:ing)?\b", re.I
+    r"\b(?:no|not)[ -](?:more|greater|higher|later|longer|over) than\b"
+    r"|\b(?:shall|may|must|can|does|do|will)?\s?not (?:to )?exceed(?:ing)?\b",
+    re.I,
 )
 _AT_LEAST = re.compile(r"\b(?:no|not)[ -](?:less|fewer|lower|earlier|shorter) than\b", re.I)
 
@@ -275,7 +340,9 @@ def quantities(text: str) -> list[Quantity]:
     """All in ``text``, which is as ``plain`` and ``without_bounds`` leave it, in order."""
     dates: list[Quantity] = []
     for pattern in _DATES:
-        dates += (found := [_date(m) for m in pattern.finditer(text)] if any(c.isdigit() for c in text) else [])
+        dates += (
+            found := [_date(m) for m in pattern.finditer(text)] if any(c.isdigit() for c in text) else []
+        )
         text = _masked(text, found)
     clocks = [_clock(m) for m in _CLOCK.finditer(text)]
     text = _masked(text, clocks)
@@ -300,7 +367,10 @@ def _with_unit(text: str, quantity: Quantity) -> Quantity:
 
 
 def _bound(text: str, quantity: Quantity) -> int:
-    before, after = text[max(0, quantity.start - _WINDOW) : quantity.start], text[quantity.end : quantity.end + _WINDOW]
+    before, after = (
+        text[max(0, quantity.start - _WINDOW) : quantity.start],
+        text[quantity.end : quantity.end + _WINDOW],
+    )
     if _UP_AFTER.match(after) or _UP_BEFORE.search(before):
         return 1
     return -1 if _DOWN_AFTER.match(after) or _DOWN_BEFORE.search(before) else 0

@@ -35,7 +35,10 @@ _SCHEMA: Mapping[str, Json] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"text": {"type": "string"}, "turns": {"type": "array", "items": {"type": "string"}}},
+                "properties": {
+                    "text": {"type": "string"},
+                    "turns": {"type": "array", "items": {"type": "string"}},
+                },
                 "required": ["text", "turns"],
                 "additionalProperties": False,
             },
@@ -68,7 +71,7 @@ def summary(run: Run, older: Sequence[Any], caller: Caller | None, release: Rele
         lines = _by_model(run, older, caller)
     how = "model" if lines else "questions"
     lines = lines or [{"text": t["question"], "runs": [t["run"]]} for t in older[-_MOST_LINES:]]
-    run.step("summary", {"turns": [t["run"] for t in older]}, {"how": how, "lines": lines})  # type: ignore[dict-item]  # JSON, said in a wider type
+    run.step("summary", {"turns": [t["run"] for t in older]}, {"how": how, "lines": lines})
     return lines
 
 

@@ -74,7 +74,7 @@ def vectors(embedder: Embedder, text: str) -> NDArray[np.float32]:
 
 def _pieces(embedder: Embedder, text: str) -> Iterator[str]:
     middle = text.rfind(" ", 1, len(text) // 2 + 1)
-    if embedder.count(text) < embedder.info.max_tokens - _SPECIALS or len(text) < 2:  # noqa: PLR2004
+    if embedder.count(text) < embedder.info.max_tokens - _SPECIALS or len(text) < 2:
         yield text
         return
     middle = middle if middle > 0 else len(text) // 2

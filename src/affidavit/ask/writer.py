@@ -56,9 +56,7 @@ class Writer:
         self._longest = max(
             (o.settings.max_tokens for o in release.models.tasks[ANSWER].options if o.settings), default=1024
         )
-        self._showing = Showing(
-            self._prompt, release.writing, release.models.tasks[ANSWER], count, own
-        )
+        self._showing = Showing(self._prompt, release.writing, release.models.tasks[ANSWER], count, own)
 
     def write(
         self, run: Run, question: str, passages: Sequence[Passage], support: Judge | None = None
@@ -99,9 +97,7 @@ class Writer:
             parse_answer(result.text), shown.passages, self._writing.coverage, judge, support, order
         )
         by = "words" if support is None else "vectors"
-        run.step(
-            "check", {"claims": len(checked), "support": by}, {"claims": [_record(c) for c in checked]}
-        )
+        run.step("check", {"claims": len(checked), "support": by}, {"claims": [_record(c) for c in checked]})
         good = tuple((c.drafted.text.strip(), c.quotes) for c in checked if not c.fault)
         if len(good) < len(checked) and (self._writing.whole or not good):
             return None

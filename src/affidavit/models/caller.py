@@ -47,7 +47,14 @@ class Caller:
         """``Plane.call``, with what it cost as a step of its own: a replay pays nothing."""
         meter = self._meter
         outcome = self._plane.call(
-            run, task, request, sensitivity=sensitivity, deadline=deadline, check=check, meter=meter, options=options
+            run,
+            task,
+            request,
+            sensitivity=sensitivity,
+            deadline=deadline,
+            check=check,
+            meter=meter,
+            options=options,
         )
         self._calls += 1
         run.effect(

@@ -58,7 +58,9 @@ class Plane:
 
         In a replay the outcome comes from the record, and nobody is asked.
         """
-        return self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, None, options)
+        return self._step(
+            run, task, request, sensitivity, deadline, traits, check, cancel, meter, None, options
+        )
 
     def stream(
         self,
@@ -85,7 +87,9 @@ class Plane:
             told.append(piece)
             return sink(piece)
 
-        outcome = self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, telling, options)
+        outcome = self._step(
+            run, task, request, sensitivity, deadline, traits, check, cancel, meter, telling, options
+        )
         if outcome.result is not None and outcome.result.text and not told:
             sink(Piece(1, outcome.result.text))
         return outcome

@@ -142,8 +142,8 @@ class CountingModel(Protocol):
     """What a model may offer besides, and does where ``info.counts`` says so."""
 
     def count(self, request: ChatRequest, cancel: Cancel | None = None) -> int:
-        """How many tokens the messages of ``request`` are by the model's own tokenizer, within its ``timeout``. What a server adds
-        around them may be estimated, rather too high. Raises ModelError."""
+        """How many tokens the messages of ``request`` are by the model's own tokenizer, within its ``timeout``. What a server
+        adds around them may be estimated, rather too high. Raises ModelError."""
         ...
 
 

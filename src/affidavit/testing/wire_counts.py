@@ -1,4 +1,4 @@
-"""How vendors' servers count tokens: llama.cpp's and vLLM's ``/tokenize``, Anthropic's ``count_tokens``, Google's ``countTokens``.
+"""How vendors' servers count: llama.cpp's and vLLM's ``/tokenize``, Anthropic's ``count_tokens``, Google's ``countTokens``.
 
 https://docs.anthropic.com/en/api/messages-count-tokens, https://ai.google.dev/api/tokens,
 https://github.com/ggml-org/llama.cpp/tree/master/tools/server. A "token" is a word, as everywhere in these servers.
@@ -16,7 +16,7 @@ _GOOGLE = re.compile(r"/v1beta/models/[^:/]+:countTokens")
 
 
 def counted(asked: Asked) -> bytes | None:
-    """The answer to a request for a count; None if ``asked`` is none. Raises KeyError, TypeError or ValueError for a wrong form."""
+    """The answer to a request for a count; None if ``asked`` is none. Raises KeyError, TypeError or ValueError for its form."""
     path = asked.path.split("?")[0]
     if path == "/tokenize":
         tokens = list(range(_words(json.loads(asked.body)["content"])))

@@ -19,7 +19,7 @@ __all__ = ["tiny_server"]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = Tokenizer(models.WordLevel({"walrus": 0, "leave": 1, "?": 2}, unk_token="?"))  # noqa: S106 - a word
+    made = Tokenizer(models.WordLevel({"walrus": 0, "leave": 1, "?": 2}, unk_token="?"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.enable_truncation(2)
     made.enable_padding(length=9)
@@ -63,8 +63,6 @@ def test_a_spec_names_its_tokenizer(file: Path) -> None:
 def test_llama_cpp_counts_what_it_is_asked(tiny_server: TinyServer) -> None:
     model = make_model(ModelSpec("openai", MODEL, tiny_server.url, tokenizer="server"))
     assert isinstance(model, CountingModel)
-    few, many = (
-        model.count(ChatRequest((Message("user", "walrus leave " * n),), 1, 20.0)) for n in (1, 20)
-    )
+    few, many = (model.count(ChatRequest((Message("user", "walrus leave " * n),), 1, 20.0)) for n in (1, 20))
     assert AROUND < few < few + 19 * 2 <= many
     model.close()

@@ -26,7 +26,8 @@ class TokenizerFile:
         """Raises ModelError (``request``) where the file cannot be used."""
         tokenizer = self._loaded()
         return sum(
-            AROUND + len(tokenizer.encode(_unicode(m.content), add_special_tokens=False).ids) for m in messages
+            AROUND + len(tokenizer.encode(_unicode(m.content), add_special_tokens=False).ids)
+            for m in messages
         )
 
     def _loaded(self) -> Any:
@@ -41,10 +42,8 @@ class TokenizerFile:
         try:
             with self._path.open("rb") as file:
                 data = file.read(_LARGEST + 1)
-            if len(data) > _LARGEST:
-                raise ValueError(f"it is larger than {_LARGEST} bytes")
-            tokenizer = Tokenizer.from_buffer(data)
-        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for a file of another form
+            tokenizer = Tokenizer.from_buffer(data if len(data) <= _LARGEST else b"")
+        except Exception as error:
             raise ModelError(
                 "request", f"the tokenizer {self._path} cannot be read", "name the model's tokenizer.json"
             ) from error

@@ -52,7 +52,7 @@ class GoogleModel(Adapter):
     def _count(self, request: ChatRequest) -> int:
         """https://ai.google.dev/api/tokens; the SDK takes no system text there, so it is counted as a turn."""
         turns = tuple(Message("user", m.content) if m.role == "system" else m for m in request.messages)
-        answer = self._sdk().models.count_tokens(model=self._info.name, contents=_turns(turns))  # type: ignore[arg-type]  # plain JSON, as elsewhere
+        answer = self._sdk().models.count_tokens(model=self._info.name, contents=_turns(turns))
         return tokens(_plain(answer).get("totalTokens"))
 
     def _sdk(self) -> Client:

@@ -78,7 +78,9 @@ class OpenAIModel(Adapter):
             told = answer.get("count")
             if told is None and "tokens" not in answer:
                 raise faults.unreadable("has no tokens")
-            total += AROUND + (len(sequence(answer["tokens"], "list `tokens`")) if told is None else tokens(told))
+            total += AROUND + (
+                len(sequence(answer["tokens"], "list `tokens`")) if told is None else tokens(told)
+            )
         return total
 
     def _sdk(self) -> OpenAI:
