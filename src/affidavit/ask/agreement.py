@@ -194,7 +194,8 @@ def _negated(claim: str, said: str) -> bool:
     """
     told = set(terms(claim))
     relevant = [part for part in _PARTS.split(said) if told & set(terms(part))] or [said]
-    if bool(_NEGATION.search(claim)) != any(_NEGATION.search(part) for part in relevant):
+    negates = bool(_NEGATION.search(claim))
+    if negates != any(_NEGATION.search(part) for part in ([said] if negates else relevant)):
         return True
     if _prefixed(claim, said):
         return True
