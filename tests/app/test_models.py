@@ -15,6 +15,7 @@ from affidavit.domain.errors import ModelError, UsageError
 from affidavit.domain.release import DEFAULT, load
 from affidavit.domain.routes import Target
 from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, ModelInfo, Usage
+from affidavit.testing.embedder import HashEmbedder
 
 Write = Callable[[dict[str, str | bytes]], Path]
 QUESTION = "How many days is walrus leave?"
@@ -355,3 +356,124 @@ def test_a_release_names_its_prompt_exactly(ws: affidavit.Workspace) -> None:
     assert load(release()).digest != load(DEFAULT).digest
     seen: Sequence[str] = [load(release(fallback=f)).digest for f in ("extractive", "refuse")]
     assert len(set(seen)) == 2
+
+
+def test_a_confidential_passage_is_left_out_for_a_remote_model_and_no_more(
+    ws: affidavit.Workspace, models: dict[str, Scripted]
+) -> None:
+    question = "How many days is walrus leave, monthly?"
+    use(ws, release())
+    models["far"].say = claims(("Walrus leave is 20 days a year.", SENTENCE))
+    answer = ws.ask(question, "alice")
+    assert answer.answer == SENTENCE
+    assert answer.model == "scripted-1"
+    assert answer.claims[0].citations[0].quote == SENTENCE
+    (asked,) = models["far"].asked
+    assert "coins" not in json.dumps([m.content for m in asked.messages])
+    output = steps(ws, answer.run)["prompt"]["output"]
+    assert [d["reason"] for d in output["dropped"]] == ["sensitivity"]
+    assert replayed(ws, answer.run)
+    whole = json.loads(json.dumps(release()))
+    whole["write"]["partial"] = False
+    use(ws, whole)
+    refused = ws.ask(question, "alice")
+    assert refused.model is None
+    assert len(models["far"].asked) == 1
+    assert replayed(ws, refused.run)
+
+
+def test_each_target_is_shown_what_it_may_see_in_the_order_of_the_release(
+    ws: affidavit.Workspace, models: dict[str, Scripted]
+) -> None:
+    content = json.loads(json.dumps(release()))
+    far = content["models"]["tasks"]["answer"]["options"][0]
+    content["models"]["tasks"]["answer"]["options"] = [far, {**far, "target": "near"}]
+    use(ws, content)
+    models["far"].say = lambda request: "no JSON"
+    kraken = "Every kraken bonus pays three coins monthly."
+    models["near"].say = claims((kraken, kraken))
+    answer = ws.ask("Every kraken bonus pays monthly: leave?", "alice")
+    assert answer.answer == kraken
+    assert answer.claims[0].citations[0].quote == kraken
+    assert [len(shown(r)) for m in ("far", "near") for r in models[m].asked] == [2, 3]
+    story = ws.runs.show(ws.parts.tenant(""), answer.run, None, audit=True)
+    prompts = [s["output"] for s in story["steps"] if s["name"] == "prompt"]
+    assert [p["options"] for p in prompts] == [[0], [1]]
+    assert replayed(ws, answer.run)
+    only = ws.ask("What does the kraken bonus pay?", "alice")
+    assert only.answer == kraken
+    assert replayed(ws, only.run)
+
+
+class Counted(Scripted):
+    """Counts a token per character, or fails."""
+
+    def __init__(self, local: bool) -> None:
+        super().__init__(local)
+        self.info = ModelInfo("test", "scripted", "strict", True, True, True, local, counts=True)
+        self.counts: list[ChatRequest] = []
+        self.broken = False
+
+    def count(self, request: ChatRequest, cancel: Cancel | None = None) -> int:
+        self.counts.append(request)
+        if self.broken:
+            raise ModelError("server", "no count")
+        return sum(len(m.content) for m in request.messages)
+
+
+def test_a_prompt_is_fitted_by_the_models_own_count(
+    ws: affidavit.Workspace, models: dict[str, Scripted]
+) -> None:
+    far = models["far"] = Counted(False)
+    content = json.loads(json.dumps(release()))
+    del content["write"]["tokens"]
+    use(ws, {**content, "write": {**content["write"], "tokens": 10_000}})
+    far.say = claims((SENTENCE, SENTENCE))
+    answer = ws.ask(QUESTION, "alice")
+    output = steps(ws, answer.run)["prompt"]["output"]
+    assert output["counted"] == {"far": "own"}
+    size = output["tokens"]
+    assert size == sum(len(m.content) for m in far.asked[0].messages)
+    assert "coins" not in json.dumps([m.content for r in far.counts for m in r.messages])
+    counts = len(far.counts)
+    assert replayed(ws, answer.run)
+    assert len(far.counts) == counts  # a replay counts nothing
+    use(ws, {**content, "write": {**content["write"], "tokens": size - 1}})
+    short = ws.ask(QUESTION, "alice")
+    assert short.model is None
+    dropped = steps(ws, short.run)["prompt"]["output"]["dropped"]
+    assert "budget" in [d["reason"] for d in dropped]
+    assert replayed(ws, short.run)
+    far.broken = True
+    use(ws, {**content, "write": {**content["write"], "tokens": 10_001}})
+    estimated = ws.ask(QUESTION, "alice")
+    assert steps(ws, estimated.run)["prompt"]["output"]["counted"] == {"far": "estimate"}
+    assert estimated.answer == SENTENCE
+    assert replayed(ws, estimated.run)
+
+
+def test_support_is_scored_where_the_release_wants_it(
+    workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write, models: dict[str, Scripted]
+) -> None:
+    ws = workspace
+    ws.parts.embedder = ws.parts.retriever.embedder = HashEmbedder()
+    (tmp_path / "p.jsonl").write_text('{"id": "alice", "groups": ["staff"]}\n')
+    ws.import_people(tmp_path / "p.jsonl")
+    ws.add_source("folder", write_folder(FILES), "docs")
+    ws.sync()
+    ws.parts.models.make = lambda target: models[target.name]
+    content = json.loads(json.dumps(release()))
+    content["suffice"]["dense"]["threshold"] = "0"  # vectors of words know nothing of likeness
+    use(ws, {**content, "write": {**content["write"], "support": "0.9"}})
+    odd = "Walrus leave is 20 days a year, they believe."
+    models["far"].say = claims((SENTENCE, SENTENCE), (odd, SENTENCE))
+    answer = ws.ask(QUESTION, "alice")
+    assert [c.text for c in answer.claims] == [SENTENCE]
+    check = steps(ws, answer.run)["check"]
+    assert check["input"]["support"] == "vectors"
+    assert [c["fault"] for c in check["output"]["claims"]] == ["", "unsupported"]
+    assert len(steps(ws, answer.run)["support"]["output"]["scores"]) == 2
+    use(ws, {**content, "write": {**content["write"], "support": "0"}})
+    off = ws.ask(QUESTION, "alice")
+    assert len(off.claims) == 2
+    assert steps(ws, off.run)["check"]["input"]["support"] == "words"

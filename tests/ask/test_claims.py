@@ -15,9 +15,9 @@ from affidavit.ask.claims import (
     check_answer,
     check_claim,
     locate,
-    numbers,
     parse_answer,
 )
+from affidavit.ask.quantities import quantities, same_value
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.errors import ModelError
 
@@ -67,14 +67,14 @@ def test_a_claim_that_its_quote_carries_stands_and_is_located() -> None:
         ("The discount limit is 35 %.", [("P1", LIMIT.replace("35", "45"))], "quote_not_there"),
         ("The discount limit is 35 %.", [("P1", "is 35")], "quote_not_there"),
         ("The discount limit for enterprise customers is 45 %.", [("P1", LIMIT)], "number"),
-        ("The discount limit for enterprise customers is forty or 35 %.", [("P1", LIMIT)], ""),
+        ("The discount limit for enterprise customers is forty or 35 %.", [("P1", LIMIT)], "number"),
         ("The discount limit for five enterprise customers is 35 %.", [("P1", LIMIT)], "number"),
         ("The discount limit for enterprise customers is not 35 %.", [("P1", LIMIT)], "negation"),
         ("Discounts above 1,000 euros are refundable.", [("P1", "Discounts above 1,000 euros are not refundable.")], "negation"),
         ("Discounts above 1000 euros are not refundable.", [("P1", "Discounts above 1,000 euros are not refundable.")], ""),
         ("For the limit ask Mallory Smith by 3 May 2026.", [("P1", "Ask Carol Jones by 3 May 2026.")], "name"),
-        ("Ask Carol Jones by 4 May 2026.", [("P1", "Ask Carol Jones by 3 May 2026.")], "number"),
-        ("Ask Carol Jones by 3 June 2026.", [("P1", "Ask Carol Jones by 3 May 2026.")], "name"),
+        ("Ask Carol Jones by 4 May 2026.", [("P1", "Ask Carol Jones by 3 May 2026.")], "date"),
+        ("Ask Carol Jones by 3 June 2026.", [("P1", "Ask Carol Jones by 3 May 2026.")], "date"),
         ("The moon is made of green cheese, says finance.", [("P1", LIMIT)], "words"),
     ],
 )  # fmt: skip
@@ -109,14 +109,8 @@ def test_whatever_is_located_is_a_slice_of_the_text(data: Any) -> None:
 def test_nonsense_never_stands(text: str, citations: list[tuple[str, str]]) -> None:
     checked = check_claim(Drafted(text, tuple(citations)), PASSAGES, list(PASSAGES), 0.6)
     if not checked.fault:
-        assert numbers(text) <= numbers(" ".join(q.quote for q in checked.quotes))
-
-
-def test_numbers_are_compared_by_value() -> None:
-    assert numbers("1,000 and 1.5 and 12 and seven") == {"1000", "1.5", "12", "7"}
-    assert numbers("1’000.50") == {"1000.5"}
-    assert numbers("007") == {"7"}
-    assert numbers("no digits") == set()
+        said = quantities(" ".join(q.quote for q in checked.quotes))
+        assert all(any(same_value(mine, its) for its in said) for mine in quantities(text))
 
 
 def test_a_judge_can_only_take_away() -> None:

@@ -14,6 +14,7 @@ from affidavit.adapters.minilm.runtime import MiniLM
 from affidavit.adapters.minilm.weights import default_location, installed
 from affidavit.adapters.models.anthropic import AnthropicModel
 from affidavit.adapters.models.bedrock import BedrockModel
+from affidavit.adapters.models.counting import TokenizerFile
 from affidavit.adapters.models.google import GoogleModel
 from affidavit.adapters.models.openai import APIS, OpenAIModel
 from affidavit.adapters.models.wire import Endpoint
@@ -32,6 +33,7 @@ TENANT = "AFFIDAVIT_TENANT"
 
 EMBEDDER_KINDS = ("minilm", "openai", "none")
 MODEL_KINDS = ("openai", "azure", "anthropic", "google", "bedrock")
+_ASKED, _COUNTING = "server", ("openai", "anthropic", "google")
 SCHEMAS = ("strict", "grammar", "asked")
 _SDK = {
     "openai": ("openai", "openai"),
@@ -136,7 +138,8 @@ class ModelSpec:
     credentials. ``api``: ``chat`` or ``responses`` (OpenAI's two). ``schema`` says how an answer in a JSON Schema is had, as in
     ``ModelInfo``. ``local``: text sent there never leaves this machine, or what its operator counts as such; never guessed from
     the address, since a gateway on this machine may pass everything on. ``context``: tokens, 0 unknown. ``region`` is AWS's,
-    ``api_version`` Azure's. ``ca_file`` holds certificates to trust instead of the system's.
+    ``api_version`` Azure's. ``ca_file`` holds certificates to trust instead of the system's. ``tokenizer``: ``server`` to have
+    the server count a prompt's tokens, or the path of the model's ``tokenizer.json``; neither: they are estimated.
     """
 
     kind: str
@@ -153,6 +156,7 @@ class ModelSpec:
     region: str = ""
     api_version: str = ""
     ca_file: str = ""
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         """Raises UsageError; a value that may be a key put in the wrong place is not shown."""
@@ -160,6 +164,10 @@ class ModelSpec:
         _one_of("way to a schema", self.schema, SCHEMAS)
         _one_of("interface", self.api, APIS)
         _one_of("kind of credentials", self.credentials, ("", "chain"))
+        if self.tokenizer == _ASKED and self.kind not in _COUNTING:
+            raise UsageError(
+                f"{self.kind} is not asked to count tokens", "name a tokenizer.json, or leave `tokenizer` out"
+            )
         if not self.model:
             raise UsageError("a model needs its provider's name for it", "set `model`")
         if self.key_env and not _VARIABLE.fullmatch(self.key_env):
@@ -204,18 +212,26 @@ def make_model(spec: ModelSpec) -> ChatModel:
         seed=spec.kind in ("azure", "google") or (spec.kind == "openai" and spec.api == "chat"),
         local=spec.local,
         context=spec.context,
+        counts=bool(spec.tokenizer),
     )
+    tokenizer = TokenizerFile(spec.tokenizer) if spec.tokenizer not in ("", _ASKED) else None
     match spec.kind:
         case "anthropic":
-            return AnthropicModel(_endpoint(spec, key, "x-api-key", ""), info)
+            return AnthropicModel(_endpoint(spec, key, "x-api-key", ""), info, tokenizer)
         case "google":
-            return GoogleModel(_endpoint(spec, key, "x-goog-api-key", ""), info)
+            return GoogleModel(_endpoint(spec, key, "x-goog-api-key", ""), info, tokenizer)
         case "bedrock":
-            return BedrockModel(_endpoint(spec, key), info, spec.region, chain=spec.credentials == "chain")
+            return BedrockModel(
+                _endpoint(spec, key),
+                info,
+                spec.region,
+                chain=spec.credentials == "chain",
+                tokenizer=tokenizer,
+            )
         case "azure":
             query = {"api-version": spec.api_version} if spec.api_version else {}
-            return OpenAIModel(_endpoint(spec, key, "api-key", ""), info, spec.api, query)
-    return OpenAIModel(_endpoint(spec, key), info, spec.api)
+            return OpenAIModel(_endpoint(spec, key, "api-key", ""), info, spec.api, query, tokenizer)
+    return OpenAIModel(_endpoint(spec, key), info, spec.api, None, tokenizer)
 
 
 def _endpoint(spec: ModelSpec, key: str, header: str = "Authorization", prefix: str = "Bearer ") -> Endpoint:

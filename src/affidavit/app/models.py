@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 
 from affidavit.ask.writer import ANSWER, Writer
+from affidavit.domain.errors import ModelError
 from affidavit.domain.release import Release
-from affidavit.domain.routes import Target
+from affidavit.domain.routes import CONFIDENTIAL, Target
 from affidavit.models.caller import Caller, CountingMeter
 from affidavit.models.exchange import Exchange
 from affidavit.models.plane import Plane
-from affidavit.ports.model import ChatModel
+from affidavit.ports.model import ChatModel, ChatRequest, CountingModel
 
 _CHARACTERS_A_TOKEN = 2
 """Without a tokenizer: fewer than any language has, so that a prompt is rather too short than cut off by the server."""
@@ -48,7 +49,23 @@ class ModelShop:
         """Who writes an answer under ``release``; None where answers are extracted."""
         if caller is None or release.models is None or release.writing is None:
             return None
-        return Writer(caller, release, self.count) if ANSWER in release.models.tasks else None
+        return Writer(caller, release, self.count, self.own) if ANSWER in release.models.tasks else None
+
+    def own(self, target: Target, request: ChatRequest, level: int) -> int | None:
+        """The tokens of ``request`` by the own tokenizer of the model at ``target``; None where it has none at hand, may not see
+        text of ``level``, failed lately, or does not say in time."""
+        if not self._exchange.breaker(target).ready(self._exchange.stage.now()):
+            return None
+        try:
+            model = self.at(target)
+            sees = level < CONFIDENTIAL or model.info.local
+            return (
+                model.count(request)
+                if sees and isinstance(model, CountingModel) and model.info.counts
+                else None
+            )
+        except ModelError:
+            return None
 
     def close(self) -> None:
         """Let go of connections."""

@@ -15,6 +15,7 @@ from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
+from affidavit.ask.support import supporting
 from affidavit.ask.timer import Timer
 from affidavit.ask.watch import Watch
 from affidavit.ask.writer import Writer, Written, streams
@@ -184,7 +185,8 @@ class Asker:
         giving = self._giving(run, passages, clock, watch, handing)
         written: Written | None = None
         if writer is not None:
-            written = writer.write(run, text, passages, giving if streaming else None)
+            support = supporting(run, embedder, asked, release.writing)
+            written = writer.write(run, text, passages, support, giving if streaming else None)
         timer.lap("model")
         if written is None and release.writing is not None and release.writing.fallback == "refuse":
             return _refuse(run, reader, release, NO_MODEL)

@@ -1,8 +1,8 @@
 """What a model drafted, checked against what it was given: nothing is released that its citations do not carry.
 
-A claim stands when each of its citations names a passage of this run and quotes it, and when the numbers, names and
-negations of the claim are those of its quotes, and enough of its words are. What cannot be told this way (which number
-belongs to which thing, irony, a conclusion) is what a judge target is for; without one it is a known limit.
+A claim stands when each of its citations names a passage of this run and quotes it, when the rules of ``ask/agreement.py`` find
+nothing against it, and when the local model's vectors and the judge, where there are such, carry it. What cannot be told this
+way (irony, a conclusion, a condition left out) is a known limit.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit.ask.agreement import fault, names_in
 from affidavit.ask.guard import output_signals
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError
-from affidavit.text.analyze import terms
 
 MOST_CLAIMS, MOST_CITATIONS, LONGEST = 12, 6, 1200
 _TEXT: Mapping[str, Json] = {"type": "string"}
@@ -157,7 +157,8 @@ def check_claim(
         quotes.append(Quoted(order.index(name), start, end, text))
     said = " ".join(q.quote for q in quotes)
     about = " ".join(" ".join((passages[n].view.title, *passages[n].view.path)) for n, _ in drafted.citations)
-    return Checked(drafted, tuple(quotes), _fault(drafted.text, said, about, coverage))
+    strangers = frozenset(n for p in passages.values() for n in names_in(p.text))
+    return Checked(drafted, tuple(quotes), fault(drafted.text, said, about, coverage, strangers))
 
 
 def locate(quote: str, passage: Passage) -> tuple[int, int] | None:
@@ -175,50 +176,6 @@ def locate(quote: str, passage: Passage) -> tuple[int, int] | None:
 
 
 _LEAST_WORDS = 3
-_NUMBER = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+)*")
-_NAME = re.compile(r"(?<=[^\s.!?:\"“(])\s+([A-ZÀ-ÖØ-Þ][\w'’-]+)")
-_NEGATION = re.compile(
-    r"\b(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot|except|unless|refuse[sd]?|forbid(?:s|den)?|prohibit(?:s|ed)?"
-    r"|exclud(?:e|es|ed|ing)|fail(?:s|ed)?)\b|n['’]t\b",
-    re.IGNORECASE,
-)
-_SPELLED = {
-    word: str(n)
-    for n, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
-    )
-}
-
-
-def numbers(text: str) -> set[str]:
-    """The numbers in ``text``, however they are grouped or spelled (up to twenty)."""
-    found = {_plain(m.group()) for m in _NUMBER.finditer(text)}
-    return found | {_SPELLED[w] for w in re.findall(r"[a-z]+", text.lower()) if w in _SPELLED}
-
-
-def _plain(number: str) -> str:
-    """``1,000`` and ``1000`` are one number; ``1.5`` stays: a last group of other than three digits is a fraction."""
-    groups = re.split(r"[.,'\u2019\u00a0\u202f]", number)
-    if len(groups) > 1 and len(groups[-1]) != 3:
-        return "".join(groups[:-1]).lstrip("0") + "." + groups[-1].rstrip("0")
-    return "".join(groups).lstrip("0") or "0"
-
-
-def _fault(claim: str, said: str, about: str, coverage: float) -> str:
-    context = f"{said} {about}"
-    if not numbers(claim) <= numbers(said):
-        return "number"
-    if bool(_NEGATION.search(claim)) != bool(_NEGATION.search(said)):
-        return "negation"
-    known = context.casefold()
-    if any(name.casefold() not in known for name in _NAME.findall(claim)):
-        return "name"
-    mine = set(terms(claim))
-    if not mine:
-        return "empty"
-    return "" if len(mine & set(terms(context))) / len(mine) >= coverage else "words"
-
 
 Judge = Callable[[Sequence[tuple[str, str]]], Sequence[bool]]
 """(claim, what it cites) pairs to whether each is supported: a judge target, or everything passes."""
@@ -229,14 +186,19 @@ def check_answer(
     passages: Mapping[str, Passage],
     coverage: float,
     judge: Judge | None = None,
+    support: Judge | None = None,
+    order: Sequence[str] | None = None,
 ) -> list[Checked]:
-    """Every claim checked; a claim without fault is then judged, if there is a judge."""
-    order = list(passages)
+    """Every claim checked; one without fault is then scored by the local model and judged, where there is one to do so.
+    ``order``: the ids of all passages of the run, where ``passages`` are not all of them."""
+    order = list(passages) if order is None else order
     checked = [check_claim(d, passages, order, coverage) for d in drafted]
-    sound = [n for n, c in enumerate(checked) if not c.fault]
-    if judge is not None and sound:
+    for ask, why in ((support, "unsupported"), (judge, "judged_unsupported")):
+        sound = [n for n, c in enumerate(checked) if not c.fault]
+        if ask is None or not sound:
+            continue
         pairs = [(checked[n].drafted.text, " ".join(q.quote for q in checked[n].quotes)) for n in sound]
-        for n, supported in zip(sound, judge(pairs), strict=True):
+        for n, supported in zip(sound, ask(pairs), strict=True):
             if not supported:
-                checked[n] = Checked(checked[n].drafted, (), "judged_unsupported")
+                checked[n] = Checked(checked[n].drafted, (), why)
     return checked

@@ -1,16 +1,17 @@
 """A question that follows others: what was said before, as far as it may still be read, and the question made to stand alone.
 
-Permissions are evaluated anew at each turn: a claim whose source the person may no longer read is not remembered.
+Permissions are evaluated anew at each turn: a turn that cites what the person may no longer read is not remembered.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from affidavit.ask.guard import output_signals
 from affidavit.ask.prompt import prompt
+from affidavit.ask.remembering import MOST_TURNS, may_be_shown, summary
 from affidavit.ask.scopes import Reader
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AccessDeniedError
@@ -27,7 +28,8 @@ from affidavit.store.catalog import Catalog
 from affidavit.text.analyze import terms
 
 REWRITE = "rewrite"
-MOST_TURNS = 6
+MOST_WALKED = 48
+"""Turns that are looked back at, left out or not."""
 _LONGEST, _LONGEST_UNCLEAR = 2000, 200
 _POINTS_BACK = frozenset(
     "it its they them their this that these those he she his her there then one ones same such instead also else".split()
@@ -49,24 +51,40 @@ class Conversations:
         self._catalog = catalog
 
     def turns(self, reader: Reader, follows: str) -> list[Json]:
-        """The turns before, oldest first: ``{"run", "question", "answer", "sensitivity"}``; ``answer`` holds the claims that may
-        still be read, ``sensitivity`` the classifications of what they cite.
+        """The turns before, oldest first: ``{"run", "question", "answer", "sensitivity"}``; ``answer`` holds the claims,
+        ``sensitivity`` the classifications of what they cite. A turn that cites anything which may not be read now is left out
+        whole, since what was asked may repeat what was answered.
 
         Raises AccessDeniedError if ``follows`` is not a run of the person who asks, as if it did not exist.
         """
         found: list[Json] = []
-        run = follows
-        while run and len(found) < MOST_TURNS:
-            given, answer = self._run(reader, run)
-            kept = [(c["text"], self._classes(reader, c)) for c in answer.get("claims", ())]
-            said = [text for text, classes in kept if classes]
-            sensitivity = sorted({word for _, classes in kept for word in classes})
-            turn: dict[str, Json] = {"run": run, "question": given["question"], "answer": said}
-            found.append({**turn, "sensitivity": sensitivity})
-            run = given.get("follows", "")
+        run, walked = follows, 0
+        while run and walked < MOST_WALKED:
+            said = self._run(reader, run)
+            if said is None and not walked:
+                raise AccessDeniedError(
+                    f"there is no question {run} of yours to go on from",
+                    "`affidavit run list --as YOU` shows yours",
+                )
+            if said is None:  # an older one may have been erased
+                break
+            given, answer = said
+            claims = answer.get("claims", ())
+            kept = [self._classes(reader, c) for c in claims]
+            if all(kept):
+                found.append(
+                    {
+                        "run": run,
+                        "question": given["question"],
+                        "answer": [c["text"] for c in claims],
+                        "sensitivity": sorted({word for classes in kept for word in classes}),
+                    }
+                )
+            run, walked = given.get("follows", ""), walked + 1
         return found[::-1]
 
-    def _run(self, reader: Reader, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _run(self, reader: Reader, run: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """What was given and what was answered, None if there is no such question of the reader's."""
         events = self._events.of_run(run) if run.isascii() else []
         bodies = {
             e.kind: self._events.body(e)
@@ -76,16 +94,13 @@ class Conversations:
         given = bodies.get(EventKind.RUN_STARTED) or {}
         mine = given.get("principal") == reader.now.principal and events[0].tenant == reader.tenant
         if not mine or not isinstance(given.get("question"), str):
-            raise AccessDeniedError(
-                f"there is no question {run} of yours to go on from",
-                "`affidavit run list --as YOU` shows yours",
-            )
+            return None
         return given, bodies.get(EventKind.ANSWER_RELEASED) or {}
 
     def _classes(self, reader: Reader, claim: Mapping[str, Any]) -> list[str]:
         """The classifications of what ``claim`` cites; none if any of it may not be read now."""
         found = []
-        for cited in claim["citations"]:
+        for cited in (*claim["citations"], *claim.get("overrules", ())):
             states = self._catalog.states(
                 reader.tenant, cited["source"], cited["document"], reader.scope.head
             )
@@ -105,12 +120,18 @@ def stand_alone(
 
     By a model where the release has one for it; else by a rule: a question that points back carries the one before with it.
     """
+    shown = may_be_shown(turns, release)
+    lines = summary(run, shown[:-MOST_TURNS], caller, release)
     said = None
     if caller is not None and release.models is not None and REWRITE in release.models.tasks:
-        said = _by_model(run, question, turns, caller)
+        said = _by_model(
+            run, question, shown[-MOST_TURNS:], lines, caller, {w for t in shown for w in t["sensitivity"]}
+        )
     alone, unclear = said or (_by_rule(question, turns), "")
     how = "rule" if said is None else "model"
-    run.step("rewrite", {"turns": len(turns)}, {"how": how, "question": alone, "unclear": unclear})
+    withheld = sum(bool(t["answer"]) and not s["answer"] for t, s in zip(turns, shown, strict=True))
+    given: dict[str, Json] = {"turns": len(turns), "summary": len(lines), "withheld": withheld}
+    run.step("rewrite", given, {"how": how, "question": alone, "unclear": unclear})
     return alone, unclear
 
 
@@ -118,12 +139,14 @@ def _by_rule(question: str, turns: Sequence[Any]) -> str:
     lowered = question.lower()
     points = bool(set(lowered.replace("?", " ").split()) & _POINTS_BACK)
     carries = lowered.startswith(_CARRIES_ON) or len(terms(question)) <= 1
-    return f"{turns[-1]['question']} {question}" if points or carries else question
+    return f"{turns[-1]['question']} {question}" if turns and (points or carries) else question
 
 
-def _by_model(run: Run, question: str, turns: Sequence[Any], caller: Caller) -> tuple[str, str] | None:
-    shown: list[Json] = [{"question": t["question"], "answer": t["answer"]} for t in turns]
-    sensitivity = {word for t in turns for word in t["sensitivity"]}
+def _by_model(
+    run: Run, question: str, turns: Sequence[Any], lines: Sequence[Any], caller: Caller, sensitivity: Set[str]
+) -> tuple[str, str] | None:
+    shown: list[Json] = [{"summary": line["text"]} for line in lines]
+    shown += [{"question": t["question"], "answer": t["answer"]} for t in turns]
     messages = prompt(REWRITE, 1).render(turns=shown, question=[question])
     deadline = Deadline.after(_SECONDS)
     request = ChatRequest(messages, 300, deadline.left, _SCHEMA, "question")

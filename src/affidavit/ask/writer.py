@@ -7,7 +7,6 @@ writes nothing that holds, there is None, and the extractive answerer or a refus
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from affidavit.ask.claims import (
     MOST_CLAIMS,
     Checked,
     Drafted,
+    Judge,
     Quoted,
     check_answer,
     parse_answer,
@@ -24,10 +24,9 @@ from affidavit.ask.claims import (
 )
 from affidavit.ask.cutter import ClaimCutter
 from affidavit.ask.giving import Giving
-from affidavit.ask.guard import MASK, output_signals
 from affidavit.ask.prompt import Prompt, prompt
 from affidavit.ask.retrieve import Passage
-from affidavit.ask.units import units
+from affidavit.ask.showing import Own, Showing, Shown
 from affidavit.ask.watch import may_refuse
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError, UsageError
@@ -38,7 +37,7 @@ from affidavit.models.course import Piece
 from affidavit.models.deadline import Deadline
 from affidavit.models.outcome import GOOD, Judged
 from affidavit.models.plane import Parts
-from affidavit.ports.model import ChatRequest, ChatResult, Message
+from affidavit.ports.model import ChatRequest, ChatResult
 from affidavit.runs.recorder import Run
 
 ANSWER, VERIFY = "answer", "verify"
@@ -52,9 +51,6 @@ _JUDGED: Mapping[str, Json] = {
 }
 
 
-_COVERED = re.compile(f"{MASK}+")
-
-
 @dataclass(frozen=True)
 class Written:
     """What a model wrote and what of it holds. ``model`` names who wrote it, as the provider says, or the target if the provider
@@ -64,14 +60,6 @@ class Written:
     model: str
     claims: tuple[tuple[str, tuple[Quoted, ...]], ...]
     incomplete: bool = False
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    passages: Mapping[str, Passage]
-    dropped: tuple[str, ...]
-    messages: tuple[Message, ...]
-    tokens: int
 
 
 def streams(release: Release) -> bool:
@@ -140,10 +128,22 @@ class _Stream:
         return True
 
 
-class Writer:
-    """Writes one answer with the models of a release. ``count`` estimates tokens."""
+@dataclass(frozen=True)
+class _Asking:
+    """One prompt put to the targets that may see it; ``check`` checks what they say."""
 
-    def __init__(self, caller: Caller, release: Release, count: Callable[[str], int]) -> None:
+    run: Run
+    shown: Shown
+    within: Deadline
+    check: Callable[[Sequence[Drafted]], list[Checked]]
+
+
+class Writer:
+    """Writes one answer with the models of a release. ``count`` estimates tokens, ``own`` has a target count them."""
+
+    def __init__(
+        self, caller: Caller, release: Release, count: Callable[[str], int], own: Own | None = None
+    ) -> None:
         if release.models is None or ANSWER not in release.models.tasks or release.writing is None:
             raise UsageError("the release has no model that answers", "see docs/how-to/models.md")
         self._caller = caller
@@ -153,94 +153,92 @@ class Writer:
         self._longest = max(
             (o.settings.max_tokens for o in release.models.tasks[ANSWER].options if o.settings), default=1024
         )
-        self._count = count
+        self._showing = Showing(self._prompt, release.writing, release.models.tasks[ANSWER], count, own)
 
     def write(
-        self, run: Run, question: str, passages: Sequence[Passage], giving: Giving | None = None
+        self,
+        run: Run,
+        question: str,
+        passages: Sequence[Passage],
+        support: Judge | None = None,
+        giving: Giving | None = None,
     ) -> Written | None:
         """Claims that hold, or None where nothing can be used. With ``giving`` each is offered as soon as it is whole.
 
         Records what the model was shown, what it wrote, and what became of each claim.
         """
         deadline = Deadline.after(self._writing.milliseconds / 1000)
-        fitted = self._fit(question, passages)
-        if not fitted.passages:
-            return None
-        run.step(
-            "prompt",
-            {"name": self._prompt.name, "version": self._prompt.version, "digest": self._prompt.digest},
-            {
-                "passages": {name: p.chunk for name, p in fitted.passages.items()},
-                "dropped": list(fitted.dropped),
-                "tokens": fitted.tokens,
-            },
-        )
-        sensitivity = {p.view.classification or "internal" for p in fitted.passages.values()}
-        request = ChatRequest(fitted.messages, self._longest, deadline.left, ANSWER_SCHEMA, "answer")
-        judge = self._judging(run, sensitivity, deadline) if self._judge else None
+        order = [f"P{n}" for n in range(1, len(passages) + 1)]
+        for shown, within in self._showing.each(run, question, passages, deadline):
+            asking = _Asking(run, shown, within, self._checker(run, shown, order, deadline, support))
+            request = ChatRequest(shown.messages, self._longest, within.left, ANSWER_SCHEMA, "answer")
+            by = "words" if support is None else "vectors"
+            if giving is not None:
+                done, written = self._stream(asking, request, giving, by)
+                if done:
+                    return written
+                continue
+            outcome = self._caller.call(
+                run,
+                ANSWER,
+                request,
+                sensitivity=shown.sensitivity,
+                deadline=within,
+                check=_of_the_form,
+                options=shown.options,
+            )
+            if outcome.result is not None:
+                checked = asking.check(parse_answer(outcome.result.text))
+                return self._written(run, outcome.result.model, checked, by)
+        return None
 
-        def check(drafted: Sequence[Drafted]) -> list[Checked]:
-            return check_answer(drafted, fitted.passages, self._writing.coverage, judge)
-
-        if giving is not None:
-            return self._stream(run, request, sensitivity, deadline, check, giving)
-        outcome = self._caller.call(
-            run, ANSWER, request, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
+    def _checker(
+        self, run: Run, shown: Shown, order: Sequence[str], deadline: Deadline, support: Judge | None
+    ) -> Callable[[Sequence[Drafted]], list[Checked]]:
+        judge = self._judging(run, shown.sensitivity, deadline) if self._judge else None
+        return lambda drafted: check_answer(
+            drafted, shown.passages, self._writing.coverage, judge, support, order
         )
-        if outcome.result is None:
-            return None
-        return self._written(run, outcome.result.model, check(parse_answer(outcome.result.text)))
 
     def _stream(
-        self,
-        run: Run,
-        request: ChatRequest,
-        sensitivity: set[str],
-        deadline: Deadline,
-        check: Callable[[Sequence[Drafted]], list[Checked]],
-        giving: Giving,
-    ) -> Written | None:
-        """A claim at a time. What was given stays, whatever becomes of the rest."""
+        self, asking: _Asking, request: ChatRequest, giving: Giving, by: str
+    ) -> tuple[bool, Written | None]:
+        """A claim at a time; whether this is the end of it, and what there is. What was given stays, whatever becomes of the
+        rest."""
+        giving.forget()
 
         def one(drafted: Drafted) -> Checked:
-            (checked,) = check([drafted])
-            run.step("check.claim", {"claim": drafted.text}, _record(checked))
+            (checked,) = asking.check([drafted])
+            asking.run.step("check.claim", {"claim": drafted.text}, _record(checked))
             return checked
 
         stream = _Stream(one, giving)
-        parts = Parts(CLAIM, stream.cut, stream.take)
         outcome = self._caller.stream(
-            run, ANSWER, request, parts, sensitivity=sensitivity, deadline=deadline, check=_of_the_form
+            asking.run,
+            ANSWER,
+            request,
+            Parts(CLAIM, stream.cut, stream.take),
+            sensitivity=asking.shown.sensitivity,
+            deadline=asking.within,
+            check=_of_the_form,
+            options=asking.shown.options,
         )
         if outcome.result is not None and stream.complete(parse_answer(outcome.result.text)):
-            return self._written(run, outcome.result.model, stream.checked)
+            return True, self._written(asking.run, outcome.result.model, stream.checked, by)
         if not giving.given:
-            return None
+            return False, None
         asked = [d.option for d in outcome.decisions if d.what in ("asked", "hedged")]
-        return self._written(run, asked[-1] if asked else "", stream.checked, incomplete=True)
+        model = asked[-1] if asked else ""
+        return True, self._written(asking.run, model, stream.checked, by, incomplete=True)
 
     def _written(
-        self, run: Run, model: str, checked: Sequence[Checked], *, incomplete: bool = False
+        self, run: Run, model: str, checked: Sequence[Checked], by: str, *, incomplete: bool = False
     ) -> Written | None:
-        run.step("check", {"claims": len(checked)}, {"claims": [_record(c) for c in checked]})
+        run.step("check", {"claims": len(checked), "support": by}, {"claims": [_record(c) for c in checked]})
         good = tuple((c.drafted.text.strip(), c.quotes) for c in checked if not c.fault)
         if len(good) < len(checked) and (self._writing.whole or not good):
             return None
         return Written(model, good, incomplete)
-
-    def _fit(self, question: str, passages: Sequence[Passage]) -> _Fitted:
-        """As many passages as the budget holds, the least useful left out first."""
-        named = {f"P{n}": p for n, p in enumerate(passages, 1)}
-        dropped: list[str] = []
-        while True:
-            messages = self._prompt.render(
-                evidence=[_shown(name, p) for name, p in named.items()], question=[question]
-            )
-            tokens = sum(self._count(m.content) for m in messages)
-            if tokens <= self._writing.tokens or not named:
-                return _Fitted(named, tuple(dropped), messages, tokens)
-            _, last = named.popitem()
-            dropped.append(last.chunk)
 
     def _judging(
         self, run: Run, sensitivity: set[str], deadline: Deadline
@@ -305,16 +303,6 @@ def _verdicts(text: str) -> list[bool]:
         return []
     found = said.get("supported") if isinstance(said, dict) else None
     return found if isinstance(found, list) and all(isinstance(v, bool) for v in found) else []
-
-
-def _shown(name: str, passage: Passage) -> dict[str, Json]:
-    """A passage as the model sees it: without sentences that read as orders or hold a secret."""
-    view, text = passage.view, passage.text
-    for unit in reversed(units(0, passage)):
-        if output_signals(unit.quote):
-            text = f"{text[: unit.start - view.start]}…{text[unit.end - view.start :]}"
-    shown = _COVERED.sub("…", text)
-    return {"id": name, "title": view.title, "headings": list(view.path), "rank": view.rank, "text": shown}
 
 
 def _record(checked: Checked) -> dict[str, Json]:

@@ -74,7 +74,9 @@ class Answering:
 class Writing:
     """How a model writes answers: the ``prompt`` by name, ``version`` and ``digest``; ``tokens``: at most so many in it;
     ``coverage``: the least share of a claim's own terms that must stand in what it cites; ``whole``: one claim that does not
-    hold discards the answer, else only itself; ``milliseconds``: for all of it; ``fallback``: ``extractive`` or ``refuse``."""
+    hold discards the answer, else only itself; ``milliseconds``: for all of it; ``fallback``: ``extractive`` or ``refuse``;
+    ``support``: the least score by which a claim's quotes must carry it (``ask/support.py``), 0 for no such demand;
+    ``partial``: whether a target that may not see some passage is shown the others."""
 
     prompt: str
     version: int
@@ -84,6 +86,8 @@ class Writing:
     whole: bool
     milliseconds: int
     fallback: str
+    support: float = 0.0
+    partial: bool = True
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,11 @@ def load(content: Mapping[str, Any]) -> Release:
 
 def _writing(content: Mapping[str, Any]) -> Writing:
     wanted = {"prompt", "version", "digest", "tokens", "coverage", "whole", "milliseconds", "fallback"}
-    if set(content) != wanted:
-        raise ValueError(f"write has {sorted(wanted)}")
+    if not wanted <= set(content) <= wanted | {"support", "partial"}:
+        raise ValueError(f"write has {sorted(wanted)}, and perhaps support and partial")
+    support, partial = _number(content.get("support", "0")), content.get("partial", True)
+    if not 0 <= support <= 1 or not isinstance(partial, bool):
+        raise ValueError("write: support is from 0 to 1, partial is true or false")
     if content["fallback"] not in ("extractive", "refuse") or not isinstance(content["whole"], bool):
         raise ValueError("write: fallback is extractive or refuse, whole is true or false")
     return Writing(
@@ -154,6 +161,8 @@ def _writing(content: Mapping[str, Any]) -> Writing:
         content["whole"],
         _count(content["milliseconds"]),
         content["fallback"],
+        support,
+        partial,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Protocol
 
 from affidavit.domain.canonical import Json
@@ -46,10 +46,18 @@ class Caller:
         sensitivity: Iterable[str],
         deadline: Deadline,
         check: Check,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """``Plane.call``, with what it cost as a step of its own: a replay pays nothing."""
         outcome = self._plane.call(
-            run, task, request, sensitivity=sensitivity, deadline=deadline, check=check, meter=self._meter
+            run,
+            task,
+            request,
+            sensitivity=sensitivity,
+            deadline=deadline,
+            check=check,
+            meter=self._meter,
+            options=options,
         )
         self._charge(run, task)
         return outcome
@@ -64,6 +72,7 @@ class Caller:
         sensitivity: Iterable[str],
         deadline: Deadline,
         check: Check,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """``Plane.flow`` with its cost, which is recorded also if ``parts`` raise: what was asked by then was paid for."""
         try:
@@ -76,6 +85,7 @@ class Caller:
                 deadline=deadline,
                 check=check,
                 meter=self._meter,
+                options=options,
             )
         except ReplayDivergenceError:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -61,13 +61,17 @@ class Plane:
         check: Check | None = None,
         cancel: Cancel | None = None,
         meter: Meter | None = None,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """An answer that passed ``check``, or an exhausted outcome; not later than ``deadline`` (but for the time ``check``
-        takes). ``sensitivity``: the classifications of all text in the request. Never raises ModelError.
+        takes). ``sensitivity``: the classifications of all text in the request. ``options``: only those of the task at these
+        places, None for all. Never raises ModelError.
 
         In a replay the outcome comes from the record, and nobody is asked.
         """
-        return self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, None)
+        return self._step(
+            run, task, request, sensitivity, deadline, traits, check, cancel, meter, None, options
+        )
 
     def stream(
         self,
@@ -82,6 +86,7 @@ class Plane:
         check: Check | None = None,
         cancel: Cancel | None = None,
         meter: Meter | None = None,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """``call``, with pieces of the answer handed to ``sink`` as they come, in the caller's thread. They are not checked
         and nothing is released here: only the outcome is an answer. While ``sink`` says that nothing was released, a
@@ -93,7 +98,9 @@ class Plane:
             told.append(piece)
             return sink(piece)
 
-        outcome = self._step(run, task, request, sensitivity, deadline, traits, check, cancel, meter, telling)
+        outcome = self._step(
+            run, task, request, sensitivity, deadline, traits, check, cancel, meter, telling, options
+        )
         if outcome.result is not None and outcome.result.text and not told:
             sink(Piece(1, outcome.result.text))
         return outcome
@@ -109,10 +116,11 @@ class Plane:
         deadline: Deadline,
         check: Check | None = None,
         meter: Meter | None = None,
+        options: Set[int] | None = None,
     ) -> Outcome:
         """``stream`` for answers that are used in parts: ``parts.cut`` makes parts of the pieces, each of which is a step of
         its own and goes to ``parts.take``. In a replay the parts come from the record too, so that ``take`` is told the same."""
-        given, wanted = self._put(run, task, request, sensitivity, deadline, (), check, None, meter)
+        given, wanted = self._put(run, task, request, sensitivity, deadline, (), check, None, meter, options)
 
         def compute(tell: Callable[[Json], bool]) -> Json:
             def sink(piece: Piece) -> bool:
@@ -137,8 +145,11 @@ class Plane:
         cancel: Cancel | None,
         meter: Meter | None,
         sink: Sink | None,
+        options: Set[int] | None,
     ) -> Outcome:
-        given, wanted = self._put(run, name, request, sensitivity, deadline, traits, check, cancel, meter)
+        given, wanted = self._put(
+            run, name, request, sensitivity, deadline, traits, check, cancel, meter, options
+        )
         said: Any = run.effect(STEP, given, lambda: self._course(replace(wanted, sink=sink)))
         return Outcome.from_json(said)
 
@@ -153,9 +164,12 @@ class Plane:
         check: Check | None,
         cancel: Cancel | None,
         meter: Meter | None,
+        options: Set[int] | None,
     ) -> tuple[dict[str, Json], Wanted]:
         """What identifies the call in the record, and the call."""
         task = self._task(name)
+        if options is not None:
+            task = replace(task, options=tuple(o for n, o in enumerate(task.options) if n in options))
         seen = shape(request, sensitivity, traits)
         until = self._exchange.stage.now() + deadline.left
         given = step_input(task, request, seen)

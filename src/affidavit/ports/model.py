@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from affidavit.domain.canonical import Json
 
@@ -16,7 +16,7 @@ class ModelInfo:
 
     ``name`` is the provider's name for it. ``schema``: how an answer in a JSON Schema is had (``strict`` by the provider,
     ``grammar`` by constrained decoding, ``asked`` by instruction only). ``local``: text sent to it never leaves the machine.
-    ``context``: tokens of prompt and answer together, 0 unknown.
+    ``context``: tokens of prompt and answer together, 0 unknown. ``counts``: it is a ``CountingModel``.
     """
 
     provider: str
@@ -27,6 +27,7 @@ class ModelInfo:
     seed: bool
     local: bool
     context: int = 0
+    counts: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,16 @@ class ChatModel(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class CountingModel(Protocol):
+    """What a model may offer besides, and does where ``info.counts`` says so."""
+
+    def count(self, request: ChatRequest, cancel: Cancel | None = None) -> int:
+        """How many tokens the messages of ``request`` are by the model's own tokenizer, within its ``timeout``. What a server
+        adds around them may be estimated, rather too high. Raises ModelError."""
         ...
 
 

@@ -29,6 +29,7 @@ from affidavit.ports.model import (
     ChatModel,
     ChatRequest,
     ChatResult,
+    CountingModel,
     Delta,
     Message,
     ToolCall,
@@ -363,6 +364,39 @@ class ModelConformance:
             assert model.complete(ask("say fine")).text == "fine"
         assert self.fault(model, ask("hang", timeout=0.2), False).kind == "timeout"
         assert whole(model, ask("say fine")).text == "fine"
+
+    def test_a_count_is_of_the_whole_prompt(self, model: ChatModel, at: ScriptedServer) -> None:
+        if not (isinstance(model, CountingModel) and model.info.counts):
+            return
+        few, many = model.count(ask("one two three")), model.count(ask("one two three " * 50))
+        assert 3 <= few < few + 100 <= many
+        assert model.count(ask("one two three")) == few
+        alone = ask("one two three")
+        ruled = replace(alone, messages=(Message("system", "word " * 40), *alone.messages))
+        assert model.count(ruled) >= few + 40
+        assert model.count(ask(STRANGE)) > 0
+        assert not at.seen  # nothing was answered for it
+
+    @pytest.mark.parametrize(
+        ("reply", "kinds"),
+        [
+            (Reply(status=500), {"server"}),
+            (Reply(status=401), {"auth"}),
+            (Reply(raw=b"{}"), {"schema"}),
+            (Reply(raw=b'{"input_tokens": -1, "totalTokens": -1, "tokens": 7}'), {"schema"}),
+            (Reply(before=60), {"timeout"}),
+        ],
+    )
+    def test_a_count_that_fails(
+        self, model: ChatModel, at: ScriptedServer, reply: Reply, kinds: set[str]
+    ) -> None:
+        if not (isinstance(model, CountingModel) and model.info.counts):
+            return
+        at.script(reply)
+        with pytest.raises(ModelError) as caught:
+            model.count(ask("one two three", timeout=0.3 if reply.before else 20.0))
+        assert caught.value.kind in kinds
+        assert KEY not in str(caught.value)
 
     def test_the_key_is_in_no_repr(self, model: ChatModel) -> None:
         model.complete(ask("say x"))

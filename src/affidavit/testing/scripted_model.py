@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from affidavit.testing.loopback import Answer, Asked, Loopback
+from affidavit.testing.wire_counts import counted
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Prompt:
     @property
     def last(self) -> str:
         return self.messages[-1][1] if self.messages else ""
+
+
+NOTHING_SAID = Prompt("", (), 0, stream=False)
+"""Of a request that asks for a count: only a scripted reply answers it otherwise than with one."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,10 @@ class ScriptedServer(Loopback):
         if self.key and not any(self.key in value for value in asked.headers.values()):
             return self._refuse(401, f"no such key: {asked.headers.get('Authorization', '')}")
         try:
-            prompt = self.wire.read(asked)
+            tokens = counted(asked)
+            if tokens is not None and not self._script:
+                return Answer(200, {"Content-Type": "application/json"}, (tokens,))
+            prompt = NOTHING_SAID if tokens is not None else self.wire.read(asked)
         except (KeyError, TypeError, ValueError) as error:
             return self._refuse(400, f"{type(error).__name__}: {error}")
         with self._order:

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.network, pytest.mark.enable_socket]
 
 
 def _info(schema: str = "strict", name: str = "m", seed: bool = True) -> ModelInfo:
-    return ModelInfo("openai", name, schema, tools=True, streaming=True, seed=seed, local=False)
+    return ModelInfo("openai", name, schema, tools=True, streaming=True, seed=seed, local=False, counts=True)
 
 
 class TestChat(ModelConformance):

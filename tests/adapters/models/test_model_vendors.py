@@ -23,7 +23,14 @@ pytestmark = [pytest.mark.network, pytest.mark.enable_socket]
 
 def _info(provider: str, schema: str = "strict") -> ModelInfo:
     return ModelInfo(
-        provider, "m-1", schema, tools=True, streaming=True, seed=provider == "google", local=False
+        provider,
+        "m-1",
+        schema,
+        tools=True,
+        streaming=True,
+        seed=provider == "google",
+        local=False,
+        counts=provider != "bedrock",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from affidavit.adapters.models import faults
+from affidavit.adapters.models.counting import TokenizerFile
 from affidavit.adapters.models.frame import (
     Adapter,
     count,
@@ -15,6 +16,7 @@ from affidavit.adapters.models.frame import (
     mapping,
     number,
     text,
+    tokens,
     with_extra,
 )
 from affidavit.adapters.models.wire import PLACEHOLDER, Endpoint
@@ -41,8 +43,8 @@ class AnthropicModel(Adapter):
     """``info.name`` at ``endpoint``, whose ``header`` is ``x-api-key`` with no prefix. A schema is asked for as an output format
     (``strict``) or in words (``asked``). There is no seed. Loads the SDK at the first call."""
 
-    def __init__(self, endpoint: Endpoint, info: ModelInfo) -> None:
-        super().__init__(endpoint, info)
+    def __init__(self, endpoint: Endpoint, info: ModelInfo, tokenizer: TokenizerFile | None = None) -> None:
+        super().__init__(endpoint, info, tokenizer)
         self._lock = threading.Lock()
         self._made: Anthropic | None = None
 
@@ -66,6 +68,13 @@ class AnthropicModel(Adapter):
             if piece:
                 yield Delta(piece)
         yield Delta("", gathered.result())
+
+    def _count(self, request: ChatRequest) -> int:
+        """https://docs.anthropic.com/en/api/messages-count-tokens"""
+        asked = _body(request, self._info)
+        body = {k: asked[k] for k in ("model", "messages", "system", "tools") if k in asked}
+        answer = self._sdk().post(f"{_PATH}/count_tokens", cast_to=object, body=body)
+        return tokens(mapping(answer, "JSON object").get("input_tokens"))
 
     def _sdk(self) -> Anthropic:
         from anthropic import Anthropic  # noqa: PLC0415 - see _pieces

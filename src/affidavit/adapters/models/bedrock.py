@@ -13,6 +13,7 @@ from typing import Any
 
 from affidavit.adapters.models import faults
 from affidavit.adapters.models.anthropic import arguments
+from affidavit.adapters.models.counting import TokenizerFile
 from affidavit.adapters.models.frame import Adapter, count, in_words, mapping, number, sequence, text
 from affidavit.adapters.models.wire import Endpoint
 from affidavit.domain.errors import ModelError
@@ -34,8 +35,16 @@ class BedrockModel(Adapter):
     ``ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]``; with ``chain`` AWS's SDK looks for credentials itself (profile, role).
     There is no seed."""
 
-    def __init__(self, endpoint: Endpoint, info: ModelInfo, region: str, *, chain: bool = False) -> None:
-        super().__init__(replace(endpoint, signed=chain or ":" in endpoint.key), info)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        info: ModelInfo,
+        region: str,
+        *,
+        chain: bool = False,
+        tokenizer: TokenizerFile | None = None,
+    ) -> None:
+        super().__init__(replace(endpoint, signed=chain or ":" in endpoint.key), info, tokenizer)
         self._region = region
         self._chain = chain
         self._lock = threading.Lock()

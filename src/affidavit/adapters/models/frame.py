@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from affidavit.adapters.models import faults
+from affidavit.adapters.models.counting import TokenizerFile
 from affidavit.adapters.models.wire import Call, Connection, Endpoint
 from affidavit.domain.errors import ModelError
 from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, ModelInfo
@@ -18,9 +19,10 @@ MALFORMED = (ValueError, TypeError, AttributeError, KeyError, IndexError, Recurs
 class Adapter:
     """A ``ChatModel`` but for the vendor's format: subclasses ask the SDK in ``_complete`` and ``_pieces``."""
 
-    def __init__(self, endpoint: Endpoint, info: ModelInfo) -> None:
+    def __init__(self, endpoint: Endpoint, info: ModelInfo, tokenizer: TokenizerFile | None = None) -> None:
         self._wire = Connection(endpoint)
         self._info = info
+        self._tokenizer = tokenizer
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._wire.endpoint.base_url!r}, {self._info.name!r})"
@@ -48,6 +50,19 @@ class Adapter:
     def stream(self, request: ChatRequest, cancel: Cancel | None = None) -> Iterator[Delta]:
         """The answer in pieces, ending with the whole. Raises ModelError, also in the middle. The time limit starts here."""
         return self._streamed(Call(request.timeout, cancel), request)
+
+    def count(self, request: ChatRequest, cancel: Cancel | None = None) -> int:
+        """Tokens of the messages: by the tokenizer's file where there is one, else by asking. Raises ModelError."""
+        if self._tokenizer is not None:
+            return self._tokenizer.count(request.messages)
+        call = Call(request.timeout, cancel)
+        complete = False
+        try:
+            found: int = self._step(call, lambda: self._count(request))
+            complete = True
+        finally:
+            call.close(complete=complete)
+        return found
 
     def close(self) -> None:
         """Let go of connections."""
@@ -84,6 +99,10 @@ class Adapter:
 
     def _pieces(self, request: ChatRequest) -> Iterator[Delta]:
         raise NotImplementedError
+
+    def _count(self, request: ChatRequest) -> int:
+        """By asking the server; adapters that know how say so."""
+        raise ModelError("request", f"{self._info.provider} counts no tokens", "name a tokenizer.json")
 
     def _sdk_errors(self) -> tuple[type[Exception], ...]:
         """The SDK's own exceptions."""
@@ -126,6 +145,14 @@ def text(value: Any, what: str) -> str:
 def count(value: Any) -> int:
     """A number of tokens, -1 for anything else."""
     return value if type(value) is int and 0 <= value < 2**53 else -1
+
+
+def tokens(value: Any) -> int:
+    """A number of tokens that was asked for. Raises ModelError (``schema``)."""
+    found = count(value)
+    if found < 0:
+        raise faults.unreadable("has no number of tokens")
+    return found
 
 
 def number(value: str, name: str) -> float | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from affidavit.adapters.models import faults
 from affidavit.adapters.models.anthropic import arguments
-from affidavit.adapters.models.frame import Adapter, count, in_words, mapping, number, sequence, text
+from affidavit.adapters.models.counting import TokenizerFile
+from affidavit.adapters.models.frame import Adapter, count, in_words, mapping, number, sequence, text, tokens
 from affidavit.adapters.models.wire import PLACEHOLDER, Endpoint
 from affidavit.domain.errors import ModelError
 from affidavit.ports.model import ChatRequest, ChatResult, Delta, Message, ModelInfo, ToolCall, Usage
@@ -24,8 +25,8 @@ _FILTERED = frozenset(("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT"
 class GoogleModel(Adapter):
     """``info.name`` at ``endpoint``, whose ``header`` is ``x-goog-api-key`` with no prefix. Loads the SDK at the first call."""
 
-    def __init__(self, endpoint: Endpoint, info: ModelInfo) -> None:
-        super().__init__(endpoint, info)
+    def __init__(self, endpoint: Endpoint, info: ModelInfo, tokenizer: TokenizerFile | None = None) -> None:
+        super().__init__(endpoint, info, tokenizer)
         self._lock = threading.Lock()
         self._made: Client | None = None
 
@@ -47,6 +48,12 @@ class GoogleModel(Adapter):
             if piece:
                 yield Delta(piece)
         yield Delta("", gathered.result())
+
+    def _count(self, request: ChatRequest) -> int:
+        """https://ai.google.dev/api/tokens; the SDK takes no system text there, so it is counted as a turn."""
+        turns = tuple(Message("user", m.content) if m.role == "system" else m for m in request.messages)
+        answer = self._sdk().models.count_tokens(model=self._info.name, contents=_turns(turns))
+        return tokens(_plain(answer).get("totalTokens"))
 
     def _sdk(self) -> Client:
         from google.genai import Client, types  # noqa: PLC0415 - 1 s, and an extra

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from affidavit.adapters.models import openai_chat, openai_responses
-from affidavit.adapters.models.frame import Adapter, mapping
+from affidavit.adapters.models import faults, openai_chat, openai_responses
+from affidavit.adapters.models.counting import AROUND, TokenizerFile
+from affidavit.adapters.models.frame import Adapter, mapping, sequence, tokens
 from affidavit.adapters.models.wire import PLACEHOLDER, Endpoint
 from affidavit.ports.model import ChatRequest, ChatResult, Delta, ModelInfo
 
@@ -26,9 +27,15 @@ class OpenAIModel(Adapter):
     ``api-version``). Loads the SDK at the first call."""
 
     def __init__(
-        self, endpoint: Endpoint, info: ModelInfo, api: str = "chat", query: Mapping[str, str] | None = None
+        self,
+        endpoint: Endpoint,
+        info: ModelInfo,
+        api: str = "chat",
+        query: Mapping[str, str] | None = None,
+        tokenizer: TokenizerFile | None = None,
     ) -> None:
-        super().__init__(endpoint, info)
+        super().__init__(endpoint, info, tokenizer)
+        self._tokenize = f"{endpoint.base_url.removesuffix('/v1')}/tokenize"
         self._format = openai_responses if api == "responses" else openai_chat
         self._query = dict(query or {})
         # OpenAI's own newer models refuse `max_tokens`; many other servers know nothing else
@@ -60,6 +67,21 @@ class OpenAIModel(Adapter):
             if piece:
                 yield Delta(piece)
         yield Delta("", gathered.result())
+
+    def _count(self, request: ChatRequest) -> int:
+        """By ``/tokenize`` beside the interface, as llama.cpp (``content``, answers ``tokens``) and vLLM (``prompt``, answers
+        ``count`` too) have it, message by message."""
+        total = 0
+        for message in request.messages:
+            body = {"model": self._info.name, "content": message.content, "prompt": message.content}
+            answer = mapping(self._sdk().post(self._tokenize, cast_to=object, body=body), "JSON object")
+            told = answer.get("count")
+            if told is None and "tokens" not in answer:
+                raise faults.unreadable("has no tokens")
+            total += AROUND + (
+                len(sequence(answer["tokens"], "list `tokens`")) if told is None else tokens(told)
+            )
+        return total
 
     def _sdk(self) -> OpenAI:
         from openai import OpenAI  # noqa: PLC0415 - see _pieces
