@@ -80,7 +80,8 @@ def test_a_repair_that_fails_may_be_tried_again_as_any_other_attempt() -> None:
 
 
 def test_a_repaired_stream_begins_anew() -> None:
-    world, heard = World({"a": [Step(text="schema"), Step(1, after=("go", "od"))]}), []
+    world = World({"a": [Step(text="schema"), Step(1, after=("go", "od"))]})
+    heard: list[str] = []
     assert call(world, sink=into(heard)).result.text == "good"
     assert heard == ["schema", "go", "od"]
 
