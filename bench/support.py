@@ -125,7 +125,9 @@ def _number(text: str, page: str, rng: Rng) -> str:
     if not found:
         return text
     at = rng.choice(found)
-    other = [n for n in re.findall(r"\b\d{1,3}\b", page) if n != at.group()] or [str(int(at.group()) + 1)]
+    other: list[str] = [n for n in re.findall(r"\b\d{1,3}\b", page) if n != at.group()] or [
+        str(int(at.group()) + 1)
+    ]
     return text[: at.start()] + rng.choice(other) + text[at.end() :]
 
 
