@@ -29,6 +29,7 @@ from affidavit.testing.tiny_model import MODEL, TinyServer
 from affidavit.testing.wire_openai import ScriptedModel
 from bench import hostile
 from bench.measure import say
+from bench.mutations import HONEST
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 SETS = ("sghandbook_masked", "cuad60")
@@ -212,8 +213,8 @@ def _one(stocked: Stock, rounds: int, nonsense: int, server: TinyServer) -> dict
     noise = nonsense_model(replace(stocked, questions=stocked.questions[:nonsense]), server)
     say("unsupported: hostile model")
     tallies, ended = hostile_model(stocked, rounds)
-    false = {n: t for n, t in tallies.items() if n not in hostile.HONEST}
-    honest = [t for n, t in tallies.items() if n in hostile.HONEST]
+    false = {n: t for n, t in tallies.items() if n not in HONEST}
+    honest = [t for n, t in tallies.items() if n in HONEST]
     return {
         "unsupported": {
             "written": sum(t.written for t in false.values()),
