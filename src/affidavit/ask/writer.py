@@ -114,7 +114,7 @@ class _Stream:
         checked = self._check(drafted)
         self.checked.append(checked)
         if not checked.fault:
-            self._giving.offer(drafted.text.strip(), checked.quotes)
+            self._giving.offer(checked.text, checked.quotes)
 
     def complete(self, whole: Sequence[Drafted]) -> bool:
         """The answer is ``whole``: add what was not cut out of it. False if it is not the one of which claims were given."""
@@ -197,7 +197,7 @@ class Writer:
     ) -> Callable[[Sequence[Drafted]], list[Checked]]:
         judge = self._judging(run, shown.sensitivity, deadline) if self._judge else None
         return lambda drafted: check_answer(
-            drafted, shown.passages, self._writing.coverage, judge, support, order
+            drafted, shown.passages, self._writing.coverage, judge, support, order, self._writing.wording
         )
 
     def _stream(
@@ -235,7 +235,7 @@ class Writer:
         self, run: Run, model: str, checked: Sequence[Checked], by: str, *, incomplete: bool = False
     ) -> Written | None:
         run.step("check", {"claims": len(checked), "support": by}, {"claims": [_record(c) for c in checked]})
-        good = tuple((c.drafted.text.strip(), c.quotes) for c in checked if not c.fault)
+        good = tuple((c.text, c.quotes) for c in checked if not c.fault)
         if len(good) < len(checked) and (self._writing.whole or not good):
             return None
         return Written(model, good, incomplete)
