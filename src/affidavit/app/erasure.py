@@ -40,6 +40,8 @@ RUN_KINDS = tuple(
         EventKind.DECISION_MADE,
         EventKind.ANSWER_RELEASED,
         EventKind.RUN_FINISHED,
+        EventKind.CALL_PROPOSED,
+        EventKind.CALL_CHANGED,
     )
 )
 _PEOPLE_KINDS = tuple(
@@ -55,6 +57,7 @@ _TRAIL_KINDS = tuple(
         EventKind.AUDIT_EXPORTED,
         EventKind.KEEPING_CHANGED,
         EventKind.BODY_ERASED,
+        EventKind.APPROVAL_RESOLVED,
     )
 )
 """Who looked, exported, held, erased and said what: the record of what was done stays."""
