@@ -16,6 +16,10 @@ from affidavit.gateway.contracts import Context, Entry
 _MOST_WORDS = 2_000
 
 
+UNCLEAR = frozenset({"no_answer", "timeout", "lease_expired"})
+"""Causes after which a tool may have done what it was asked for."""
+
+
 class Outcome(str, Enum):
     """How an attempt ended: done; ``refused``, nothing happened for sure; ``unclear``, nobody can say; ``odd``, it was done but
     what came back is not what the contract promises."""
@@ -66,14 +70,15 @@ def _once(entry: Entry, arguments: Mapping[str, Json], context: Context) -> End:
         return _checked(entry, entry.callee.run(arguments, context))
     except ToolError as error:
         outcome = Outcome.REFUSED if error.happened is False else Outcome.UNCLEAR
-        return End(outcome, why=_words(error), cause="tool_failed", retryable=error.retryable)
+        cause = "refused" if outcome is Outcome.REFUSED else "no_answer"
+        return End(outcome, why=_words(error), cause=cause, retryable=error.retryable)
     except AffidavitError as error:
-        return End(Outcome.UNCLEAR, why=_words(error), cause="tool_failed", retryable=True)
+        return End(Outcome.UNCLEAR, why=_words(error), cause="no_answer", retryable=True)
     except BaseException as error:  # noqa: BLE001  # a tool is others' code; SystemExit in it must not end a worker silently
         return End(
             Outcome.UNCLEAR,
             why=f"{type(error).__name__}: {error}"[:_MOST_WORDS],
-            cause="tool_failed",
+            cause="no_answer",
             retryable=True,
         )
 

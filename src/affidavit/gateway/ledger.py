@@ -22,7 +22,7 @@ from affidavit.domain.tools import ENDED, CallState, Contract, Effect, Idempoten
 from affidavit.events.log import Transaction
 from affidavit.events.read import ErasedBody, Reader
 from affidavit.gateway.contracts import Entry, deprecated, retired
-from affidavit.gateway.execution import End, Outcome
+from affidavit.gateway.execution import UNCLEAR, End, Outcome
 from affidavit.gateway.rules import (
     CALL,
     UNDECIDED,
@@ -39,6 +39,7 @@ from affidavit.store.calls import APPROVED, DENIED, EXPIRED, OPEN, VOID, Approva
 
 APPROVAL_DAYS = 7
 _DAY = 86_400 * MICROSECONDS
+_UNDONE = (CallState.DENIED, CallState.EXPIRED, CallState.FAILED)
 _FIRST_WAIT, _LONGEST_WAIT = MICROSECONDS // 5, 60 * MICROSECONDS
 
 
@@ -429,10 +430,10 @@ class Ledger:
     ) -> CallRow:
         """One change of a call: its event, its row, and the end of its run if that is what it was.
 
-        What was begun once may have been done: it cannot be called denied or expired any more.
+        What an earlier attempt may have done cannot be called failed, denied or expired any more.
         """
-        if state in (CallState.DENIED, CallState.EXPIRED) and row.claim:
-            state = CallState.FAILED if self._contract(row).effect is Effect.READ else CallState.UNKNOWN
+        if state in _UNDONE and cause != "cleared_up" and self._may_be_done(row):
+            state = CallState.UNKNOWN
         facts: dict[str, int | str] = {
             "subject": row.id,
             "claim": row.claim,
@@ -448,6 +449,18 @@ class Ledger:
         if state in ENDED and was is not CallState.UNKNOWN:
             self._finish_run(tx, row, wanted, body)
         return row
+
+    def _may_be_done(self, row: CallRow) -> bool:
+        """Whether an earlier attempt of something that changes anything ended so that nobody can say what it did."""
+        if row.claim == 0 or self._contract(row).effect is Effect.READ:
+            return False
+        return any(
+            e.kind is EventKind.CALL_CHANGED
+            and e.facts["subject"] == row.id
+            and e.facts["state"] == CallState.READY.value
+            and e.facts["cause"] in UNCLEAR
+            for e in self._events.of_run(row.run)
+        )
 
     def _finish_run(
         self, tx: Transaction, row: CallRow, wanted: Proposal | None, end: Mapping[str, Json]
