@@ -112,6 +112,16 @@ def test_after_the_last_attempt_nobody_says_failed(world: World, outside: Outsid
     assert (done.state, done.row.claim) == (CallState.UNKNOWN, 3)
 
 
+@pytest.mark.parametrize(("first", "state"), [("torn", "unknown"), ("lost", "unknown"), ("busy", "failed")])
+def test_a_refusal_says_nothing_about_the_attempt_before(
+    world: World, outside: Outside, first: str, state: str
+) -> None:
+    outside.next = [first, "refuse"]
+    assert call(world, "pay").state.value == state
+    outside.next = [first, "refuse"]
+    assert call(world, "look").state is CallState.FAILED
+
+
 def test_attempts_are_further_and_further_apart(world: World, outside: Outside, clock: FixedClock) -> None:
     outside.next = ["busy"] * 2
     row = world.gateway.propose(*world.wanted("pay"))
