@@ -27,10 +27,10 @@ def outside() -> Outside:
 
 @pytest.fixture
 def world(tmp_path: Path, clock: FixedClock, outside: Outside) -> Iterator[World]:
-    world = begun(tmp_path / "ws", clock, Table(dict.fromkeys(KEYS, PERMIT)), tools_of(outside))
-    with world.ws:
-        yield world
-        world.ws.verify()
+    made = begun(tmp_path / "ws", clock, Table(dict.fromkeys(KEYS, PERMIT)), tools_of(outside))
+    with made.ws:
+        yield made
+        made.ws.verify()
 
 
 def call(world: World, name: str, n: int = 1, **more: Any) -> Any:

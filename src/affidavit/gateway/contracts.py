@@ -190,6 +190,7 @@ class Entry:
     callee: Callee
     arguments: Schema
     result: Schema
+    digest: str
 
     @property
     def contract(self) -> Contract:
@@ -213,6 +214,7 @@ class Registry:
             callee,
             Schema(contract.parameters, f"{contract.key}, its arguments"),
             Schema(contract.result, f"{contract.key}, its result"),
+            contract.digest,
         )
 
     def __iter__(self) -> Iterator[Entry]:

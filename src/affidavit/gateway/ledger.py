@@ -92,7 +92,7 @@ class Ledger:
         if wanted.undoes:
             self._undone_once(wanted.undoes)
         first(tx)
-        made, name = entry.contract, entry.contract.digest
+        made, name = entry.contract, entry.digest
         self.calls.keep_contract(made, name)
         decision, stopped = self._decide(wanted, made, NOBODY)
         state = _state_of(decision)
@@ -200,7 +200,7 @@ class Ledger:
         if retired(made, day(tx.at)):
             self._move(tx, row, CallState.DENIED, "retired", {"why": f"retired on {made.retired}"}, wanted)
             return None
-        if made.digest != row.contract:
+        if entry.digest != row.contract:
             changed = self._recontract(tx, row, wanted, entry)
             if changed is None:
                 return None
@@ -220,9 +220,9 @@ class Ledger:
 
     def _recontract(self, tx: Transaction, row: CallRow, wanted: Proposal, entry: Entry) -> CallRow | None:
         """The tool is another than the one that was asked for: what was approved no longer holds."""
-        self.calls.keep_contract(entry.contract, entry.contract.digest)
+        self.calls.keep_contract(entry.contract, entry.digest)
         self._void(tx, row)
-        row = replace(row, contract=entry.contract.digest)
+        row = replace(row, contract=entry.digest)
         try:
             entry.arguments.check(dict(wanted.arguments))
         except ArgumentsError as error:
