@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from affidavit.domain.canonical import digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import LogDamagedError, ManifestError, UnknownNameError
 from affidavit.domain.tools import CallState
+from affidavit.gateway.rules import Person
 from affidavit.store.people import Tenant
 
 CODE = """
@@ -70,7 +70,7 @@ def desk(workspace: affidavit.Workspace, tenant: Tenant, monkeypatch: pytest.Mon
 
     def with_roles(tenant: int, principal: str) -> Any:
         found = person(tenant, principal)
-        return dataclasses.replace(found, roles=frozenset(ROLES) if principal == "user:bob" else frozenset())
+        return Person(found.principals, frozenset(ROLES if principal == "user:bob" else ()))
 
     monkeypatch.setattr(desk, "person", with_roles)
     return desk

@@ -36,10 +36,24 @@ class Rules(Protocol):
         ...
 
 
+class Standing(Protocol):
+    """What of a person decides."""
+
+    @property
+    def principals(self) -> frozenset[str]:
+        """Themself with every group."""
+        ...
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What they hold."""
+        ...
+
+
 class People(Protocol):
     """Knows people."""
 
-    def __call__(self, tenant: int, principal: str) -> Person:
+    def __call__(self, tenant: int, principal: str, /) -> Standing:
         """Who ``principal`` is now."""
         ...
 
@@ -47,7 +61,7 @@ class People(Protocol):
 class Secrets(Protocol):
     """Knows credentials."""
 
-    def __call__(self, tenant: int, names: tuple[str, ...]) -> Mapping[str, str]:
+    def __call__(self, tenant: int, names: tuple[str, ...], /) -> Mapping[str, str]:
         """The values of ``names`` for ``tenant``. Raises UsageError where one is not there."""
         ...
 
@@ -91,7 +105,7 @@ NOBODY = Agreed()
 
 
 def decided(
-    rules: Rules, person: Person, wanted: Proposal, contract: Contract, agreed: Agreed
+    rules: Rules, person: Standing, wanted: Proposal, contract: Contract, agreed: Agreed
 ) -> tuple[Decision, str]:
     """(the decision, why it is stopped or ""). An error while deciding forbids."""
     try:
