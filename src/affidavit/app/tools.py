@@ -8,7 +8,7 @@ from typing import Any
 
 from affidavit.app.callstory import story, summary
 from affidavit.app.toolfile import read_tools
-from affidavit.app.wiring import Parts
+from affidavit.app.wiring import STABLE, Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named, principal
 from affidavit.domain.canonical import Json, digest
@@ -172,12 +172,17 @@ class ToolDesk:
     ) -> tuple[Proposal, Callable[[Transaction], object]]:
         """A proposal with a run of its own, and what begins that run."""
         who = self.known(tenant, user)
-        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._parts.release().digest)
+        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._release())
         run.start({"principal": who})
         labels: dict[str, Json] = {name: [ASKER.as_json()] for name in arguments}
         given: dict[str, Json] = {"labels": labels, **context}
         wanted = Proposal(tenant.id, who, tool, arguments, run.id, own=True, context=given)
         return wanted, run.flush
+
+    def _release(self) -> str:
+        """The digest of the release in force; what is in it decides nothing here."""
+        found = self._parts.catalog.channel(STABLE)
+        return self._parts.release().digest if found is None else found[0]
 
     def known(self, tenant: Tenant, user: str) -> str:
         """The principal called ``user``. Raises UsageError, UnknownNameError for a stranger."""
