@@ -18,6 +18,7 @@ AffidavitError
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
 ├── ModelError               a language model could not be asked, or what came back cannot be used; `kind` says how
+├── StoppedError             somebody pulled the kill switch for this
 ├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── FollowerError            the log could not be handed over to where it is followed
@@ -132,6 +133,10 @@ class ModelError(AffidavitError):
         self.kind = kind
         self.wait = wait
         self.retryable = kind in self.RETRYABLE
+
+
+class StoppedError(AffidavitError):
+    code = "stopped"
 
 
 class GuardError(AffidavitError):
