@@ -26,6 +26,7 @@ from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Feed, Index
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog
+from affidavit.store.controls import Controls
 from affidavit.store.database import Database
 from affidavit.store.people import People, Tenant
 
@@ -64,8 +65,11 @@ class Parts:
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
     retriever: Retriever = field(init=False)
+    controls: Controls = field(init=False)
 
     def __post_init__(self) -> None:
+        self.controls = Controls(self.database)
+        self.models.stopped = lambda target: self.controls.model((target.name, target.model))
         self.retriever = Retriever(
             self.database,
             self.catalog,

@@ -63,10 +63,12 @@ from affidavit.store.people import Tenant
 
 if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
+    from affidavit.app.controls import ControlDesk
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.follow import FollowDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
+    from affidavit.app.policies import PolicyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -132,6 +134,16 @@ class Workspace:
     def money(self) -> MoneyDesk:
         """What models cost."""
         return _later("money", "MoneyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def policy(self) -> PolicyDesk:
+        """What may be done with tools."""
+        return _later("policies", "PolicyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def controls(self) -> ControlDesk:
+        """Modes, kill switches and where secrets are."""
+        return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:
@@ -332,6 +344,8 @@ class Workspace:
         release = load(content)
         caller = self.parts.models.caller(release, 0, "")
         self.parts.models.writer(release, caller)  # that its prompts and routes can be used
+        if release.policy is not None:
+            self.policy.check(release.policy)
         facts: dict[str, int | str] = {"release": release.digest, "channel": channel}
 
         def write(tx: Transaction) -> None:
@@ -395,6 +409,7 @@ class Workspace:
             "tenants": tenants,
             "sinks": self.outside.status(),
             "budgets": self.budgets.alerts(),
+            "stopped": self.controls.status(),
         }
 
 

@@ -47,6 +47,9 @@ class EventKind(str, Enum):
     KEEPING_CHANGED = "keeping.changed"
     BUDGET_CHANGED = "budget.changed"
     PRICES_CHANGED = "prices.changed"
+    MODE_CHANGED = "mode.changed"
+    KILL_CHANGED = "kill.changed"
+    SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -76,6 +79,9 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.KEEPING_CHANGED: {"subject": str, "change": str},
     EventKind.BUDGET_CHANGED: {"subject": int, "change": str},
     EventKind.PRICES_CHANGED: {"prices": str},
+    EventKind.MODE_CHANGED: {"mode": str},
+    EventKind.KILL_CHANGED: {"subject": str, "change": str},
+    EventKind.SECRET_CHANGED: {"change": str},
 }
 
 _WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")

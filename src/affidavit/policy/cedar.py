@@ -78,9 +78,7 @@ class Cedar:
         if not rules or "" in roles:
             return Decision(Verdict.FORBID, cited, self.digest)
         context = {**request["context"], "approved": sorted({*request["context"]["approved"], *roles})}
-        supposed = is_authorized(
-            {**request, "context": context}, self._policies, entities, self._schema
-        )
+        supposed = is_authorized({**request, "context": context}, self._policies, entities, self._schema)
         if supposed.diagnostics.errors or supposed.decision is not Answer.Allow:
             return Decision(Verdict.FORBID, cited, self.digest)
         return Decision(Verdict.NEEDS_APPROVAL, cited, self.digest, tuple(roles))

@@ -60,9 +60,8 @@ def _tenant(name: str) -> Entity:
 
 def _tags(person: Json) -> dict[str, str]:
     facts = person if isinstance(person, Mapping) else {}
-    said = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in facts.items()
-            if isinstance(value, (str, int))}  # fmt: skip
-    return said
+    words = {name: value for name, value in facts.items() if isinstance(value, (str, int))}
+    return {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in words.items()}
 
 
 def tool(tenant: str, contract: Contract) -> Entity:
@@ -135,7 +134,9 @@ def shown(schema: Any, value: Any) -> Any:
     if kind["type"] == "Set":
         return [shown(schema["items"], item) for item in value]
     properties = schema["properties"]
-    inner = {n: shown(properties[n], v) for n, v in value.items() if n in kind["attributes"] and v is not None}
+    inner = {
+        n: shown(properties[n], v) for n, v in value.items() if n in kind["attributes"] and v is not None
+    }
     # a part that policy cannot see makes the whole unseen: a rule must not take the rest for all of it
     whole = inner.keys() >= {n for n, v in value.items() if v is not None}
     return inner if whole and _UNSEEN not in inner.values() else _UNSEEN

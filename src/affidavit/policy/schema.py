@@ -16,7 +16,11 @@ CALL = "tool:call"
 _TEXT = {"type": "String"}
 _NUMBER = {"type": "Long"}
 _WORDS = {"type": "Set", "element": _TEXT}
-_SCALARS: Mapping[str, Mapping[str, Any]] = {"string": _TEXT, "integer": _NUMBER, "boolean": {"type": "Boolean"}}
+_SCALARS: Mapping[str, Mapping[str, Any]] = {
+    "string": _TEXT,
+    "integer": _NUMBER,
+    "boolean": {"type": "Boolean"},
+}
 
 CIRCUMSTANCES: Mapping[str, Any] = {
     "mode": _TEXT,
@@ -36,8 +40,8 @@ CALLING: Mapping[str, Any] = {
     "domains": _WORDS,
     "amount": {**_NUMBER, "required": False},
 }
-"""What a rule about tools may ask too: where the arguments came from; control arguments that nobody trusted vouches for; arguments
-of a kind that policy cannot see; the domains that control arguments name; the largest amount among them, in minor units."""
+"""What a rule about tools may ask too: where the arguments came from; control arguments that nobody trusted vouches for;
+arguments of a kind that policy cannot see; the domains that control arguments name; the largest amount, in minor units."""
 
 _TOOL = {
     "name": _TEXT,
@@ -56,17 +60,14 @@ def cedar_type(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     if isinstance(kind, list):
         kinds = [k for k in kind if k != "null"]
         kind = kinds[0] if len(kinds) == 1 else None
-    if kind in _SCALARS:
+    if isinstance(kind, str) and kind in _SCALARS:
         return dict(_SCALARS[kind])
     if kind == "array":
         items = schema.get("items")
-        element = items.get("type") if isinstance(items, Mapping) else None
-        return {"type": "Set", "element": dict(_SCALARS[element])} if _scalar(element) else None
+        element: Any = items.get("type") if isinstance(items, Mapping) else None
+        known = isinstance(element, str) and element in _SCALARS
+        return {"type": "Set", "element": dict(_SCALARS[element])} if known else None
     return record(schema) if kind == "object" and schema.get("properties") else None
-
-
-def _scalar(kind: object) -> bool:
-    return isinstance(kind, str) and kind in _SCALARS
 
 
 def record(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def cedar_schema(contracts: Iterable[Contract], actions: Iterable[str]) -> dict[
         "Tenant": {},
         "Role": {},
         "Group": {},
-        **{kind: member for kind in PEOPLE},
+        **dict.fromkeys(PEOPLE, member),
         "Tool": {"memberOfTypes": ["Tenant"], "shape": {"type": "Record", "attributes": _TOOL}},
     }
     return {"": {"entityTypes": types, "actions": known}}
