@@ -380,6 +380,7 @@ class Workspace:
             for tenant in parts.people.tenants():
                 tenants[tenant.name] = {
                     **parts.catalog.counts(tenant.id),
+                    "mode": parts.controls.mode(tenant.id),
                     "people": len(parts.people.principals(tenant.id, head)),
                     "sources": [
                         {"name": s.name, "kind": s.kind, "location": s.location, "synced_at": s.synced_at}

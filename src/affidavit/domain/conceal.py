@@ -32,7 +32,10 @@ def forms(secret: str) -> list[str]:
         data.hex(),
         data.hex().upper(),
     }
-    found |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(str(secret))[1:-1]}
+    for ascii in (True, False):  # also as JSON within JSON
+        once = json.dumps(secret, ensure_ascii=ascii)[1:-1]
+        found |= {once, json.dumps(once, ensure_ascii=ascii)[1:-1]}
+    found.add(repr(str(secret))[1:-1])
     for before in range(3):
         whole = base64.b64encode(bytes(before) + data).decode().rstrip("=")
         # the characters that depend on what stands before and after are left out
