@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from affidavit.domain.access import ANYONE
@@ -82,17 +81,22 @@ def circumstances(tenant: str, context: Mapping[str, Any]) -> Entity:
     """Mode, time and approvals. Without a mode nothing may be changed; without a time it is never working hours."""
     time = context.get("time")
     seconds = -1 if time is None else int(time) // MICROSECONDS
-    moment = None if time is None else datetime.fromtimestamp(seconds, UTC)
     return {
-        "mode": str(context.get("mode") or READ_ONLY),
+        "mode": LIVE if context.get("mode") == LIVE else READ_ONLY,
         "time": seconds,
-        "hour": -1 if moment is None else moment.hour,
-        "weekday": 0 if moment is None else moment.isoweekday(),
-        "approved": list(context.get("approved") or ()),
+        "hour": -1 if time is None else seconds // 3600 % 24,
+        "weekday": 0 if time is None else (seconds // 86_400 + 3) % 7 + 1,  # 1970 began on a Thursday
+        "approved": _words(context.get("approved") or ()),
         "approvers": [
             {"__entity": uid(tenant, p)} for p in context.get("approvers") or () if p.startswith("user:")
         ],
     }
+
+
+def _words(value: Any) -> list[str]:
+    if not all(isinstance(word, str) for word in value):
+        raise ValueError("a role is a word")
+    return list(value)
 
 
 def calling(tenant: str, context: Mapping[str, Any], contract: Contract) -> Entity:
