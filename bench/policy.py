@@ -88,7 +88,10 @@ def policy() -> dict[str, Any]:
         if engine.decide(wish, "acme").verdict.value != "permit":
             raise RuntimeError("the call that is measured is not permitted")
         results[f"engine_{groups}_groups"] = _measure(lambda wish=wish: engine.decide(wish, "acme"))
-    with tempfile.TemporaryDirectory() as folder, affidavit.init(Path(folder) / "ws", EmbedderSpec("none")) as ws:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        affidavit.init(Path(folder) / "ws", EmbedderSpec("none")) as ws,
+    ):
         people = Path(folder) / "people.jsonl"
         people.write_text(json.dumps({"id": "alice", "groups": []}) + "\n")
         ws.import_people(people)

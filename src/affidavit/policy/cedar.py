@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from cedarpy import AuthzResult, Entities, PolicySet, Schema, is_authorized, validate_policies
@@ -37,6 +38,7 @@ class Cedar:
         self.digest = policy_digest(files)
         self.rules: Sequence[Statement] = statements(files)
         self._contracts = {contract.key: contract for contract in contracts}
+        self._kinds = {key: facts.kinds(contract) for key, contract in self._contracts.items()}
         self._told = {key: contract.as_json() for key, contract in self._contracts.items()}
         self._schema = Schema.from_json_str(json.dumps(cedar_schema(self._contracts.values(), actions)))
         text = "\n".join(rule.text for rule in self.rules)
@@ -44,7 +46,7 @@ class Cedar:
         self._policies = PolicySet.from_str(text)
         self._named = {f"policy{n}": rule for n, rule in enumerate(self.rules)}
         self._entities: dict[Any, Entities] = {}
-        self._sound: set[tuple[str, str, frozenset[str]]] = set()
+        self._sound: set[tuple[str, str, tuple[int, frozenset[str]]]] = set()
 
     def _validate(self, text: str) -> None:
         found = validate_policies(text, self._schema)
@@ -69,11 +71,13 @@ class Cedar:
 
     def _decide(self, request: dict[str, Any], entities: Entities) -> Decision:
         answer = self._ask(request, entities)
-        errors, rules = answer.diagnostics.errors, self._deciding(answer)
-        if errors or answer.decision is Answer.NoDecision:
+        said, found = answer.decision, answer.diagnostics
+        errors = found.errors
+        if errors or said is Answer.NoDecision:
             return self._denied(*(self._said(e) for e in errors or ["Cedar did not decide"]))
-        cited = tuple(rule.id for rule in rules)
-        if answer.decision is Answer.Allow:
+        rules = sorted((self._named[id] for id in found.reasons), key=_by_id)
+        cited = tuple([rule.id for rule in rules])
+        if said is Answer.Allow:
             return Decision(Verdict.PERMIT, cited, self.digest)
         roles = sorted({rule.approval for rule in rules})
         if not rules or "" in roles:
@@ -88,8 +92,8 @@ class Cedar:
         """Cedar's answer. A request is validated with the schema once for each shape (who's kind, action, names there are): what
         the values of a shape are is settled before, type by type, and validating costs a third of a decision."""
         context = request["context"]
-        names = context.keys() | (context.get("arguments") or {}).keys()
-        shape = request["principal"]["type"], request["action"]["id"], frozenset(names)
+        names = len(context), frozenset(context.get("arguments", ()))
+        shape = request["principal"]["type"], request["action"]["id"], names
         schema = None if shape in self._sound else self._schema
         told = {**request, "context": json.dumps(context, separators=(",", ":"))}
         answer = is_authorized(told, self._policies, entities, schema)
@@ -98,9 +102,6 @@ class Cedar:
                 self._sound.clear()
             self._sound.add(shape)
         return answer
-
-    def _deciding(self, answer: AuthzResult) -> list[Statement]:
-        return sorted((self._named[id] for id in answer.diagnostics.reasons), key=lambda rule: rule.id)
 
     def _said(self, error: str) -> str:
         """Cedar's words, with our names of rules for its own."""
@@ -118,7 +119,7 @@ class Cedar:
         if wish.action == CALL:
             contract = self._contract(wish)
             action, resource = contract.key, {"type": "Tool", "id": contract.key}
-            context = facts.calling(tenant, wish.context, contract)
+            context = facts.calling(tenant, wish.context, contract, self._kinds[contract.key])
         else:
             action, resource = wish.action, {"type": "Tenant", "id": tenant}
             context = facts.circumstances(tenant, wish.context)
@@ -172,3 +173,6 @@ class Cedar:
 
 def _once(entities: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     return {(e["uid"]["type"], e["uid"]["id"]): e for e in entities}.values()
+
+
+_by_id = attrgetter("id")
