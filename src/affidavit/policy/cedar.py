@@ -19,6 +19,7 @@ from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import ManifestError, UsageError
 from affidavit.domain.tools import Contract
 from affidavit.policy import facts
+from affidavit.policy.asked import asked
 from affidavit.policy.schema import CALL, cedar_schema
 from affidavit.policy.statements import Statement, policy_digest, statements
 
@@ -44,6 +45,7 @@ class Cedar:
         text = "\n".join(rule.text for rule in self.rules)
         self._validate(text)
         self._policies = PolicySet.from_str(text)
+        self._asked = asked(text)
         self._named = {f"policy{n}": rule for n, rule in enumerate(self.rules)}
         self._entities: dict[Any, Entities] = {}
         self._sound: set[tuple[str, str, tuple[int, frozenset[str]]]] = set()
@@ -89,12 +91,17 @@ class Cedar:
         return Decision(Verdict.NEEDS_APPROVAL, cited, self.digest, tuple(roles))
 
     def _ask(self, request: dict[str, Any], entities: Entities) -> AuthzResult:
-        """Cedar's answer. A request is validated with the schema once for each shape (who's kind, action, names there are): what
-        the values of a shape are is settled before, type by type, and validating costs a third of a decision."""
+        """Cedar's answer, told what some rule asks about.
+
+        A request is validated with the schema once for each shape (who's kind, action, names there are): what the values of a
+        shape are is settled before, type by type, and validating costs a third of a decision.
+        """
         context = request["context"]
         names = len(context), frozenset(context.get("arguments", ()))
         shape = request["principal"]["type"], request["action"]["id"], names
         schema = None if shape in self._sound else self._schema
+        if schema is None and self._asked is not None:
+            context = {name: value for name, value in context.items() if name in self._asked}
         told = {**request, "context": json.dumps(context, separators=(",", ":"))}
         answer = is_authorized(told, self._policies, entities, schema)
         if schema is not None and answer.decision is not Answer.NoDecision:

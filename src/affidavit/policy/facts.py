@@ -21,6 +21,7 @@ READ_ONLY, LIVE = "read-only", "live"
 _TYPES = {"String": str, "Long": int, "Boolean": bool}
 _DOMAIN = re.compile(r"(?:@|://(?:[^\s/@]*@)?)\[?([^\s,;:/?#<>()\"'\[\]@]+)")
 _AMOUNT = re.compile(r"(?:\A|_)amount(?:\Z|_)")
+_LARGEST = 2**63 - 1
 _UNSEEN = object()
 
 Entity = dict[str, Any]
@@ -149,6 +150,8 @@ def shown(kind: Any, value: Any) -> Any:
     if declared in _TYPES:
         if type(value) is not _TYPES[declared]:
             raise ValueError(f"{type(value).__name__} where {declared} is declared")
+        if declared == "Long" and not -_LARGEST <= value <= _LARGEST:
+            raise ValueError(f"{value} is beyond 64 bits")
         return value
     if declared == "Set":
         return [shown(kind["element"], item) for item in value]
