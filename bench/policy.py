@@ -22,7 +22,7 @@ from bench.measure import percentile, timed
 
 GROUPS, TOOLS, TIMES = 1_000, 100, 3_000
 _FRIDAY = 1_795_168_800_000_000
-_PARAMETERS = {
+_PARAMETERS: dict[str, Any] = {
     "type": "object",
     "properties": {"to": {"type": "string"}, "amount": {"type": "integer"}, "text": {"type": "string"}},
 }
@@ -46,7 +46,7 @@ def _tools() -> tuple[Contract, ...]:
 
 def _wish(groups: int) -> Wish:
     label = ASKER.as_json()
-    arguments = {"to": "bob", "amount": 500, "text": "hello"}
+    arguments: dict[str, Any] = {"to": "bob", "amount": 500, "text": "hello"}
     return Wish(
         1,
         "user:alice",

@@ -294,3 +294,22 @@ def test_the_second_decision_of_a_shape_is_as_strict_as_the_first() -> None:
         for bad in ({"to": 5, "amount": 5}, {"to": "x", "amount": 2**63}, {"to": "x", "amount": -(2**64)}):
             decided = policy.decide(wish(bad), "acme")
             assert decided.verdict is Verdict.FORBID and decided.errors
+
+
+def test_a_rule_that_no_approval_lifts_is_not_lifted_by_one_that_another_rule_asks_for() -> None:
+    text = BASE + (
+        '@id("a") @approval("approver") forbid (principal, action, resource) unless { context.approved.contains("approver") };\n'
+        '@id("b") forbid (principal, action, resource) unless { context.approved.contains("approver") };\n'
+    )
+    assert verdict(text, wish()) == "forbid"
+    assert verdict(text, wish(approved=["approver"])) == "permit"
+
+
+def test_no_approval_is_asked_for_that_would_end_in_an_error() -> None:
+    text = BASE + (
+        '@id("a") @approval("approver") forbid (principal, action, resource) unless { context.approved.contains("approver") };\n'
+        '@id("b") forbid (principal, action, resource) when { context.approved.contains("approver") &&\n'
+        "context has amount && context.amount * 1000000000000 > 5 };\n"
+    )
+    assert verdict(text, wish({"amount": 0})) == "needs_approval"
+    assert verdict(text, wish({"amount": 2**50})) == "forbid"

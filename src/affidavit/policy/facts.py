@@ -150,7 +150,7 @@ def shown(kind: Any, value: Any) -> Any:
     if declared in _TYPES:
         if type(value) is not _TYPES[declared]:
             raise ValueError(f"{type(value).__name__} where {declared} is declared")
-        if declared == "Long" and not -_LARGEST <= value <= _LARGEST:
+        if type(value) is int and not -_LARGEST <= value <= _LARGEST:
             raise ValueError(f"{value} is beyond 64 bits")
         return value
     if declared == "Set":
