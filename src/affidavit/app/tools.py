@@ -11,11 +11,10 @@ from affidavit.app.toolfile import read_tools
 from affidavit.app.wiring import STABLE, Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named, principal
-from affidavit.domain.canonical import Json, digest
-from affidavit.domain.decisions import Decision, Verdict, Wish
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError, UsageError
 from affidavit.domain.labels import ASKER
-from affidavit.domain.tools import CallState, Contract, Effect
+from affidavit.domain.tools import CallState, Contract
 from affidavit.events.log import Transaction
 from affidavit.gateway.contracts import Callee, Entry, Registry, deprecated, retired
 from affidavit.gateway.gateway import PATIENCE, Done, Gateway
@@ -30,34 +29,19 @@ ROLES = ("reader", "operator", "approver", "auditor", "admin")
 _LISTED = 100
 
 
-class ReadOnly:
-    """The rules of a workspace without a policy: people who are known may read, and nothing is changed."""
-
-    POLICY = digest("read-only")
-
-    def decide(self, wish: Wish) -> Decision:
-        reads = wish.attributes.get("effect") == Effect.READ.value
-        if reads and wish.principals:
-            return Decision(Verdict.PERMIT, ("read-only",), self.POLICY)
-        return Decision(Verdict.FORBID, ("read-only",), self.POLICY)
-
-    def halted(self, tenant: int, tool: str) -> str:
-        return ""
-
-
 class ToolDesk:
     """The tools of a workspace and the calls that were made."""
 
     def __init__(
         self,
         parts: Parts,
-        rules: Rules | None = None,
+        rules: Rules,
         secrets: Secrets = no_secrets,
         people: People | None = None,
     ) -> None:
-        """``rules`` decide (without them it is only read), ``people`` says who somebody is, ``secrets`` has the credentials."""
+        """``rules`` decide, ``people`` says who somebody is, ``secrets`` has the credentials."""
         self._parts = parts
-        self._rules = rules or ReadOnly()
+        self._rules = rules
         self._secrets = secrets
         self._people = people
         self._more: list[Callee] = []
