@@ -61,6 +61,13 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 
 
+def is_own_text(media_type: str) -> bool:
+    """Is a revision's text the file itself, so that its bytes need not be kept beside it?"""
+    if media_type in ("application/json", "application/x-ndjson"):
+        return True
+    return media_type.startswith("text/") and media_type != "text/html"
+
+
 def media_type_for(name: str) -> str | None:
     """The media type of a file by the end of its name, or None if no parser reads such files."""
     return MEDIA_TYPES.get(PurePosixPath(name.lower()).suffix)

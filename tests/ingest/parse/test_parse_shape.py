@@ -14,7 +14,7 @@ from affidavit.domain.errors import ParseError
 from affidavit.domain.media import media_type_for
 from affidavit.domain.records import Parsed
 from affidavit.ingest.chunk import chunk
-from affidavit.ingest.parse import PARSERS, parse
+from affidavit.ingest.parse.read import PARSERS, parse
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "datasets" / "parsing"
 KINDS = {"heading", "paragraph", "list", "table", "code", "quote", "row"}

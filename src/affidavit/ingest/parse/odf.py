@@ -70,6 +70,12 @@ class _Reader:
             style.get("style.name", ""): style.get("style.parent-style-name", "")
             for style in root.iter("style.style")
         }
+        self._numbered = {
+            (style.get("style.name", ""), level.get("text.level", ""))
+            for style in root.iter("text.list-style")
+            for level in style.findall("text.list-level-style-number")
+            if level.get("style.num-format")
+        }
         self._notes: list[str] = []
         self._count = CellCount()
 
@@ -121,14 +127,17 @@ class _Reader:
             if frame.tag == "draw.text-box" or (frame.tag == "draw.custom-shape" and frame is not node):
                 self.blocks(frame)
 
-    def _list(self, node: Element, depth: int) -> None:
+    def _list(self, node: Element, depth: int, style: str = "") -> None:
+        style = node.get("text.style-name", style)
+        number = 0
         for item in node:
             if item.tag not in ("text.list-item", "text.list-header"):
                 continue
-            mark = "- "
+            number += 1
+            mark = f"{number}. " if (style, str(depth + 1)) in self._numbered else "- "
             for child in item:
                 if child.tag == "text.list":
-                    self._list(child, min(depth + 1, 9))
+                    self._list(child, min(depth + 1, 9), style)
                 elif child.tag == "text.h":
                     self.blocks(item, depth)
                     break
@@ -136,7 +145,7 @@ class _Reader:
                     words = self._inline(child).strip()
                     if words:
                         self.composer.block("list", "  " * depth + mark + words)
-                        mark = "  "
+                        mark = " " * len(mark)
                     for box in child.iter("draw.text-box"):
                         self.blocks(box)
 

@@ -11,7 +11,7 @@ from statistics import median
 
 from affidavit.ingest.parse.pdf_words import Sheet, Word
 
-_GAP = 1.6
+_GAP = 1.0
 """Letter sizes between two words from which they stand in different cells."""
 _ALIGNED = 0.8
 """Letter sizes by which the edges of one column may differ."""
@@ -248,7 +248,21 @@ def _aligned(one: Line, other: Line) -> bool:
         )
         for a, b in map(_extent, one.pieces)
     )
-    return shared >= 2
+    return shared >= 2 and _share_a_gap(one, other)
+
+
+def _share_a_gap(one: Line, other: Line) -> bool:
+    """Is there a strip between pieces that runs through both lines?"""
+    return any(
+        min(right, after) - max(left, before) > 0.3 * max(one.size, 1)
+        for left, right in _gaps(one)
+        for before, after in _gaps(other)
+    )
+
+
+def _gaps(line: Line) -> list[tuple[float, float]]:
+    spans = sorted(map(_extent, line.pieces))
+    return [(a[1], b[0]) for a, b in zip(spans, spans[1:], strict=False)]
 
 
 def _grid(lines: list[Line]) -> list[list[str]]:

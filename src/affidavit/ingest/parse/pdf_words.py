@@ -33,6 +33,8 @@ _TURNED = re.compile("[اآأإ]ل")
 """Lam-alef, a single glyph, comes out of PDFium with its letters in the wrong order."""
 _SCRIPTS = re.compile("(?<=[A-Za-z0-9])(?=[\u0600-\u06ff])|(?<=[\u0600-\u06ff])(?=[A-Za-z0-9])")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
+_BOLD = 600
+_HEAVY = re.compile(rb"bold|black|heavy|medi\b|-medi|cmbx|\bBd\b", re.IGNORECASE)
 _NOTES = frozenset((1, 3, 8, 9, 10, 11, 12, 13, 14))  # Text, FreeText, the marks on text, Stamp, Caret
 _WIDGET = 20
 _SOFT = str.maketrans(dict.fromkeys(_HYPHEN, "\u00ad"))
@@ -133,7 +135,9 @@ class _Reader:
         self._colours = [ctypes.c_uint() for _ in range(4)]
         self._backdrops: list[tuple[float, float, float, float]] | None = None
         self._scanned: bool | None = None
-        self._bold: dict[int, bool] = {}
+        self._font = ctypes.create_string_buffer(128)
+        self._flags = ctypes.c_int()
+        self._bold: dict[bytes, bool] = {}
 
     def words(self, count: int) -> Iterator[Word]:
         letters = self._letters(count)
@@ -196,8 +200,14 @@ class _Reader:
         return (rect.left, rect.right, rect.bottom, rect.top) if done else None
 
     def _heavy(self, index: int) -> bool:
-        weight = c.FPDFText_GetFontWeight(self._text, index)
-        return bool(weight >= 600)
+        """Is the letter bold, by the weight or else the name of its font?"""
+        if c.FPDFText_GetFontWeight(self._text, index) >= _BOLD:
+            return True
+        size = c.FPDFText_GetFontInfo(self._text, index, self._font, len(self._font), self._flags)
+        name = self._font.raw[: min(size, len(self._font))]
+        if name not in self._bold:
+            self._bold[name] = bool(_HEAVY.search(name))
+        return self._bold[name]
 
     def _unseen(self, index: int, x: float, y: float) -> bool:
         """Is the letter white on paper, or drawn invisibly on a page that is no scan?"""
