@@ -1,4 +1,4 @@
-"""What kind of document a file is, by the end of its name."""
+"""What kind of document a file is likely to be, by the end of its name."""
 
 from __future__ import annotations
 
@@ -61,6 +61,17 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 
 
+UNKNOWN = "application/octet-stream"
+"""Of a file whose name says nothing: its content tells."""
+NO_DOCUMENTS = frozenset(
+    """.png .jpg .jpeg .gif .bmp .tif .tiff .webp .heic .avif .ico .svg .psd .ai .eps .mp3 .m4a .wav .flac .ogg .mp4 .m4v .mov .avi
+    .mkv .webm .zip .gz .tgz .bz2 .xz .zst .7z .rar .tar .jar .war .whl .iso .dmg .img .exe .dll .so .dylib .o .a .class .pyc
+    .wasm .bin .dat .db .sqlite .sqlite3 .parquet .npy .npz .pkl .pickle .onnx .gguf .safetensors .ttf .otf .woff .woff2 .lock
+    .doc .xls .ppt .key .numbers .pages .p12 .pem .crt""".split()
+)
+"""Ends of names of files that are not worth being opened: pictures, sound, archives, programs, data, keys, old Office formats."""
+
+
 def is_own_text(media_type: str) -> bool:
     """Is a revision's text the file itself, so that its bytes need not be kept beside it?"""
     if media_type in ("application/json", "application/x-ndjson"):
@@ -69,5 +80,10 @@ def is_own_text(media_type: str) -> bool:
 
 
 def media_type_for(name: str) -> str | None:
-    """The media type of a file by the end of its name, or None if no parser reads such files."""
+    """The media type of a file by the end of its name, or None if that says nothing."""
     return MEDIA_TYPES.get(PurePosixPath(name.lower()).suffix)
+
+
+def may_be_document(name: str) -> bool:
+    """Is a file of this name worth being opened?"""
+    return PurePosixPath(name.lower()).suffix not in NO_DOCUMENTS

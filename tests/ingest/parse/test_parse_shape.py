@@ -11,10 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from affidavit.domain.errors import ParseError
-from affidavit.domain.media import media_type_for
+from affidavit.domain.media import MEDIA_TYPES, is_own_text, media_type_for
 from affidavit.domain.records import Parsed
 from affidavit.ingest.chunk import chunk
-from affidavit.ingest.parse.read import PARSERS, parse
+from affidavit.ingest.parse.code import LANGUAGES
+from affidavit.ingest.parse.docx import DOCX
+from affidavit.ingest.parse.read import PARSERS, TEXTS, parse
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "datasets" / "parsing"
 KINDS = {"heading", "paragraph", "list", "table", "code", "quote", "row"}
@@ -77,6 +79,13 @@ FRAGMENTS = {
         ";",
         "\x0c",
     ],
+    "text/asciidoc": [
+        "= ", "== ", "\n", "\r\n", "* ", ". ", "----\n", "====\n", "|===\n", "////\n", "// ", ":a: b\n", "[a]\n", ".T\n", "word ", "--\n",
+    ],
+    **dict.fromkeys(
+        LANGUAGES,
+        ["def f", "func f() {", "class A {", "}\n", "{", "(", ")", ";\n", "// c\n", "# c\n", "fn g() ", "int h(void) ", "\n", "\r", "end\n", " "],
+    ),
     "text/html": (
         "<p>|</p>|<div>|</div>|<div hidden>|<b>|</b>|<ul>|<li>|</ul>|<table>|<tr>|<td>|</td>|</table>|<h1>|</h1>|<h3>"
         "|<pre>|</pre>|\n| |word|&amp;|&lt;|&#0;|<!--|-->|<script>|</script>|<svg>|</svg>|<template>|</template>|<br>"
@@ -112,9 +121,9 @@ def texts(media_type: str) -> st.SearchStrategy[str]:
     return st.lists(fragments | st.sampled_from(ODD) | anything, max_size=40).map("".join)
 
 
-@pytest.mark.parametrize("media_type", sorted(PARSERS))
+@pytest.mark.parametrize("media_type", sorted(FRAGMENTS))
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_blocks_keep_the_contract(media_type: str, data: st.DataObject) -> None:
     text = data.draw(texts(media_type))
     parsed = parse(text.encode(), media_type, "dir/name.x")
@@ -125,10 +134,11 @@ def test_blocks_keep_the_contract(media_type: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/plain", "text/csv", "text/tab-separated-values", "text/x-python"]
+    "media_type",
+    ["text/plain", "text/csv", "text/tab-separated-values", "text/x-python", "text/x-go", "text/javascript"],
 )
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_nothing_is_dropped(media_type: str, data: st.DataObject) -> None:
     parsed = parse(data.draw(texts(media_type)).encode(), media_type, "name.x")
     assert not outside(parsed).strip()
@@ -152,7 +162,7 @@ def test_markdown_drops_only_what_is_not_shown(text: str) -> None:
 
 @pytest.mark.parametrize("media_type", sorted(PARSERS))
 @given(st.binary(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_bytes_parse_or_are_refused(media_type: str, data: bytes) -> None:
     try:
         parsed = parse(data, media_type, "x")
@@ -166,7 +176,9 @@ def test_any_bytes_parse_or_are_refused(media_type: str, data: bytes) -> None:
 def test_media_types() -> None:
     assert media_type_for("a/b/README.MD") == "text/markdown"
     assert media_type_for("x.pyi") == "text/x-python"
-    assert media_type_for("x.docx") is None
+    assert media_type_for("x.docx") == DOCX
+    assert set(MEDIA_TYPES.values()) == set(PARSERS)
+    assert {kind for kind in PARSERS if is_own_text(kind)} == set(TEXTS)
     assert media_type_for("Makefile") is None
     assert parse(b"a", "Text/Plain; charset=utf-8", "x").text == "a"
     with pytest.raises(ParseError, match="application/x-thing"):

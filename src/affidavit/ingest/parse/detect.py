@@ -6,7 +6,7 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from affidavit.domain.errors import ParseError, UnsupportedError
-from affidavit.domain.media import media_type_for
+from affidavit.domain.media import UNKNOWN, media_type_for
 from affidavit.ingest.parse.archive import Archive
 from affidavit.ingest.parse.cfb import MAGIC
 from affidavit.ingest.parse.docx import DOCX
@@ -20,7 +20,6 @@ from affidavit.ingest.parse.pptx import PPTX
 from affidavit.ingest.parse.rtf import RTF
 from affidavit.ingest.parse.xlsx import XLSX
 
-UNKNOWN = "application/octet-stream"
 PLAIN = "text/plain"
 _HEAD = 1_024
 _ZIP = b"PK\x03\x04"

@@ -27,7 +27,7 @@ _SOFT = "\u00ad"
 
 
 def parse_pdf(data: bytes, name: str) -> Parsed:
-    """The PDF's text. The title is its property, else its first heading. Raises ParseError, MissingParserError."""
+    """The PDF's text. The title is its property, else its first heading. Raises ParseError."""
     with closing(Pdf(data)) as pdf:
         sheets = list(pdf.sheets())
         title, attachments = pdf.title, pdf.attachments

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from affidavit.domain.errors import MissingParserError, ParseError
+import pypdfium2 as pdfium
+import pypdfium2.raw as c
 
-try:
-    import pypdfium2 as pdfium
-    import pypdfium2.raw as c
-except ImportError:  # pragma: no cover  # an installation without it reads everything else
-    pdfium = None
+from affidavit.domain.errors import ParseError
+
 
 MOST_PAGES = 5_000
 MOST_CHARACTERS = 400_000
@@ -72,8 +70,6 @@ class Pdf:
     """An open PDF. Raises ParseError if it is damaged, protected or has too many pages."""
 
     def __init__(self, data: bytes) -> None:
-        if pdfium is None:
-            raise MissingParserError("PDF files cannot be read here.", "pip install 'affidavit[documents]'")
         try:
             self._document: Any = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:

@@ -11,12 +11,13 @@ from dataclasses import replace
 from functools import partial
 
 from affidavit.domain.errors import UnsupportedError
+from affidavit.domain.media import UNKNOWN
 from affidavit.domain.records import Parsed
 from affidavit.ingest.parse import LONGEST_WORDS
 from affidavit.ingest.parse.asciidoc import ASCIIDOC, parse_asciidoc
 from affidavit.ingest.parse.code import LANGUAGES, parse_code
 from affidavit.ingest.parse.decode import decode
-from affidavit.ingest.parse.detect import UNKNOWN, detect
+from affidavit.ingest.parse.detect import detect
 from affidavit.ingest.parse.docx import DOCX, parse_docx
 from affidavit.ingest.parse.epub import EPUB, parse_epub
 from affidavit.ingest.parse.html import parse_html
