@@ -56,8 +56,15 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".hh": "text/x-c++",
     ".hpp": "text/x-c++",
     ".rb": "text/x-ruby",
-    ".sh": "text/x-sh",
-    ".bash": "text/x-sh",
+    ".sh": "text/plain",
+    ".bash": "text/plain",
+    ".sql": "text/plain",
+    ".toml": "text/plain",
+    ".yaml": "text/plain",
+    ".yml": "text/plain",
+    ".ini": "text/plain",
+    ".cfg": "text/plain",
+    ".tex": "text/plain",
 }
 
 

@@ -28,7 +28,7 @@ _HEADER = re.compile(
     rb"(?:^|\n)(?:From|To|Cc|Subject|Date|Received|Message-ID|MIME-Version|Return-Path|Content-Type|Delivered-To): ", re.I
 )
 _FIRST_HEADER = re.compile(rb"(?:From |[A-Za-z][A-Za-z0-9-]{1,60}: )")
-_SHELL = re.compile(rb"#![^\n]*\b(python[\d.]*|(?:ba|da|k|z)?sh)\b")
+_PYTHON = re.compile(rb"#![^\n]*\bpython[\d.]*\b")
 _OFFICE = {b"wordprocessingml": DOCX, b"presentationml": PPTX, b"spreadsheetml": XLSX}
 _MAIN = re.compile(
     rb"(wordprocessingml|presentationml|spreadsheetml)\.[a-zA-Z]+\.main\+xml|"
@@ -76,9 +76,8 @@ _TEXTS = (JSON, "application/x-ndjson", EMAIL)
 def _text(data: bytes, declared: str) -> str:
     """The kind of a text whose name says nothing."""
     head = data[:_HEAD]
-    shell = _SHELL.match(head)
-    if shell:
-        return "text/x-python" if shell[1].startswith(b"python") else "text/x-sh"
+    if _PYTHON.match(head):
+        return "text/x-python"
     if _FIRST_HEADER.match(head) and len(_HEADER.findall(data[:8 * _HEAD])) >= 3:
         return EMAIL
     if declared not in (UNKNOWN, PLAIN) and not _decodable(data):

@@ -40,7 +40,7 @@ class _State:
     hidden: bool = False
     deleted: bool = False
     after: int = 1
-    page: str = "cp1252"
+    font: int = 0
 
 
 def parse_rtf(data: bytes, name: str) -> Parsed:
@@ -66,7 +66,6 @@ class _Reader:
         self._in_table = False
         self._skip = 0
         self._fonts: dict[int, str] = {}
-        self._font = 0
         self._page = "cp1252"
         self._fresh = False
 
@@ -121,7 +120,7 @@ class _Reader:
 
     def _decode(self) -> None:
         if self._bytes:
-            self._add(self._bytes.decode(self._fonts.get(self._font, self._page), "replace"))
+            self._add(self._bytes.decode(self._fonts.get(self._state.font, self._page), "replace"))
             self._bytes.clear()
 
     def _add(self, text: str) -> None:
@@ -175,11 +174,9 @@ class _Reader:
         state = self._state
         if word in _SKIPPED:
             self._state = replace(state, skipped=True)
-            if word == b"fonttbl":
-                self._font = -1
         elif word == b"f":
-            self._font = number or 0
-        elif word == b"fcharset" and self._font >= 0 and state.skipped:
+            self._state = replace(state, font=number or 0)
+        elif word == b"fcharset" and state.skipped:
             self._charset(number or 0)
         elif word in (b"footnote", b"annotation") and fresh | state.skipped:
             kind = "footnote" if word == b"footnote" else "comment"
@@ -195,7 +192,7 @@ class _Reader:
         page = {128: "cp932", 129: "cp949", 134: "cp936", 136: "cp950", 161: "cp1253", 162: "cp1254", 163: "cp1258",
                 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250"}.get(number)
         if page:
-            self._fonts[self._font] = page
+            self._fonts[self._state.font] = page
 
     def _control(self, word: bytes, number: int | None) -> None:
         if word == b"u" and number is not None:
