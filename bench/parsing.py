@@ -123,7 +123,9 @@ def peer(folder: Path, python: Path) -> dict[str, Any]:
     rows = [row for row in _rows(folder) if row["groundtruth"]]
     paths = [str(folder / row["source"]) for row in rows]
     try:
-        done = subprocess.run([python, "-c", _PEER], input=json.dumps(paths), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [python, "-c", _PEER], input=json.dumps(paths), capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return {"skipped": f"{python} has no markitdown"}
     out = json.loads(done.stdout)
@@ -156,7 +158,12 @@ def main(folder: Path = DATA, python: Path | None = None) -> dict[str, Any]:
         return {}
     say("parsing")
     interpreter = python or Path(__file__).resolve().parent / ".venv" / "bin" / "python"
-    told = {"quality": quality(folder), "pdf": pdf_speed(folder), "process": overhead(), "markitdown": peer(folder, interpreter)}
+    told = {
+        "quality": quality(folder),
+        "pdf": pdf_speed(folder),
+        "process": overhead(),
+        "markitdown": peer(folder, interpreter),
+    }
     ours, theirs = told["quality"], told["markitdown"]
     print(f"{'format':<10} {'files':>5} {'affidavit':>10} {'markitdown':>11}")
     for name, (files, share) in ours["formats"].items():

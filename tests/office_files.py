@@ -40,14 +40,22 @@ def _package(kind: str, main: str, members: dict[str, str | bytes]) -> bytes:
     )
 
 
-def docx(body: str, *, styles: str = "", numbering: str = "", comments: str = "", footnotes: str = "") -> bytes:
+def docx(
+    body: str, *, styles: str = "", numbering: str = "", comments: str = "", footnotes: str = ""
+) -> bytes:
     """A Word document; arguments are the insides of its parts."""
     parts = {"styles": styles, "numbering": numbering, "comments": comments, "footnotes": footnotes}
     members: dict[str, str | bytes] = {
         "word/document.xml": f'<w:document xmlns:w="{_W}"><w:body>{body}</w:body></w:document>',
-        "word/_rels/document.xml.rels": rels(*((kind, kind, f"{kind}.xml") for kind, text in parts.items() if text)),
+        "word/_rels/document.xml.rels": rels(
+            *((kind, kind, f"{kind}.xml") for kind, text in parts.items() if text)
+        ),
     }
-    members |= {f"word/{kind}.xml": f'<w:{kind} xmlns:w="{_W}">{text}</w:{kind}>' for kind, text in parts.items() if text}
+    members |= {
+        f"word/{kind}.xml": f'<w:{kind} xmlns:w="{_W}">{text}</w:{kind}>'
+        for kind, text in parts.items()
+        if text
+    }
     return _package("wordprocessingml.document", "word/document.xml", members)
 
 
@@ -60,8 +68,11 @@ def pptx(slides: list[str], notes: dict[int, str] | None = None, *, hidden: int 
     """A presentation of slides, given as the insides of their shape trees; ``notes`` by number from 0."""
     ids = "".join(f'<p:sldId id="{256 + n}" r:id="s{n}"/>' for n in range(len(slides)))
     members: dict[str, str | bytes] = {
-        "ppt/presentation.xml": f'<p:presentation xmlns:p="{_P}" xmlns:r="{_REL}"><p:sldIdLst>{ids}</p:sldIdLst></p:presentation>',
-        "ppt/_rels/presentation.xml.rels": rels(*((f"s{n}", "slide", f"slides/s{n}.xml") for n in range(len(slides)))),
+        "ppt/presentation.xml": f'<p:presentation xmlns:p="{_P}" xmlns:r="{_REL}">'
+        f"<p:sldIdLst>{ids}</p:sldIdLst></p:presentation>",
+        "ppt/_rels/presentation.xml.rels": rels(
+            *((f"s{n}", "slide", f"slides/s{n}.xml") for n in range(len(slides)))
+        ),
     }
     for n, shapes in enumerate(slides):
         show = ' show="0"' if n == hidden else ""
@@ -89,7 +100,7 @@ def shape(text: str, placeholder: str = "", y: int = 0, paragraph: str = "") -> 
 def xlsx(sheets: dict[str, str], *, hidden: str = "", styles: str = "") -> bytes:
     """A workbook of sheets, given as the insides of their XML."""
     entries = "".join(
-        f'<sheet name="{name}" sheetId="{n + 1}" r:id="s{n}"{" state=" + chr(34) + "hidden" + chr(34) if name == hidden else ""}/>'
+        f'<sheet name="{name}" sheetId="{n + 1}" r:id="s{n}" state="{"hidden" if name == hidden else "visible"}"/>'
         for n, name in enumerate(sheets)
     )
     links = [(f"s{n}", "worksheet", f"s{n}.xml") for n in range(len(sheets))]
@@ -98,7 +109,10 @@ def xlsx(sheets: dict[str, str], *, hidden: str = "", styles: str = "") -> bytes
     members: dict[str, str | bytes] = {
         "xl/workbook.xml": f'<workbook xmlns="{_X}" xmlns:r="{_REL}"><sheets>{entries}</sheets></workbook>',
         "xl/_rels/workbook.xml.rels": rels(*links),
-        **{f"xl/s{n}.xml": f'<worksheet xmlns="{_X}">{text}</worksheet>' for n, text in enumerate(sheets.values())},
+        **{
+            f"xl/s{n}.xml": f'<worksheet xmlns="{_X}">{text}</worksheet>'
+            for n, text in enumerate(sheets.values())
+        },
     }
     if styles:
         members["xl/styles.xml"] = f'<styleSheet xmlns="{_X}">{styles}</styleSheet>'
@@ -110,7 +124,12 @@ def odf(kind: str, body: str, styles: str = "") -> bytes:
     names = "".join(
         f' xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
         for prefix, name in {
-            "office": "office", "text": "text", "table": "table", "draw": "drawing", "style": "style", "presentation": "presentation",
+            "office": "office",
+            "text": "text",
+            "table": "table",
+            "draw": "drawing",
+            "style": "style",
+            "presentation": "presentation",
         }.items()
     )
     content = (
@@ -151,7 +170,8 @@ def pdf(pages: list[str], *, title: str = "") -> bytes:
         2: f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>",
         3: "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
         4: "<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold>>",
-        5: "<</Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8/Length 1>>stream\n0\nendstream",
+        5: "<</Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8/Length 1>>"
+        "stream\n0\nendstream",
         6: f"<</Title({title})>>",
     }
     for n, content in enumerate(pages):

@@ -71,8 +71,8 @@ MEDIA_TYPES: Mapping[str, str] = {
 UNKNOWN = "application/octet-stream"
 """Of a file whose name says nothing: its content tells."""
 NO_DOCUMENTS = frozenset(
-    """.png .jpg .jpeg .gif .bmp .tif .tiff .webp .heic .avif .ico .svg .psd .ai .eps .mp3 .m4a .wav .flac .ogg .mp4 .m4v .mov .avi
-    .mkv .webm .zip .gz .tgz .bz2 .xz .zst .7z .rar .tar .jar .war .whl .iso .dmg .img .exe .dll .so .dylib .o .a .class .pyc
+    """.png .jpg .jpeg .gif .bmp .tif .tiff .webp .heic .avif .ico .svg .psd .ai .eps .mp3 .m4a .wav .flac .ogg .mp4 .m4v .mov
+    .avi .mkv .webm .zip .gz .tgz .bz2 .xz .zst .7z .rar .tar .jar .war .whl .iso .dmg .img .exe .dll .so .dylib .o .a .class .pyc
     .wasm .bin .dat .db .sqlite .sqlite3 .parquet .npy .npz .pkl .pickle .onnx .gguf .safetensors .ttf .otf .woff .woff2 .lock
     .doc .xls .ppt .key .numbers .pages .p12 .pem .crt""".split()
 )

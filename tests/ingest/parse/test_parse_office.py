@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.office_files import docx, epub, odf, p, pptx, shape, xlsx, zipped
 
 from affidavit.domain.errors import ParseError, UnsupportedError
 from affidavit.domain.records import Parsed
 from affidavit.ingest.chunk import chunk
 from affidavit.ingest.parse.read import parse
-from tests.office_files import docx, epub, odf, p, pptx, shape, xlsx, zipped
 
 ANY = "application/octet-stream"
 
@@ -21,7 +21,7 @@ def apart(parsed: Parsed) -> list[tuple[str, str]]:
     return [(b.flag, parsed.text[b.start : b.end]) for b in parsed.blocks if b.flag]
 
 
-HEADINGS = '<w:style w:styleId="h1"><w:name w:val="heading 1"/></w:style><w:style w:styleId="h2"><w:name w:val="heading 2"/></w:style>'
+HEADINGS = "".join(f'<w:style w:styleId="h{n}"><w:name w:val="heading {n}"/></w:style>' for n in (1, 2))
 NUMBERS = (
     '<w:abstractNum w:abstractNumId="0">'
     '<w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl>'
@@ -98,13 +98,20 @@ def test_merged_cells_hold_in_every_row() -> None:
 
 def test_rows_of_a_long_table_carry_its_header() -> None:
     rows = "".join(f"<w:tr><w:tc>{p(f'name {n}')}</w:tc><w:tc>{p(str(n))}</w:tc></w:tr>" for n in range(100))
-    parsed = parse(docx(f"<w:tbl><w:tr><w:tc>{p('Name')}</w:tc><w:tc>{p('No')}</w:tc></w:tr>{rows}</w:tbl>"), ANY, "x")
+    parsed = parse(
+        docx(f"<w:tbl><w:tr><w:tc>{p('Name')}</w:tc><w:tc>{p('No')}</w:tc></w:tr>{rows}</w:tbl>"), ANY, "x"
+    )
     assert [b.path for b in parsed.blocks] == [(), *[("Name | No",)] * 100]
     assert {b.kind for b in parsed.blocks} == {"row"}
 
 
 def test_slides_are_pages_in_reading_order_and_notes_stand_apart() -> None:
-    first = shape("below", y=900_000) + shape("Plan", "title", y=0) + shape("7", "sldNum", y=0) + shape("above", y=500_000)
+    first = (
+        shape("below", y=900_000)
+        + shape("Plan", "title", y=0)
+        + shape("7", "sldNum", y=0)
+        + shape("above", y=500_000)
+    )
     parsed = parse(pptx([first, shape("secret", y=0)], {0: "say this"}, hidden=1), ANY, "x")
     assert blocks(parsed) == [("heading", "Plan"), ("paragraph", "above"), ("paragraph", "below")]
     assert apart(parsed) == [("note", "say this"), ("hidden", "secret")]
@@ -146,7 +153,8 @@ def test_open_document_text() -> None:
         "<table:table-cell><text:p>y</text:p></table:table-cell></table:table-row></table:table>"
     )
     styles = (
-        '<text:list-style style:name="N"><text:list-level-style-number text:level="1" style:num-format="1"/></text:list-style>'
+        '<text:list-style style:name="N"><text:list-level-style-number text:level="1" style:num-format="1"/>'
+        "</text:list-style>"
     )
     parsed = parse(odf("text", body, styles), ANY, "x")
     assert blocks(parsed) == [
@@ -160,7 +168,10 @@ def test_open_document_text() -> None:
 
 
 def test_open_document_cells_that_repeat_a_million_times_cost_nothing() -> None:
-    row = '<table:table-row table:number-rows-repeated="{}"><table:table-cell table:number-columns-repeated="{}">{}</table:table-cell></table:table-row>'
+    row = (
+        '<table:table-row table:number-rows-repeated="{}"><table:table-cell table:number-columns-repeated="{}">'
+        "{}</table:table-cell></table:table-row>"
+    )
     body = row.format(1_048_576, 16_384, "") + row.format(3, 2, "<text:p>z</text:p>")
     parsed = parse(odf("spreadsheet", f'<table:table table:name="S">{body}</table:table>'), ANY, "x")
     assert blocks(parsed) == [("heading", "S"), ("table", "z | z\nz | z\nz | z")]
@@ -210,7 +221,12 @@ def test_kinds_go_by_content() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (zipped({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": b" " * 200_000_000}), "inflates"),
+        (
+            zipped(
+                {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": b" " * 200_000_000}
+            ),
+            "inflates",
+        ),
         (odf("text", '<text:p>"&a;"</text:p>').replace(b"PK", b"PK", 1), "well-formed"),
         (odf("text", "<text:p>" * 300 + "</text:p>" * 300), "nested too deeply"),
         (docx("<w:p><w:r>"), "well-formed"),

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bench.parsing import recall
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from affidavit.ingest.parse.code import LANGUAGES
 from affidavit.ingest.parse.docx import DOCX
 from affidavit.ingest.parse.pool import shared
 from affidavit.ingest.parse.read import PARSERS, TEXTS, parse
-from bench.parsing import recall
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "datasets" / "parsing"
 KINDS = {"heading", "paragraph", "list", "table", "code", "quote", "row"}
@@ -81,12 +81,29 @@ FRAGMENTS = {
         "\x0c",
     ],
     "text/asciidoc": [
-        "= ", "== ", "\n", "\r\n", "* ", ". ", "----\n", "====\n", "|===\n", "////\n", "// ", ":a: b\n", "[a]\n", ".T\n", "word ", "--\n",
+        "= ",
+        "== ",
+        "\n",
+        "\r\n",
+        "* ",
+        ". ",
+        "----\n",
+        "====\n",
+        "|===\n",
+        "////\n",
+        "// ",
+        ":a: b\n",
+        "[a]\n",
+        ".T\n",
+        "word ",
+        "--\n",
     ],
-    **dict.fromkeys(
-        LANGUAGES,
-        ["def f", "func f() {", "class A {", "}\n", "{", "(", ")", ";\n", "// c\n", "# c\n", "fn g() ", "int h(void) ", "\n", "\r", "end\n", " "],
-    ),
+    **{
+        kind: "def f|func f() {|class A {|}\n|{|(|)|;\n|// c\n|# c\n|fn g() |int h(void) |\n|\r|end\n| ".split(
+            "|"
+        )
+        for kind in LANGUAGES
+    },
     "text/html": (
         "<p>|</p>|<div>|</div>|<div hidden>|<b>|</b>|<ul>|<li>|</ul>|<table>|<tr>|<td>|</td>|</table>|<h1>|</h1>|<h3>"
         "|<pre>|</pre>|\n| |word|&amp;|&lt;|&#0;|<!--|-->|<script>|</script>|<svg>|</svg>|<template>|</template>|<br>"

@@ -101,7 +101,9 @@ class FolderConnector:
         """
         parts = tuple(item.name.split("/"))
         kind = media_type_for(parts[-1]) or UNKNOWN
-        if not may_be_document(parts[-1]) or not all(is_text_name(part) and not _skipped(part) and part for part in parts):
+        if not may_be_document(parts[-1]) or not all(
+            is_text_name(part) and not _skipped(part) and part for part in parts
+        ):
             raise SourceError(f"{escaped(item.name)} is not a document of {self._root}")
         for _ in range(3):
             with tree.opened_root(self._root) as root:

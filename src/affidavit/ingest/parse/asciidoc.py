@@ -54,7 +54,7 @@ class _Reader:
         """Read what begins in line ``at``; the line after it."""
         heading = _HEADING.fullmatch(line)
         fence = _FENCE.fullmatch(line)
-        if not line or line.startswith("//") and not fence:
+        if not line or (line.startswith("//") and not fence):
             self._flush(at)
         elif fence:
             self._flush(at)
@@ -82,7 +82,13 @@ class _Reader:
         while end < len(self._starts) - 1 and self._words(end) != closing:
             end += 1
         if mark != "/":
-            kind = "table" if fence.endswith("===") else "paragraph" if fence == "--" else _KINDS.get(mark, "paragraph")
+            kind = (
+                "table"
+                if fence.endswith("===")
+                else "paragraph"
+                if fence == "--"
+                else _KINDS.get(mark, "paragraph")
+            )
             self._block(kind, at + 1, end)
         return min(end + 1, len(self._starts) - 1)
 

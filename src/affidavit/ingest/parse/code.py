@@ -28,7 +28,7 @@ _WRAPPERS = frozenset(
     field_declaration_list template_declaration enum_body_declarations""".split()
 )
 """What holds definitions without defining anything itself."""
-_COMMENT = ("//", "/*", "*", "#", "@")
+_COMMENT = ("//", "/*", "*", "# ", "#[", "@")
 """What a line above a definition begins with that belongs to it: comments, annotations, attributes."""
 
 
@@ -51,7 +51,9 @@ _JS = "function_declaration generator_function_declaration method_definition lex
 _TS = _JS + " interface_declaration type_alias_declaration enum_declaration function_signature"
 # Not shell: its grammar's scanner reads outside its memory for some scripts, so those are plain text here.
 LANGUAGES: Mapping[str, Language] = {
-    "text/javascript": _language("tree_sitter_javascript", _JS, "class_declaration class_body export_statement"),
+    "text/javascript": _language(
+        "tree_sitter_javascript", _JS, "class_declaration class_body export_statement"
+    ),
     "text/x-typescript": _language(
         "tree_sitter_typescript",
         _TS,
@@ -73,13 +75,17 @@ LANGUAGES: Mapping[str, Language] = {
         "class_declaration interface_declaration enum_declaration record_declaration class_body interface_body enum_body "
         "enum_body_declarations",
     ),
-    "text/x-c": _language("tree_sitter_c", "function_definition struct_specifier enum_specifier type_definition", ""),
+    "text/x-c": _language(
+        "tree_sitter_c", "function_definition struct_specifier enum_specifier type_definition", ""
+    ),
     "text/x-c++": _language(
         "tree_sitter_cpp",
         "function_definition enum_specifier alias_declaration",
         "namespace_definition declaration_list class_specifier struct_specifier field_declaration_list template_declaration",
     ),
-    "text/x-ruby": _language("tree_sitter_ruby", "method singleton_method", "class module body_statement singleton_class"),
+    "text/x-ruby": _language(
+        "tree_sitter_ruby", "method singleton_method", "class module body_statement singleton_class"
+    ),
 }
 
 
@@ -129,7 +135,10 @@ class _Regions:
     def __init__(self, text: str, title: str, language: Language) -> None:
         self._text = text
         self._language = language
-        self._starts = [0, *(i + 1 for i, letter in enumerate(text) if letter == "\n")]  # as tree-sitter counts
+        self._starts = [
+            0,
+            *(i + 1 for i, letter in enumerate(text) if letter == "\n"),
+        ]  # as tree-sitter counts
         self._starts.append(len(text))
         self._owner: list[tuple[tuple[str, ...], int]] = [((title,), 0)] * (len(self._starts) - 1)
         self._count = 0
@@ -185,7 +194,10 @@ def _name(node: Node) -> str:
             if found is not None:
                 break
         else:
-            if node.type in ("lexical_declaration", "type_declaration", "export_statement") and node.named_children:
+            if (
+                node.type in ("lexical_declaration", "type_declaration", "export_statement")
+                and node.named_children
+            ):
                 node = node.named_children[0]
                 continue
             return _text(node) if node.type.endswith("identifier") else ""

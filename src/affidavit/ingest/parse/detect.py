@@ -23,9 +23,13 @@ from affidavit.ingest.parse.xlsx import XLSX
 PLAIN = "text/plain"
 _HEAD = 1_024
 _ZIP = b"PK\x03\x04"
-_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,600}?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S)
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,600}?-->\s*)*<(?:!doctype\s+html|html)[\s>]",
+    re.I | re.S,
+)
 _HEADER = re.compile(
-    rb"(?:^|\n)(?:From|To|Cc|Subject|Date|Received|Message-ID|MIME-Version|Return-Path|Content-Type|Delivered-To): ", re.I
+    rb"(?:^|\n)(?:From|To|Cc|Subject|Date|Received|Message-ID|MIME-Version|Return-Path|Content-Type|Delivered-To): ",
+    re.I,
 )
 _FIRST_HEADER = re.compile(rb"(?:From |[A-Za-z][A-Za-z0-9-]{1,60}: )")
 _PYTHON = re.compile(rb"#![^\n]*\bpython[\d.]*\b")
@@ -36,10 +40,23 @@ _MAIN = re.compile(
 )
 _MACROS = {b"ms-word": DOCX, b"ms-powerpoint": PPTX, b"ms-excel": XLSX}
 _OTHERS = {
-    b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"GIF8": "a GIF picture", b"\x1f\x8b": "a gzip archive",
-    b"7z\xbc\xaf": "a 7-zip archive", b"Rar!": "a RAR archive", b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive",
-    b"\x7fELF": "a program", b"MZ": "a program", b"SQLite format 3": "a database", b"RIFF": "sound or video",
-    b"ID3": "sound", b"OggS": "sound", b"II*\0": "a TIFF picture", b"MM\0*": "a TIFF picture", b"%!PS": "PostScript",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7-zip archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+    b"SQLite format 3": "a database",
+    b"RIFF": "sound or video",
+    b"ID3": "sound",
+    b"OggS": "sound",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"%!PS": "PostScript",
 }
 _OLD = "an old Office file (.doc, .xls, .ppt), or one with a password"
 
@@ -55,7 +72,7 @@ def detect(data: bytes, declared: str, name: str) -> str:
         return found
     if declared in (UNKNOWN, ""):
         declared = media_type_for(name) or UNKNOWN
-    if declared.startswith("text/") and declared != PLAIN or declared in _TEXTS:
+    if (declared.startswith("text/") and declared != PLAIN) or declared in _TEXTS:
         return declared
     if not data and declared not in (UNKNOWN, PLAIN):
         raise ParseError("the file is empty.", "Save it again.")
@@ -78,7 +95,7 @@ def _text(data: bytes, declared: str) -> str:
     head = data[:_HEAD]
     if _PYTHON.match(head):
         return "text/x-python"
-    if _FIRST_HEADER.match(head) and len(_HEADER.findall(data[:8 * _HEAD])) >= 3:
+    if _FIRST_HEADER.match(head) and len(_HEADER.findall(data[: 8 * _HEAD])) >= 3:
         return EMAIL
     if declared not in (UNKNOWN, PLAIN) and not _decodable(data):
         return declared
@@ -106,7 +123,9 @@ def _binary(data: bytes) -> str | None:
             return MSG
         raise _unsupported(_OLD)
     for mark, what in _OTHERS.items():
-        if data.startswith(mark) and not (mark == b"MZ" and data[:_HEAD].isascii() and b"\0" not in data[:_HEAD]):
+        if data.startswith(mark) and not (
+            mark == b"MZ" and data[:_HEAD].isascii() and b"\0" not in data[:_HEAD]
+        ):
             raise _unsupported(what)
     return None
 
@@ -132,4 +151,6 @@ def _open_document(kind: str) -> str:
 
 
 def _unsupported(what: str) -> UnsupportedError:
-    return UnsupportedError(f"{what}: files of this kind are not read.", "Save it as PDF, Office, HTML or text, or leave it out.")
+    return UnsupportedError(
+        f"{what}: files of this kind are not read.", "Save it as PDF, Office, HTML or text, or leave it out."
+    )

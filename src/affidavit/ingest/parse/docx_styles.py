@@ -11,7 +11,17 @@ _HEADING = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _CODE = re.compile(r"\bcode\b|source ?code|preformatted|macro text|plain text", re.IGNORECASE)
 _QUOTE = re.compile(r"\bquote", re.IGNORECASE)
 _LEVEL = re.compile(r"%([1-9])")
-_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"))
+_ROMAN = (
+    (1000, "m"),
+    (900, "cm"),
+    (500, "d"),
+    (400, "cd"),
+    (100, "c"),
+    (90, "xc"),
+    (50, "l"),
+    (40, "xl"),
+    (10, "x"),
+)
 _ROMAN_SMALL = (*_ROMAN, (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 _DEEPEST_STYLE = 20
 _LEVELS = 9
@@ -128,7 +138,9 @@ class Numbering:
 
 def _level(node: Element) -> _Level:
     return _Level(
-        _int(_value(node.find("w.start")), 1), _value(node.find("w.numFmt")) or "decimal", _value(node.find("w.lvlText"))
+        _int(_value(node.find("w.start")), 1),
+        _value(node.find("w.numFmt")) or "decimal",
+        _value(node.find("w.lvlText")),
     )
 
 

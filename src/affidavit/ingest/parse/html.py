@@ -104,7 +104,9 @@ class Writer:
         self._lists = 0
         self._items = 0
         self._bullet = ""  # what the next line begins with, if it begins an item
-        self._numbers: list[int | None] = []  # of each open list: the next item's number, None without numbers
+        self._numbers: list[
+            int | None
+        ] = []  # of each open list: the next item's number, None without numbers
         self._quotes = 0
         self._pre = 0
         self._row: list[tuple[str, int, int]] | None = None

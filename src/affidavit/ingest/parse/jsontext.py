@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Block, Parsed
@@ -41,7 +42,9 @@ def parse_json(text: str, name: str) -> Parsed:
             stack.extend((a, b, (*path, key) if key else path) for a, b, key in reversed(inside))
         if len(blocks) > MOST_BLOCKS:
             raise ParseError(f"the file holds more than {MOST_BLOCKS:,} values.", "Split the file.")
-    title = next((value[k] for k in ("title", "name") if isinstance(value, dict) and isinstance(value.get(k), str)), "")
+    title = next(
+        (value[k] for k in ("title", "name") if isinstance(value, dict) and isinstance(value.get(k), str)), ""
+    )
     return Parsed(text, " ".join(title.split()), tuple(blocks), JSON, {})
 
 
@@ -49,7 +52,7 @@ def parse_json_lines(text: str, name: str) -> Parsed:
     """``text`` is the file; every line that is not blank is a ``row``. Raises ParseError for a line that is not JSON."""
     starts = line_starts(text)
     blocks = []
-    for number, (first, last) in enumerate(zip(starts, starts[1:], strict=False), 1):
+    for number, (first, last) in enumerate(pairwise(starts), 1):
         span = trim(text, first, last)
         if span is not None:
             _, _, end = _value(text, span[0])
@@ -66,7 +69,9 @@ def _value(text: str, at: int) -> tuple[object, int, int]:
     except json.JSONDecodeError as error:
         raise ParseError(f"not JSON: {error}.", _BROKEN) from error
     except (RecursionError, ValueError) as error:
-        raise ParseError("not JSON that can be read: nested too deeply, or a number too long.", _BROKEN) from error
+        raise ParseError(
+            "not JSON that can be read: nested too deeply, or a number too long.", _BROKEN
+        ) from error
     return value, at, end
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.errors import MessageError
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ParseError
@@ -55,7 +55,9 @@ def compose_message(message: Message, media_type: str, read: Reader, depth: int)
     (the message the thread began with), as far as known."""
     composer = Composer()
     composer.heading(1, message.subject)
-    composer.block("paragraph", "\n".join(f"{label}: {squeezed(value)}" for label, value in message.people if value))
+    composer.block(
+        "paragraph", "\n".join(f"{label}: {squeezed(value)}" for label, value in message.people if value)
+    )
     if message.text.strip():
         _body(message.text, composer)
     elif message.html.strip():
@@ -69,11 +71,14 @@ def compose_message(message: Message, media_type: str, read: Reader, depth: int)
 def _attachment(name: str, kind: str, content: bytes, composer: Composer, read: Reader, depth: int) -> None:
     if kind.startswith(("image/", "audio/", "video/")):
         return
-    try:
-        if depth >= DEEPEST:
-            raise ParseError("messages are nested too deeply.", "Open the inner message and save it by itself.")
-        attached = read(content, kind, name)
-    except ParseError as error:
+    error = ParseError("messages are nested too deeply.", "Open the inner message and save it by itself.")
+    attached = None
+    if depth < DEEPEST:
+        try:
+            attached = read(content, kind, name)
+        except ParseError as fault:
+            error = fault
+    if attached is None:
         message = f"the attachment {squeezed(name)!r} was not read: {error.message}"
         composer.notices.append(Notice("attachments", message, error.hint))
         return
@@ -97,14 +102,24 @@ def _message(data: bytes) -> Message:
         found.people = [(label, str(root.get(label, ""))) for label in _PEOPLE]
         _parts(root, found)
         _threads(root, found)
-    except (MessageError, ValueError, LookupError, RecursionError, AttributeError, TypeError, IndexError) as error:
+    except (
+        MessageError,
+        ValueError,
+        LookupError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ) as error:
         # the standard library's header parsers raise whatever they stumble over
-        raise ParseError(f"the message is malformed: {error}.", "Save it anew from the mail program.") from error
+        raise ParseError(
+            f"the message is malformed: {error}.", "Save it anew from the mail program."
+        ) from error
     return found
 
 
 def _parts(root: EmailMessage, found: Message) -> None:
-    stack = [root]
+    stack: list[MIMEPart] = [root]
     for _ in range(MOST_PARTS):
         if not stack:
             return
@@ -123,10 +138,12 @@ def _parts(root: EmailMessage, found: Message) -> None:
             found.html += _text(part)
         else:
             found.text += _text(part)
-    raise ParseError(f"the message has more than {MOST_PARTS:,} parts.", "Save it anew from the mail program.")
+    raise ParseError(
+        f"the message has more than {MOST_PARTS:,} parts.", "Save it anew from the mail program."
+    )
 
 
-def _text(part: EmailMessage) -> str:
+def _text(part: MIMEPart) -> str:
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
     try:

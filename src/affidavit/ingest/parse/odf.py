@@ -20,9 +20,22 @@ ODF = "application/vnd.oasis.opendocument."
 _MOST_REPEATED = 1_000
 """Times a repeated row or cell that holds something is read; programs repeat what is empty a million times."""
 _SPACES = {"text.tab": "\t", "text.line-break": "\n"}
-_ASIDE = frozenset(("office.annotation", "text.note", "draw.frame", "draw.custom-shape", "draw.g", "text.tracked-changes"))
-_GROUPS = frozenset(("text.section", "text.index-body", "text.table-of-content", "text.alphabetical-index", "draw.g",
-                     "text.bibliography", "text.illustration-index", "text.index-title", "text.numbered-paragraph"))
+_ASIDE = frozenset(
+    ("office.annotation", "text.note", "draw.frame", "draw.custom-shape", "draw.g", "text.tracked-changes")
+)
+_GROUPS = frozenset(
+    (
+        "text.section",
+        "text.index-body",
+        "text.table-of-content",
+        "text.alphabetical-index",
+        "draw.g",
+        "text.bibliography",
+        "text.illustration-index",
+        "text.index-title",
+        "text.numbered-paragraph",
+    )
+)
 
 
 def parse_odf(data: bytes, name: str) -> Parsed:
@@ -30,7 +43,9 @@ def parse_odf(data: bytes, name: str) -> Parsed:
     archive = Archive(data)
     content = archive.read("content.xml")
     if content is None:
-        raise ParseError("the container holds no content.xml.", "Open it in its own program and save it again.")
+        raise ParseError(
+            "the container holds no content.xml.", "Open it in its own program and save it again."
+        )
     root = read_xml(content, "content.xml")
     reader = _Reader(root)
     body = root.find("office.body")
@@ -50,8 +65,10 @@ def parse_odf(data: bytes, name: str) -> Parsed:
 
 def _title(archive: Archive) -> str:
     data = archive.read("meta.xml")
-    return "" if data is None else next(
-        (node.text or "" for node in read_xml(data, "meta.xml").iter("dc.title")), ""
+    return (
+        ""
+        if data is None
+        else next((node.text or "" for node in read_xml(data, "meta.xml").iter("dc.title")), "")
     )
 
 

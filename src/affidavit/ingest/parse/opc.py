@@ -35,9 +35,7 @@ class Package:
         for relation in self.relations(""):
             if relation.kind == kind and relation.target in self.archive:
                 return relation.target
-        raise ParseError(
-            "the package names no main part.", "Open it in its own program and save it again."
-        )
+        raise ParseError("the package names no main part.", "Open it in its own program and save it again.")
 
     def relations(self, part: str) -> list[Relation]:
         """Where ``part`` points to inside the package."""

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
-
 from affidavit.domain.records import Notice, Parsed
 from affidavit.ingest.parse.compose import Composer, squeezed
 from affidavit.ingest.parse.pdf_layout import Line, Part, margin_mark, page_lines, parts, running
@@ -83,9 +82,18 @@ class _Document:
     def _continues(self, part: Part) -> bool:
         """Does the first part of a page go on with the last one of the page before?"""
         last = self._open
-        if last is None or last.kind == "table" or part.kind != "paragraph" or self._level(part) or self._level(last):
+        if (
+            last is None
+            or last.kind == "table"
+            or part.kind != "paragraph"
+            or self._level(part)
+            or self._level(last)
+        ):
             return False
-        return not last.lines[-1].text.rstrip().endswith((".", "!", "?", ":")) and part.lines[0].text[:1].islower()
+        return (
+            not last.lines[-1].text.rstrip().endswith((".", "!", "?", ":"))
+            and part.lines[0].text[:1].islower()
+        )
 
     def _extend(self, part: Part) -> None:
         if self._open is not None:
@@ -145,14 +153,18 @@ class _Document:
         if empty:
             which = "the only page" if total == 1 else f"{len(empty)} of {total} pages ({_spelled(empty)})"
             message = f"no text on {which}: pictures or scans"
-            self.composer.notices.append(Notice("no_text", message, "recognise the text (OCR) and sync again"))
+            self.composer.notices.append(
+                Notice("no_text", message, "recognise the text (OCR) and sync again")
+            )
         damaged = [n for n, sheet in enumerate(self._sheets, 1) if sheet is None]
         if damaged:
             message = f"pages that are damaged and were not read: {_spelled(damaged)}"
             self.composer.notices.append(Notice("part_unread", message, "print the file to a new PDF"))
         if attachments:
             message = f"files attached to the PDF that were not read: {attachments}"
-            self.composer.notices.append(Notice("attachments", message, "put them beside it as files of their own"))
+            self.composer.notices.append(
+                Notice("attachments", message, "put them beside it as files of their own")
+            )
 
 
 def _sizes(pages: Sequence[tuple[Sheet, list[Line]]]) -> tuple[float, dict[float, int]]:
@@ -176,14 +188,18 @@ def _sizes(pages: Sequence[tuple[Sheet, list[Line]]]) -> tuple[float, dict[float
 
 def _vocabulary(pages: Sequence[tuple[Sheet, list[Line]]]) -> frozenset[str]:
     """The document's own words, in lower case, without what is cut at a line's end."""
-    return frozenset(word.text.casefold().strip(".,;:()") for _, lines in pages for line in lines for word in line.words)
+    return frozenset(
+        word.text.casefold().strip(".,;:()") for _, lines in pages for line in lines for word in line.words
+    )
 
 
 def _says_something(title: str) -> bool:
     """Is a title more than the name some program gave the file?"""
     words = squeezed(title)
-    return len(words) > 2 and not words.lower().endswith((".doc", ".docx", ".pdf", ".indd", ".tex", ".qxd")) and (
-        not words.lower().startswith(("microsoft word", "untitled", "powerpoint"))
+    return (
+        len(words) > 2
+        and not words.lower().endswith((".doc", ".docx", ".pdf", ".indd", ".tex", ".qxd"))
+        and (not words.lower().startswith(("microsoft word", "untitled", "powerpoint")))
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import median
 
 from affidavit.ingest.parse.pdf_words import Sheet, Word
@@ -20,7 +20,9 @@ _MARGIN = 0.09
 _PROSE = 25
 """Characters from which a piece of a line reads as prose, not as a cell."""
 _BULLET = re.compile(r"[•◦▪●○■□‣⁃–—\-*☐☑☒✓][\s\u00a0]|[•●▪◦■]|[•◦▪●]$")
-_NUMBER = re.compile(r"(?:\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|\([ivx]{1,5}\)|[0-9]{1,2}(?:\.[0-9]{1,2}){1,4}\.?)\s")
+_NUMBER = re.compile(
+    r"(?:\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|\([ivx]{1,5}\)|[0-9]{1,2}(?:\.[0-9]{1,2}){1,4}\.?)\s"
+)
 _DIGITS = re.compile(r"\d+")
 
 
@@ -142,7 +144,11 @@ def _columns(lines: list[Line]) -> list[Line]:
     out: list[Line] = []
     run: list[Line] = []
     for line in lines:
-        if len(line.pieces) == 2 and min(map(len, line.cells)) >= _PROSE and (not run or _gutter([*run, line])):
+        if (
+            len(line.pieces) == 2
+            and min(map(len, line.cells)) >= _PROSE
+            and (not run or _gutter([*run, line]))
+        ):
             run.append(line)
         else:
             out += _apart(run)
@@ -192,7 +198,11 @@ def parts(lines: list[Line]) -> Iterator[Part]:
             at = end
             continue
         end = at + 1
-        while end < len(lines) and _table_end(lines, end) == end and not _breaks(lines[at:end], lines[end], step):
+        while (
+            end < len(lines)
+            and _table_end(lines, end) == end
+            and not _breaks(lines[at:end], lines[end], step)
+        ):
             end += 1
         yield Part("list" if is_item(lines[at].text) else "paragraph", lines[at:end])
         at = end
@@ -205,9 +215,7 @@ def is_item(text: str) -> bool:
 
 def _spacing(lines: list[Line]) -> float:
     """The usual distance from line to line, in letter sizes."""
-    steps = [
-        (b.top - a.top) / max(a.size, 1) for a, b in zip(lines, lines[1:], strict=False) if 0 < b.top - a.top < 3 * a.size
-    ]
+    steps = [(b.top - a.top) / max(a.size, 1) for a, b in pairwise(lines) if 0 < b.top - a.top < 3 * a.size]
     return median(steps) if steps else 1.2
 
 
@@ -230,7 +238,11 @@ def _breaks(part: list[Line], line: Line, step: float) -> bool:
 def _table_end(lines: list[Line], start: int) -> int:
     """Where the table that begins at ``start`` ends; ``start`` if none does."""
     end = start
-    while end < len(lines) and len(lines[end].pieces) > 1 and (end == start or _aligned(lines[end - 1], lines[end])):
+    while (
+        end < len(lines)
+        and len(lines[end].pieces) > 1
+        and (end == start or _aligned(lines[end - 1], lines[end]))
+    ):
         end += 1
     rows = lines[start:end]
     return end if len(rows) >= 2 else start
@@ -262,7 +274,7 @@ def _share_a_gap(one: Line, other: Line) -> bool:
 
 def _gaps(line: Line) -> list[tuple[float, float]]:
     spans = sorted(map(_extent, line.pieces))
-    return [(a[1], b[0]) for a, b in zip(spans, spans[1:], strict=False)]
+    return [(a[1], b[0]) for a, b in pairwise(spans)]
 
 
 def _grid(lines: list[Line]) -> list[list[str]]:

@@ -13,7 +13,6 @@ import pypdfium2.raw as c
 
 from affidavit.domain.errors import ParseError
 
-
 MOST_PAGES = 5_000
 MOST_CHARACTERS = 400_000
 """Of one page: a page of a book has 3,000."""
@@ -74,7 +73,9 @@ class Pdf:
             self._document: Any = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:
             if getattr(error, "err_code", None) == _PASSWORD:
-                raise ParseError("the file is protected by a password.", "Save it without a password.") from error
+                raise ParseError(
+                    "the file is protected by a password.", "Save it without a password."
+                ) from error
             raise ParseError(f"the PDF is damaged: {error}.", "Open it and print it to a new PDF.") from error
         if len(self._document) > MOST_PAGES:
             raise ParseError(f"the PDF has more than {MOST_PAGES:,} pages.", "Split the file.")
@@ -187,7 +188,9 @@ class _Reader:
             size = tall
         outside = right < x0 or left > x1 or high < y0 or low > y1
         hidden = outside or tall < _TINY or self._unseen(first, (left + right) / 2, (low + high) / 2)
-        return Word(text, left - x0, y1 - high, right - x0, y1 - low, round(size, 1), self._heavy(first), line, hidden)
+        return Word(
+            text, left - x0, y1 - high, right - x0, y1 - low, round(size, 1), self._heavy(first), line, hidden
+        )
 
     def _char(self, index: int) -> tuple[float, float, float, float] | None:
         """Left, right, bottom and top of the letter's cell: the same height for all letters of a font."""
@@ -234,7 +237,9 @@ class _Reader:
         for number in range(min(c.FPDFPage_CountObjects(page), _MOST_OBJECTS)):
             object_ = c.FPDFPage_GetObject(page, number)
             kind = c.FPDFPageObj_GetType(object_)
-            if kind != c.FPDF_PAGEOBJ_TEXT and c.FPDFPageObj_GetBounds(object_, *(ctypes.byref(s) for s in sides)):
+            if kind != c.FPDF_PAGEOBJ_TEXT and c.FPDFPageObj_GetBounds(
+                object_, *(ctypes.byref(s) for s in sides)
+            ):
                 yield kind, (sides[0].value, sides[1].value, sides[2].value, sides[3].value)
 
 

@@ -1,7 +1,7 @@
 """Parsing in processes of its own, so that a hostile or broken document costs itself only.
 
-The processes are kept and used again; one that a document has taken down, or that answers nonsense, is replaced. Nothing an answer
-says is believed: offsets, kinds and types are checked before anything is built from it.
+The processes are kept and used again; one that a document has taken down, or that answers nonsense, is replaced. Nothing an
+answer says is believed: offsets, kinds and types are checked before anything is built from it.
 """
 
 from __future__ import annotations
@@ -157,8 +157,10 @@ class Pool:
                 raise ParseError(f"it could not be parsed: {worker.end()}.", _HOSTILE) from error
             if isinstance(answer, dict) and "exhausted" in answer:
                 worker.uses = _USES
-                what = "memory" if answer["exhausted"] == "MemoryError" else "depth"
-                raise ParseError(f"it could not be parsed: it takes more {what} than a document may.", _HOSTILE)
+                what = "memory" if answer["exhausted"] == "memory" else "depth"
+                raise ParseError(
+                    f"it could not be parsed: it takes more {what} than a document may.", _HOSTILE
+                )
         return decoded(answer)
 
     @contextmanager
@@ -211,17 +213,24 @@ def shared() -> Pool:
 def decoded(answer: Any) -> Parsed:
     """A document out of an answer. Raises ParseError, also for an answer that cannot be true."""
     try:
-        if "error" in answer:
-            code, message, hint = answer["error"]
-            raise _ERRORS[code](str(message), str(hint))
-        text, paths = str(answer["text"]), [tuple(map(str, path)) for path in answer["paths"]]
-        blocks = tuple(_blocks(answer["blocks"], paths, text))
-        if answer["media_type"] not in MEDIA_TYPES.values() or not isinstance(answer["metadata"], dict):
-            raise ValueError("media type or metadata")
-        notices = tuple(Notice(str(code), str(message), str(hint)) for code, message, hint in answer["notices"])
-        return Parsed(text, str(answer["title"]), blocks, answer["media_type"], answer["metadata"], notices)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise ParseError("it could not be parsed: its parser gave an answer that cannot be.", _HOSTILE) from error
+        if "error" not in answer:
+            return _document(answer)
+        code, message, hint = answer["error"]
+        error = _ERRORS[code](str(message), str(hint))
+    except (KeyError, ValueError, TypeError, IndexError) as fault:
+        raise ParseError(
+            "it could not be parsed: its parser gave an answer that cannot be.", _HOSTILE
+        ) from fault
+    raise error
+
+
+def _document(answer: dict[str, Any]) -> Parsed:
+    text, paths = str(answer["text"]), [tuple(map(str, path)) for path in answer["paths"]]
+    blocks = tuple(_blocks(answer["blocks"], paths, text))
+    if answer["media_type"] not in MEDIA_TYPES.values() or not isinstance(answer["metadata"], dict):
+        raise ValueError("media type or metadata")
+    notices = tuple(Notice(str(code), str(message), str(hint)) for code, message, hint in answer["notices"])
+    return Parsed(text, str(answer["title"]), blocks, answer["media_type"], answer["metadata"], notices)
 
 
 def _blocks(written: Any, paths: list[tuple[str, ...]], text: str) -> Iterator[Block]:

@@ -100,7 +100,9 @@ class _Deck:
                 body = node.find("p188.txBody")
                 words = (node.findtext("p.text") or "") if body is None else _joined(body)
                 author = self._author(node.get("authorId", ""))
-                self.composer.apart("comment", "paragraph", f"{author}: {words}" if author and words else words)
+                self.composer.apart(
+                    "comment", "paragraph", f"{author}: {words}" if author and words else words
+                )
 
     def _author(self, id: str) -> str:
         if self._authors is None:
@@ -223,4 +225,3 @@ def _joined(node: Element, line: str = " ") -> str:
         elif at.tag == "a.br" or (at.tag == "a.p" and out):
             out.append(line)
     return "".join(out).strip()
-

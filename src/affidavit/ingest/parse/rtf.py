@@ -16,7 +16,8 @@ from affidavit.ingest.parse.compose import Composer, squeezed
 RTF = "application/rtf"
 DEEPEST = 1_000
 _TOKEN = re.compile(
-    rb"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-z'])|([{}])|([^\\{}\r\n]+)|[\r\n]+|\\", re.DOTALL
+    rb"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-z'])|([{}])|([^\\{}\r\n]+)|[\r\n]+|\\",
+    re.DOTALL,
 )
 _SKIPPED = frozenset(
     b"""fonttbl colortbl stylesheet pict object objdata themedata colorschememapping latentstyles datastore header
@@ -25,8 +26,17 @@ _SKIPPED = frozenset(
     wgrffmtfilter nonshppict private shpinst do ftnsep ftnsepc ftncn aftnsep aftnsepc aftncn""".split()
 )
 _SPECIAL = {
-    b"line": "\n", b"tab": "\t", b"emdash": "—", b"endash": "–", b"bullet": "•", b"lquote": "‘", b"rquote": "’",
-    b"ldblquote": "“", b"rdblquote": "”", b"emspace": " ", b"enspace": " ",
+    b"line": "\n",
+    b"tab": "\t",
+    b"emdash": "—",
+    b"endash": "–",
+    b"bullet": "•",
+    b"lquote": "‘",
+    b"rquote": "’",
+    b"ldblquote": "“",
+    b"rdblquote": "”",
+    b"emspace": " ",
+    b"enspace": " ",
 }
 _PAGES = {874, 932, 936, 949, 950, *range(1250, 1259), 437, 850, 852, 866}
 
@@ -189,8 +199,21 @@ class _Reader:
             self._control(word, number)
 
     def _charset(self, number: int) -> None:
-        page = {128: "cp932", 129: "cp949", 134: "cp936", 136: "cp950", 161: "cp1253", 162: "cp1254", 163: "cp1258",
-                177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250"}.get(number)
+        page = {
+            128: "cp932",
+            129: "cp949",
+            134: "cp936",
+            136: "cp950",
+            161: "cp1253",
+            162: "cp1254",
+            163: "cp1258",
+            177: "cp1255",
+            178: "cp1256",
+            186: "cp1257",
+            204: "cp1251",
+            222: "cp874",
+            238: "cp1250",
+        }.get(number)
         if page:
             self._fonts[self._state.font] = page
 
@@ -210,7 +233,19 @@ class _Reader:
             self._state = replace(self._state, deleted=number != 0)
         elif word == b"plain":
             self._state = replace(self._state, hidden=False, deleted=False)
-        elif word in (b"par", b"sect", b"page", b"pard", b"intbl", b"outlinelevel", b"ls", b"cell", b"nestcell", b"row", b"nestrow"):
+        elif word in (
+            b"par",
+            b"sect",
+            b"page",
+            b"pard",
+            b"intbl",
+            b"outlinelevel",
+            b"ls",
+            b"cell",
+            b"nestcell",
+            b"row",
+            b"nestrow",
+        ):
             self._layout(word, number)
 
     def _layout(self, word: bytes, number: int | None) -> None:

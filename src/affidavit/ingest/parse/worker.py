@@ -32,7 +32,8 @@ _SAMPLES: Mapping[str, bytes] = {
     "text/html": b"<title>t</title><p>a<ol><li>b</ol><table><tr><td>c</table>",
     "message/rfc822": b"From: A <a@b.example>\nTo: c@d.example\nSubject: =?utf-8?q?t?=\nDate: Mon, 1 Jan 2024 00:00:00 +0000\n"
     b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Transfer-Encoding: base64\n\nYQ==\n--x\n"
-    b"Content-Type: text/plain; name=b\nContent-Disposition: attachment\nContent-Transfer-Encoding: quoted-printable\n\nb=20\n--x--\n",
+    b"Content-Type: text/plain; name=b\nContent-Disposition: attachment\nContent-Transfer-Encoding: quoted-printable\n\n"
+    b"b=20\n--x--\n",
     "application/pdf": b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj "
     b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj "
     b"4 0 obj<</Length 29>>stream\nBT /F 9 Tf 9 9 Td (a b) Tj ET\nendstream endobj "
@@ -56,11 +57,10 @@ def main() -> None:
         if data is None:
             return
         _allow(seconds)
-        answer = _answer(data, header["media_type"], header["name"])
-        frame = json.dumps(answer).encode("ascii")
+        frame, exhausted = _answer(data, header["media_type"], header["name"])
         answers.write(_LENGTH.pack(len(frame)) + frame)
         answers.flush()
-        if "exhausted" in answer:
+        if exhausted:
             return
 
 
@@ -101,23 +101,25 @@ def _frame(stream: BinaryIO) -> bytes | None:
     return data if len(data) == length else None
 
 
-def _answer(data: bytes, media_type: str, name: str) -> dict[str, Any]:
+def _answer(data: bytes, media_type: str, name: str) -> tuple[bytes, bool]:
+    """The answer's frame, and whether this process must not go on."""
     try:
-        return encoded(parse(data, media_type, name))
+        return json.dumps(encoded(parse(data, media_type, name))).encode("ascii"), False
     except ParseError as error:
-        return {"error": [error.code, error.message, error.hint]}
+        said = [error.code, error.message, error.hint]
     except OSError as error:  # a library wants a file after all
-        return {"error": ["parse", f"its parser may not open files, and tried to: {error.strerror}.", _WANTS]}
-    except (MemoryError, RecursionError) as error:
-        return {"exhausted": type(error).__name__}
+        said = ["parse", f"its parser may not open files, and tried to: {error.strerror}.", _WANTS]
+    except MemoryError:
+        return b'{"exhausted": "memory"}', True
+    except RecursionError:
+        return b'{"exhausted": "depth"}', True
+    return json.dumps({"error": said}).encode("ascii"), False
 
 
 def encoded(parsed: Parsed) -> dict[str, Any]:
     """``parsed`` as JSON; paths, which many blocks share, stand once."""
     paths: dict[tuple[str, ...], int] = {}
-    blocks = [
-        [b.kind, b.start, b.end, paths.setdefault(b.path, len(paths)), b.flag] for b in parsed.blocks
-    ]
+    blocks = [[b.kind, b.start, b.end, paths.setdefault(b.path, len(paths)), b.flag] for b in parsed.blocks]
     return {
         "text": parsed.text,
         "title": parsed.title,

@@ -53,7 +53,7 @@ class _Book:
         self._formats = _formats(package.related(part, "styles"))
         properties = None if root is None else root.find("x.workbookPr")
         late = properties is not None and properties.get("date1904", "0") in ("1", "true")
-        self._epoch = datetime(1904, 1, 1) if late else datetime(1899, 12, 30)  # noqa: DTZ001  # a sheet has no time zone
+        self._epoch = datetime(1904, 1, 1) if late else datetime(1899, 12, 30)  # a sheet has no time zone
         self._people = _people(package, part)
         self._count = CellCount()
 

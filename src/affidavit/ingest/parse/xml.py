@@ -92,7 +92,9 @@ class _Builder:
         self._depth += 1
         self._nodes += 1
         if self._depth > DEEPEST or self._nodes > MOST_NODES:
-            raise ParseError(f"{self._what} is nested too deeply or has too many elements.", "Split the file.")
+            raise ParseError(
+                f"{self._what} is nested too deeply or has too many elements.", "Split the file."
+            )
         self._tree.start(self._name(tag), {self._name(key): value for key, value in attributes.items()})
 
     def end(self, tag: str) -> None:
@@ -100,7 +102,9 @@ class _Builder:
         self._tree.end(self._name(tag))
 
     def refuse(self, *_: object) -> None:
-        raise ParseError(f"{self._what} declares entities.", "No office program writes such files: it was not read.")
+        raise ParseError(
+            f"{self._what} declares entities.", "No office program writes such files: it was not read."
+        )
 
     def _name(self, written: str) -> str:
         name = self._names.get(written)
@@ -125,7 +129,9 @@ def read_xml(data: bytes, what: str) -> Element:
         parser.Parse(data, True)
         return builder.close()
     except (expat.ExpatError, ValueError, LookupError, AssertionError) as error:
-        raise ParseError(f"{what} is not well-formed XML: {error}.", "The file is damaged; save it again.") from error
+        raise ParseError(
+            f"{what} is not well-formed XML: {error}.", "The file is damaged; save it again."
+        ) from error
 
 
 def walk(root: Element) -> Iterator[tuple[Element, bool]]:
