@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, pairwise
 from statistics import median
 
@@ -28,49 +29,47 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass
 class Line:
-    """A line of a page: its pieces are further apart than words are."""
+    """A line of a page: its pieces are further apart than words are. Never changed."""
 
     pieces: list[list[Word]]
 
-    @property
+    @cached_property
     def words(self) -> list[Word]:
         return [word for piece in self.pieces for word in piece]
 
-    @property
+    @cached_property
     def text(self) -> str:
         return " ".join(word.text for word in self.words)
 
-    @property
+    @cached_property
     def cells(self) -> list[str]:
         return [" ".join(word.text for word in piece) for piece in self.pieces]
 
-    @property
+    @cached_property
     def left(self) -> float:
         return min(word.left for word in self.words)
 
-    @property
+    @cached_property
     def right(self) -> float:
         return max(word.right for word in self.words)
 
-    @property
+    @cached_property
     def top(self) -> float:
         return min(word.top for word in self.words)
 
-    @property
+    @cached_property
     def bottom(self) -> float:
         return max(word.bottom for word in self.words)
 
-    @property
+    @cached_property
     def size(self) -> float:
-        return Counter({w.size: 0 for w in self.words} | self._sizes()).most_common(1)[0][0]
-
-    def _sizes(self) -> dict[float, int]:
+        """The size of most of its letters."""
         sizes: dict[float, int] = {}
         for word in self.words:
             sizes[word.size] = sizes.get(word.size, 0) + len(word.text)
-        return sizes
+        return max(sizes, key=lambda size: sizes[size])
 
-    @property
+    @cached_property
     def bold(self) -> bool:
         return all(word.bold for word in self.words)
 
@@ -123,12 +122,11 @@ def _joined(lines: list[Line]) -> list[Line]:
     for line in lines:
         last = out[-1] if out else None
         if last is not None and _same_height(last, line) and line.left > last.right:
-            near = line.left - last.right <= _GAP * max(line.size, last.size, 1)
-            if near:
-                last.pieces[-1].extend(line.pieces[0])
-                last.pieces.extend(line.pieces[1:])
+            if line.left - last.right <= _GAP * max(line.size, last.size, 1):
+                middle = last.pieces[-1] + line.pieces[0]
+                out[-1] = Line([*last.pieces[:-1], middle, *line.pieces[1:]])
             else:
-                last.pieces.extend(line.pieces)
+                out[-1] = Line([*last.pieces, *line.pieces])
         else:
             out.append(line)
     return out
