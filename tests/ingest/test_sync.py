@@ -323,4 +323,5 @@ def test_scans_are_reported_and_broken_files_cost_themselves_only(
         "broken.docx": ("parse", True),
         "picture": ("unsupported", True),
     }
-    assert sorted(found(ws, "walrus")) == ["scan.pdf", "z.md"]
+    hits = ws.search("walrus", "alice").as_json()["hits"]
+    assert sorted(h["location"].rpartition("/")[2] for h in hits) == ["scan.pdf#page=2", "z.md"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -77,6 +79,23 @@ NO_DOCUMENTS = frozenset(
     .doc .xls .ppt .key .numbers .pages .p12 .pem .crt""".split()
 )
 """Ends of names of files that are not worth being opened: pictures, sound, archives, programs, data, keys, old Office formats."""
+
+
+def at_page(location: str, start: int, metadata: str) -> str:
+    """``location`` of a PDF with the page (RFC 8118) that ``start``, an offset into its text, lies on; others as they are.
+
+    ``metadata`` is the revision's, as JSON; a document's owner may have written it, so its shape is not believed.
+    """
+    if '"page_starts"' not in metadata or "#" in location:
+        return location
+    facts = json.loads(metadata)
+    pages = facts.get("page_starts")
+    starts = pages.get("starts") if isinstance(pages, dict) else None
+    if facts.get("media_type") != "application/pdf" or not isinstance(starts, list):
+        return location
+    if not starts or not all(isinstance(at, int) for at in starts):
+        return location
+    return f"{location}#page={max(1, bisect_right(starts, start))}"
 
 
 def is_own_text(media_type: str) -> bool:
