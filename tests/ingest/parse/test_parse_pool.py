@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.office_files import docx, epub, line, odf, p, pdf, pptx, shape, xlsx, zipped
 
-from affidavit.domain.errors import MissingParserError, ParseError
+from affidavit.domain.errors import MissingParserError, ParseError, WorkspaceError
 from affidavit.ingest.parse.pool import Pool, decoded
 from affidavit.ingest.parse.read import parse
 from affidavit.ingest.parse.worker import encoded
@@ -166,3 +166,25 @@ def test_answers_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
 def test_errors_keep_their_kind() -> None:
     with pytest.raises(MissingParserError, match="no grammar"):
         decoded({"error": ["missing_parser", "no grammar", "install it"]})
+
+
+def test_an_installation_that_cannot_parse_is_no_fault_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("affidavit.ingest.parse.pool._START", "raise SystemExit(3)")
+    with pytest.raises(WorkspaceError, match="its parser failed") as caught:
+        Pool().parse(b"a", "text/plain", "x")
+    assert "install" in caught.value.hint
+
+
+def test_an_interruption_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Pool()
+    own.parse(b"a", "text/plain", "x")
+    (worker,) = own._idle
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "_answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        own.parse(b"b", "text/plain", "x")
+    assert own._idle == []
+    assert worker._process.returncode is not None

@@ -21,7 +21,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from affidavit.domain.errors import MissingParserError, ParseError, UnsupportedError
+from affidavit.domain.errors import (
+    BusyError,
+    MissingParserError,
+    ParseError,
+    UnsupportedError,
+    WorkspaceError,
+)
 from affidavit.domain.media import MEDIA_TYPES
 from affidavit.domain.records import FLAGS, Block, Notice, Parsed
 
@@ -50,6 +56,9 @@ MOST_ANSWER = 512 * 1024 * 1024
 _USES = 1_000
 """Documents after which a process is replaced: libraries leak."""
 _PIECE = 1 << 20
+_LEAVE = 10.0
+"""Seconds a process has to end when there is nothing left to do."""
+_REINSTALL = "install affidavit again: pip install --force-reinstall affidavit"
 _HOSTILE = "The file is damaged, or was made to do this. Save it anew from its own program, or leave it out."
 KINDS = frozenset(("heading", "paragraph", "list", "table", "code", "quote", "row"))
 _ERRORS = {kind.code: kind for kind in (ParseError, UnsupportedError, MissingParserError)}
@@ -60,7 +69,7 @@ class _GoneError(Exception):
 
 
 class _Worker:
-    """One process. Not to be shared between threads."""
+    """One process, ready to parse. Not to be shared between threads. Raises BusyError, WorkspaceError if none can be had."""
 
     def __init__(self, memory: int, seconds: int, wall: float) -> None:
         self._wall = wall
@@ -69,7 +78,22 @@ class _Worker:
         flags = ["-B"] if sys.dont_write_bytecode else []
         # nothing of our environment: no credentials, no settings; a fixed order of everything that is hashed
         environment = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONHASHSEED": "0"}
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        try:
+            self._process = self._started(flags, environment, memory, seconds)
+        except OSError as error:
+            raise BusyError(
+                f"no process can be started to parse documents: {error.strerror}", "try again"
+            ) from error
+        try:
+            self._answer()
+        except _GoneError as error:  # not a document's fault, so no document may be taken out for it
+            raise WorkspaceError(f"documents cannot be parsed: {self.end()}", _REINSTALL) from error
+
+    @staticmethod
+    def _started(
+        flags: list[str], environment: dict[str, str], memory: int, seconds: int
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, *flags, "-c", _START, _PACKAGE, str(memory), str(seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -116,6 +140,10 @@ class _Worker:
                 out += piece
         return bytes(out)
 
+    def kill(self) -> None:
+        """End the process whatever it is doing."""
+        self._process.kill()
+
     def end(self) -> str:
         """Make sure that the process is gone; why it went, for an error."""
         for stream in (self._process.stdin, self._process.stdout):
@@ -127,7 +155,7 @@ class _Worker:
         code = self._process.poll()
         if code is None:
             try:
-                code = self._process.wait(1.0)  # without input it ends by itself
+                code = self._process.wait(_LEAVE)  # without input it ends by itself
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -148,7 +176,7 @@ class Pool:
 
     def parse(self, data: bytes, media_type: str, name: str) -> Parsed:
         """What ``parse`` of this package gives, from a limited process. Raises ParseError, also for a document that takes too
-        much of anything or takes its parser down."""
+        much of anything or takes its parser down; BusyError and WorkspaceError if no process can be had."""
         with self._worker() as worker:
             try:
                 answer = worker.ask(data, media_type, name)
@@ -176,6 +204,7 @@ class Pool:
         finally:
             if not done:  # interrupted with an answer outstanding
                 worker.uses = _USES
+                worker.kill()
             self._give(worker)
 
     def _take(self) -> _Worker:

@@ -51,6 +51,7 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not look like an answer
     _load()
     _give_up(memory)
+    _send(answers, b"{}")  # ready
     while (request := _frame(requests)) is not None:
         header = json.loads(request)
         data = _frame(requests)
@@ -58,8 +59,7 @@ def main() -> None:
             return
         _allow(seconds)
         frame, exhausted = _answer(data, header["media_type"], header["name"])
-        answers.write(_LENGTH.pack(len(frame)) + frame)
-        answers.flush()
+        _send(answers, frame)
         if exhausted:
             return
 
@@ -89,6 +89,11 @@ def _allow(seconds: int) -> None:
     """Processor time for one more document; the system ends the process that takes more."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds + 1, hard))
+
+
+def _send(stream: BinaryIO, frame: bytes) -> None:
+    stream.write(_LENGTH.pack(len(frame)) + frame)
+    stream.flush()
 
 
 def _frame(stream: BinaryIO) -> bytes | None:
