@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Parsed
 from affidavit.ingest.parse.read import parse
 
@@ -56,10 +55,12 @@ def test_json_lines() -> None:
     assert [b[1] for b in blocks(parsed)] == ['{"a": 1}', '{"a": 2}']
 
 
-@pytest.mark.parametrize("text", ["{", "[1] 2", '{"a": NaN,}', "[" * 100_000, "1" * 10_000])
-def test_what_is_not_json_is_refused(text: str) -> None:
-    with pytest.raises(ParseError, match="not JSON"):
-        parse(text.encode(), "application/json", "x")
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+@pytest.mark.parametrize("text", ["{", "[1] 2", '{"a": NaN,}', "[" * 100_000, "1" * 10_000, '// c\n{"a": 1}'])
+def test_what_is_not_json_is_read_as_the_text_it_is(kind: str, text: str) -> None:
+    parsed = read(text, kind)
+    assert parsed.metadata["syntax_error"]
+    assert blocks(parsed) == [("paragraph", text, ())]
 
 
 @pytest.mark.parametrize(

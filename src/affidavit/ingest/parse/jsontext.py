@@ -9,6 +9,7 @@ from itertools import pairwise
 from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Block, Parsed
 from affidavit.ingest.parse.lines import line_starts, trim
+from affidavit.ingest.parse.plain import plain_blocks
 
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
@@ -19,18 +20,55 @@ _DEEPEST = 12
 MOST_BLOCKS = 500_000
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
-_BROKEN = "Check it with a JSON validator."
+
+
+class _NotJsonError(Exception):
+    """What is wrong with it."""
 
 
 def parse_json(text: str, name: str) -> Parsed:
     """``text`` is the file; every scalar lies in a block, and the brackets and commas between blocks in none.
 
-    A value of moderate size is a ``row``; a larger one is opened, its key (or number) a heading of the path. The title is the
-    value of ``title`` or ``name`` at the top. Raises ParseError if it is not JSON or nested too deeply.
+    A value of moderate size is a ``row``; a larger one is opened, its key a heading of the path. The title is the value of
+    ``title`` or ``name`` at the top. What is not JSON (comments in it, nested too deeply) becomes paragraphs, with
+    ``syntax_error`` in the metadata. Raises ParseError for too many values.
     """
-    value, start, end = _value(text, _space(text, 0))
-    if _space(text, end) != len(text):
-        raise ParseError(f"not JSON: something follows the value at character {end}.", _BROKEN)
+    try:
+        value, start, end = _value(text, _space(text, 0))
+        if _space(text, end) != len(text):
+            raise _NotJsonError(f"something follows the value at character {end}")  # noqa: TRY301
+        blocks = _opened(text, start, end)
+    except _NotJsonError as error:
+        return _plain(text, JSON, str(error))
+    title = next(
+        (value[k] for k in ("title", "name") if isinstance(value, dict) and isinstance(value.get(k), str)), ""
+    )
+    return Parsed(text, " ".join(title.split()), blocks, JSON, {})
+
+
+def parse_json_lines(text: str, name: str) -> Parsed:
+    """``text`` is the file; every line that is not blank is a ``row``. If one is not JSON the file becomes paragraphs, with
+    ``syntax_error`` in the metadata."""
+    blocks = []
+    for number, (first, last) in enumerate(pairwise(line_starts(text)), 1):
+        span = trim(text, first, last)
+        if span is None:
+            continue
+        try:
+            _, _, end = _value(text, span[0])
+        except _NotJsonError as error:
+            return _plain(text, JSON_LINES, f"line {number}: {error}")
+        if end != span[1]:
+            return _plain(text, JSON_LINES, f"line {number}: more than one value")
+        blocks.append(Block("row", *span))
+    return Parsed(text, "", tuple(blocks), JSON_LINES, {"rows": len(blocks)})
+
+
+def _plain(text: str, media_type: str, fault: str) -> Parsed:
+    return Parsed(text, "", tuple(plain_blocks(text, 0, len(text))), media_type, {"syntax_error": fault})
+
+
+def _opened(text: str, start: int, end: int) -> tuple[Block, ...]:
     blocks: list[Block] = []
     stack: list[tuple[int, int, tuple[str, ...]]] = [(start, end, ())]
     while stack:
@@ -42,24 +80,7 @@ def parse_json(text: str, name: str) -> Parsed:
             stack.extend((a, b, (*path, key) if key else path) for a, b, key in reversed(inside))
         if len(blocks) > MOST_BLOCKS:
             raise ParseError(f"the file holds more than {MOST_BLOCKS:,} values.", "Split the file.")
-    title = next(
-        (value[k] for k in ("title", "name") if isinstance(value, dict) and isinstance(value.get(k), str)), ""
-    )
-    return Parsed(text, " ".join(title.split()), tuple(blocks), JSON, {})
-
-
-def parse_json_lines(text: str, name: str) -> Parsed:
-    """``text`` is the file; every line that is not blank is a ``row``. Raises ParseError for a line that is not JSON."""
-    starts = line_starts(text)
-    blocks = []
-    for number, (first, last) in enumerate(pairwise(starts), 1):
-        span = trim(text, first, last)
-        if span is not None:
-            _, _, end = _value(text, span[0])
-            if end != span[1]:
-                raise ParseError(f"line {number} is not one JSON value.", _BROKEN)
-            blocks.append(Block("row", *span))
-    return Parsed(text, "", tuple(blocks), JSON_LINES, {"rows": len(blocks)})
+    return tuple(blocks)
 
 
 def _value(text: str, at: int) -> tuple[object, int, int]:
@@ -67,11 +88,9 @@ def _value(text: str, at: int) -> tuple[object, int, int]:
     try:
         value, end = _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        raise ParseError(f"not JSON: {error}.", _BROKEN) from error
+        raise _NotJsonError(str(error)) from error
     except (RecursionError, ValueError) as error:
-        raise ParseError(
-            "not JSON that can be read: nested too deeply, or a number too long.", _BROKEN
-        ) from error
+        raise _NotJsonError("nested too deeply, or a number too long") from error
     return value, at, end
 
 
