@@ -358,10 +358,10 @@ class Catalog:
                 (position, position, position, position, *batch),
             )
             for row in rows:
-                location = at_page(row[12], row[7], row[22])
-                out[row[0]] = ChunkView(
-                    *row[:9], unpack_path(row[9]), row[10], row[11], location, *row[13:22]
-                )
+                *fields, metadata = row
+                fields[9] = unpack_path(row[9])
+                fields[12] = at_page(row[12], row[7], metadata)
+                out[row[0]] = ChunkView(*fields)
         return out
 
     def revision_since(self, document: int, position: int) -> Row | None:
