@@ -212,6 +212,8 @@ def test_kinds_go_by_content() -> None:
     assert parse(docx(p("a")), "application/pdf", "x.pdf").media_type.endswith("wordprocessingml.document")
     assert parse(b"#!/usr/bin/env python3\nx = 1\n", ANY, "tool").media_type == "text/x-python"
     assert parse(b"just words", ANY, "README").media_type == "text/plain"
+    for words in (b"MZ is a mark", b"# On %PDF-1.4 files", b"RIFF raff", b"BZhang wrote this", b"ID3 tags"):
+        assert parse(words, "text/plain", "x.txt").text == words.decode()
     with pytest.raises(UnsupportedError, match="PNG picture"):
         parse(b"\x89PNG\r\n\x1a\n", "text/plain", "x.txt")
     with pytest.raises(UnsupportedError, match="zip archive"):

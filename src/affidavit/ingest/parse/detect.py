@@ -22,6 +22,8 @@ from affidavit.ingest.parse.xlsx import XLSX
 
 PLAIN = "text/plain"
 _HEAD = 1_024
+_BLANK = b"\xef\xbb\xbf \t\r\n\0"
+"""What may stand before a PDF's mark."""
 _ZIP = b"PK\x03\x04"
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,600}?-->\s*)*<(?:!doctype\s+html|html)[\s>]",
@@ -67,7 +69,7 @@ def detect(data: bytes, declared: str, name: str) -> str:
     The same again if ``declared`` is what was found before. Raises UnsupportedError for content no parser reads,
     ParseError for a container that is damaged.
     """
-    found = _binary(data)
+    found = _binary(data, declared)
     if found is not None:
         return found
     if declared in (UNKNOWN, ""):
@@ -97,22 +99,25 @@ def _text(data: bytes, declared: str) -> str:
         return "text/x-python"
     if _FIRST_HEADER.match(head) and len(_HEADER.findall(data[: 8 * _HEAD])) >= 3:
         return EMAIL
-    if declared not in (UNKNOWN, PLAIN) and not _decodable(data):
+    if declared not in (UNKNOWN, PLAIN) and not _is_text(data):
         return declared
     return PLAIN
 
 
-def _decodable(data: bytes) -> bool:
+def _is_text(data: bytes) -> bool:
+    """Does the beginning read as UTF-8 without control characters that no text holds?"""
+    head = data[: 8 * _HEAD]
     try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        head.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        if fault.start < len(head) - 4:  # not a letter cut in two at the end
+            return False
+    return b"\0" not in head
 
 
-def _binary(data: bytes) -> str | None:
+def _binary(data: bytes, declared: str) -> str | None:
     """The kind of a file that begins with a mark. Raises UnsupportedError, ParseError."""
-    if b"%PDF-" in data[:_HEAD] and not data[:1].isalnum():
+    if data.lstrip(_BLANK).startswith(b"%PDF-") or (declared == PDF and b"%PDF-" in data[:_HEAD]):
         return PDF
     if data.startswith(_ZIP):
         return _zip(Archive(data))
@@ -122,11 +127,10 @@ def _binary(data: bytes) -> str | None:
         if MARK.encode("utf-16-le") in data:
             return MSG
         raise _unsupported(_OLD)
-    for mark, what in _OTHERS.items():
-        if data.startswith(mark) and not (
-            mark == b"MZ" and data[:_HEAD].isascii() and b"\0" not in data[:_HEAD]
-        ):
-            raise _unsupported(what)
+    if data.startswith(b"%!PS") or not _is_text(data):
+        for mark, what in _OTHERS.items():
+            if data.startswith(mark):
+                raise _unsupported(what)
     return None
 
 

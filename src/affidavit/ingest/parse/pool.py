@@ -75,7 +75,7 @@ class _Worker:
         self._wall = wall
         self._seconds = seconds
         self.uses = 0
-        flags = ["-B"] if sys.dont_write_bytecode else []
+        flags = ["-P", "-B"] if sys.dont_write_bytecode else ["-P"]
         # nothing of our environment: no credentials, no settings; a fixed order of everything that is hashed
         environment = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONHASHSEED": "0"}
         try:
