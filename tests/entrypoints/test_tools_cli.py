@@ -89,7 +89,7 @@ def test_a_call_by_hand(place: Path) -> None:
     assert (done["state"], done["result"]) == ("done", "\x1b[2Jorder")
     assert said(place, "tool", "show", done["call"])["attempts"] == 1
     denied = said(place, "tool", "call", "pay", '{"order": 7}', "--as", "alice", status=1)
-    assert denied["why"] == "forbidden by read-only"
+    assert denied["why"] == "forbidden by live-only"
     assert said(place, "audit", "verify")["ok"]
 
 
