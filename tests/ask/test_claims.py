@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affidavit.ask.claims import (
-    Checked,
-    Drafted,
     check_answer,
     check_claim,
     locate,
     parse_answer,
 )
+from affidavit.ask.drafts import Checked, Drafted
 from affidavit.ask.quantities import quantities, same_value
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.errors import ModelError

@@ -16,9 +16,8 @@ from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import Scope
-from affidavit.domain.tools import CallState
+from affidavit.domain.tools import CALL, CallState
 from affidavit.events.read import ErasedBody, Recorded
-from affidavit.gateway.rules import CALL
 from affidavit.policy.scope import decide_read
 from affidavit.store.people import Tenant
 

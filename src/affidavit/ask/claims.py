@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from affidavit.ask.agreement import fault, names_in
+from affidavit.ask.drafts import Checked, Drafted, Quoted
 from affidavit.ask.guard import output_signals
 from affidavit.ask.retrieve import Passage
 from affidavit.ask.units import Unit, units
@@ -45,40 +45,6 @@ ANSWER_SCHEMA: Mapping[str, Json] = _object(
         ),
     }
 )
-
-
-@dataclass(frozen=True)
-class Drafted:
-    """A claim as a model wrote it; ``citations`` are (passage id, quote)."""
-
-    text: str
-    citations: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Quoted:
-    """A citation that holds: ``start`` and ``end`` are offsets into the revision's text, ``quote`` that slice."""
-
-    passage: int
-    start: int
-    end: int
-    quote: str
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A claim after the check: ``quotes`` where it stands, ``fault`` in a word of ours where it does not. ``verbatim``: its words
-    are those of the quotes, and these are what is given."""
-
-    drafted: Drafted
-    quotes: tuple[Quoted, ...]
-    fault: str
-    verbatim: bool = False
-
-    @property
-    def text(self) -> str:
-        """What is given to the person."""
-        return " ".join(q.quote for q in self.quotes) if self.verbatim else self.drafted.text.strip()
 
 
 def parse_answer(text: str) -> tuple[Drafted, ...]:
