@@ -11,7 +11,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from tests.gateway.kill_worker import NAMES, gateway, outside, work
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
@@ -19,6 +18,7 @@ from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CallState
 from affidavit.gateway.rules import Proposal
 from affidavit.runs.recorder import Run, new_run_id
+from tests.gateway.kill_worker import NAMES, gateway, outside, work
 
 WORKERS, PATIENCE = 3, 240.0
 
@@ -96,4 +96,6 @@ def _nothing_lost_nothing_twice(ws: affidavit.Workspace, path: Path, ids: list[i
         else:
             assert stands.cause in ("lease_expired", "timeout", "no_answer") and stands.why
     print(dict(sorted(states.items())), "repeated requests:", sum(n - 1 for n in requests.values()))
-    assert set(requests) <= {door.stands(id).row.key for id in ids}, "the outside was asked what nobody proposed"
+    assert set(requests) <= {door.stands(id).row.key for id in ids}, (
+        "the outside was asked what nobody proposed"
+    )

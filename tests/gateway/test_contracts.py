@@ -247,7 +247,7 @@ _JSON = st.recursive(
 )
 _NEARLY = st.fixed_dictionaries(
     {"customer": st.text() | _JSON, "price": st.fixed_dictionaries({"cents": st.integers() | _JSON}) | _JSON},
-    optional={n: _JSON for n in ("colours", "lines", "note", "extra", "context", "self")},
+    optional=dict.fromkeys(("colours", "lines", "note", "extra", "context", "self"), _JSON),
 )
 
 

@@ -86,7 +86,7 @@ class ToolDesk:
         head = self._parts.log.head()
         who = self._parts.scopes.identify(tenant, principal, head).principals
         held = (r for r in ROLES if who & self._parts.people.grants(tenant, f"role:{r}", head))
-        return Person(who, frozenset(held), self._tenant_name(tenant))
+        return Person(who, frozenset(held))
 
     # -- what there is
 
