@@ -14,7 +14,8 @@ from affidavit.domain.access import named, principal
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import UnknownNameError, UsageError
-from affidavit.domain.tools import CallState, Effect
+from affidavit.domain.labels import ASKER
+from affidavit.domain.tools import CallState, Contract, Effect
 from affidavit.events.log import Transaction
 from affidavit.gateway.contracts import Callee, Entry, Registry, deprecated, retired
 from affidavit.gateway.gateway import PATIENCE, Done, Gateway
@@ -77,6 +78,10 @@ class ToolDesk:
             self._secrets,
             self._tenant_name,
         )
+
+    def contracts(self, tenant: int) -> tuple[Contract, ...]:
+        """What the tools of ``tenant`` promise: the same objects as long as there are the same tools."""
+        return tuple(entry.contract for entry in self.gateway.registry)
 
     def _tenant_name(self, id: int) -> str:
         return next((t.name for t in self._parts.people.tenants() if t.id == id), "")
@@ -156,7 +161,8 @@ class ToolDesk:
         who = self.known(tenant, user)
         run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._parts.release().digest)
         run.start({"principal": who})
-        wanted = Proposal(tenant.id, who, tool, arguments, run.id, own=True, context=context)
+        said = {"labels": {name: [ASKER.as_json()] for name in arguments}, **context}
+        wanted = Proposal(tenant.id, who, tool, arguments, run.id, own=True, context=said)
         return wanted, run.flush
 
     def known(self, tenant: Tenant, user: str) -> str:

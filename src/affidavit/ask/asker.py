@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from affidavit.ask.acted import claims_of, holds, refusal_of
+from affidavit.ask.agent import RESULT, REVOKED, Acted, Agent, actions
 from affidavit.ask.claims import Quoted
 from affidavit.ask.conversation import Conversations, stand_alone
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
@@ -52,7 +54,8 @@ _DAY = 86_400 * MICROSECONDS
 @dataclass(frozen=True)
 class Question:
     """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
-    claims are given one by one where the release allows it."""
+    claims are given one by one where the release allows it. ``acts``: the feature with whose tools it may be acted upon, "" for
+    an answer alone."""
 
     tenant: int
     principal: str
@@ -62,6 +65,11 @@ class Question:
     filter_json: Json = None
     follows: str = ""
     streamed: bool = False
+    acts: str = ""
+
+
+Agents = Callable[[Release, Caller | None, Question], Agent | None]
+"""Who acts upon a question under a release; None where no model can."""
 
 
 class Asker:
@@ -79,7 +87,9 @@ class Asker:
         writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
         guards: Callable[[Release], Guards] = lambda release: Guards(),
+        agents: Agents = lambda release, caller, question: None,
     ) -> None:
+        self._agents = agents
         self._guards = guards
         self._callers = callers
         self._writers = writers
@@ -166,7 +176,8 @@ class Asker:
             run.step("guard", {"characters": len(question.text)}, {"signals": list(guarded.signals)})
             caller = self._callers(release, question.tenant, question.principal)
             writer = self._writers(release, caller)
-            run.step("route", {}, {"answerer": "extractive" if writer is None else "model"})
+            answerer = "agent" if question.acts else "extractive" if writer is None else "model"
+            run.step("route", {}, {"answerer": answerer})
             timer.lap("guard_route")
             if guarded.refusal is not None:
                 return _refuse(run, reader, release, guarded.refusal)
@@ -180,6 +191,14 @@ class Asker:
         timer.lap("recheck")
         evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
+        if question.acts:
+            agent = self._agents(release, caller, question)
+            # what does not answer the question is not shown: whatever is read makes a run less trusted
+            seen = passages if evidence.sufficient else []
+            support = supporting(run, embedder, asked, release.writing)
+            acted = None if agent is None else agent.act(run, text, seen, support)
+            timer.lap("act")
+            return self._acted(run, reader, release, acted, clock, watch)
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
         giving = self._giving(run, passages, clock, watch, handing)
@@ -223,6 +242,37 @@ class Asker:
         )
 
     # -- steps
+
+    def _acted(
+        self, run: Run, reader: Reader, release: Release, acted: Acted | None, clock: int, watch: Watch
+    ) -> Answer:
+        """The end of a run that acted."""
+        if acted is None:
+            return _refuse(run, reader, release, NO_MODEL)
+        by_chunk = {p.chunk: p for p in acted.named.values() if p.view.kind != RESULT}
+
+        def stands(claim: Claim) -> bool:
+            read = replace(claim, citations=tuple(c for c in claim.citations if c.chunk in by_chunk))
+            sound = all(c in read.citations or holds(c, acted.observed) for c in claim.citations)
+            return sound and self._verified(read, by_chunk) and watch.claim(claim, _classes(read, by_chunk))
+
+        claims = claims_of(run, acted, lambda p, q: _citation(p, q.start, q.end, q.quote, clock), stands)
+        refusal = None if claims else GUARDED_ANSWER if watch.dropped else refusal_of(acted)
+        if watch.refused or acted.end == REVOKED:
+            claims, refusal = (), GUARDED_ANSWER if watch.refused else refusal_of(acted)
+        answer = Answer(
+            run.id,
+            reader.scope.position,
+            RunStatus.ANSWERED if refusal is None else RunStatus.REFUSED,
+            "\n".join(claim.text for claim in claims),
+            claims,
+            refusal,
+            release.digest,
+            acted.model if claims else None,
+            incomplete=acted.end if claims else "",
+            actions=actions(acted.observed),
+        )
+        return _given(run, answer)
 
     def _understood(
         self,
@@ -272,6 +322,7 @@ class Asker:
                 "clock": clock,
                 **({"follows": question.follows} if question.follows else {}),
                 **({"streamed": True} if streaming else {}),
+                **({"acts": question.acts} if question.acts else {}),
             }
         )
         run.step(

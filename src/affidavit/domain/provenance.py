@@ -96,12 +96,12 @@ class Memory:
         return where if where and not trusted(where) else self.labels
 
     def labels_of(self, contract: Contract, arguments: Mapping[str, Json]) -> dict[str, Labels]:
-        """The labels of each argument: of all its leaves."""
+        """The labels of each argument: of all its leaves. One that holds nothing says nothing that anybody must vouch for."""
         found = {}
         for name, value in arguments.items():
             kind, words = contract.kinds.get(name, ""), contract.said.get(name, {})
             traced = [self.trace(leaf, kind, words.get(_word(leaf), ())) for leaf in leaves(value)]
-            found[name] = frozenset(label for labels in traced for label in labels)
+            found[name] = frozenset(label for labels in traced for label in labels) or self.asked.labels
         return found
 
 
