@@ -127,7 +127,9 @@ def test_no_more_calls_than_the_release_allows(world: ActingWorld) -> None:
 
 def test_a_failing_tool_taints_and_is_told(world: ActingWorld) -> None:
     world.outside.fails = "order 7 belongs to R-99"
-    found = act(world, ASKED, [("refund_v1", REFUND)], [("refund_v1", {**REFUND, "account": "R-99"})], answer())
+    found = act(
+        world, ASKED, [("refund_v1", REFUND)], [("refund_v1", {**REFUND, "account": "R-99"})], answer()
+    )
     assert found.status is RunStatus.WAITING
     first, second = world.calls(found.run)
     assert (first.state, second.state) == (CallState.FAILED, CallState.WAITING)
