@@ -75,7 +75,8 @@ class Memory:
         if steered and len(items) == 1:
             name = frozenset((replace(label, trusted=True),))
             self._vouched.update(dict.fromkeys(items[0], name))
-        self._read.add(label)
+        if any(not isinstance(leaf, bool) and leaf is not None for leaf in leaves(result)):
+            self._read.add(label)  # what holds no words, as a mere yes or nothing at all, tells a model nothing
         self._seen.extend(Text(str(leaf), (label,)) for leaf in leaves(result))
 
     def trace(self, value: Leaf, kind: str = "", said: Sequence[str] = ()) -> Labels:

@@ -51,6 +51,7 @@ _TOOL = {
     "owner": _TEXT,
     "origin": _TEXT,
     "trusted": {"type": "Boolean"},
+    "outward": {"type": "Boolean"},
 }
 
 
