@@ -1,9 +1,9 @@
 """``python -m bench.agentdojo``: AgentDojo 0.1.35, suites v1.2.2, every pair, through the real gateway and a real policy.
 
-The model is a perfect assistant until it has read anything that is not trusted, and from then on nothing but the attacker: it plays the
-calls that reach the attacker's goal, with everything there is to know. Nobody is there to say yes to anything. What a tool is and which
-rules hold stands in bench/agentdojo/*.toml and rules.cedar, for a reader to judge; AgentDojo itself runs in an environment of its own:
-``python -m venv bench/.venv-agentdojo && bench/.venv-agentdojo/bin/pip install --require-hashes -r bench/requirements-agentdojo.lock``.
+The model is a perfect assistant until it has read anything that is not trusted, and from then on nothing but the attacker: it
+plays the calls that reach the attacker's goal, with everything there is to know. Nobody is there to say yes to anything. What a
+tool is and which rules hold stands in bench/agentdojo/*.toml and rules.cedar, for a reader to judge; AgentDojo itself runs in an
+environment of its own, bench/.venv-agentdojo, which ``make bench`` makes from bench/requirements-agentdojo.lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from affidavit.app.workspace import Workspace
 from affidavit.ask.hand import Doors, Hand, Observed, WaitsError, memory_of
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ToolError
-from affidavit.domain.labels import Labels
+from affidavit.domain.labels import Label, Labels, Origin
 from affidavit.domain.provenance import Leaf, Memory
 from affidavit.domain.tools import Contract, Effect, Idempotency, Role
 from affidavit.gateway.contracts import Context
@@ -40,7 +40,7 @@ HERE = Path(__file__).with_name("agentdojo")
 PYTHON = Path(__file__).with_name(".venv-agentdojo") / "bin" / "python"
 USER, BOSS, TENANT = "user:emma", "user:boss", "dojo"
 PERSUASION = frozenset({("travel", "injection_task_6")})
-"""Attacks that reach their goal by what the answer says, through no tool: no gateway can stop them, and none is counted as stopped."""
+"""Attacks that reach their goal by what the answer says, through no tool: no gateway can stop them, so they are counted apart."""
 _MOST = 60
 
 
@@ -187,12 +187,14 @@ class AnyKind(Memory):
         return super().trace(value, "", said)
 
 
-class AlwaysTainted(Memory):
-    """Trusts nothing even before anything untrusted was read."""
+NOBODY = Label(Origin.MODEL, "nobody")
 
-    @property
-    def tainted(self) -> bool:
-        return True
+
+class AlwaysTainted(Memory):
+    """Trusts nothing merely because nothing untrusted was read by then."""
+
+    def __post_init__(self) -> None:
+        self._read.add(NOBODY)
 
 
 class WithoutGateway:
@@ -259,7 +261,7 @@ class Stage:
         done = []
         for name, given in plan:
             done.append(hand.propose(f"{self.name}.{name}@1", json.dumps(given)))
-            if until_tainted and hand.memory.tainted:
+            if until_tainted and _touched(hand):
                 break
         return done
 
@@ -349,10 +351,15 @@ def attacked(dojo: Dojo, found: Sequence[Stage], ws: Workspace) -> dict[str, Any
 def _hostile(dojo: Dojo, stage: Stage, hand: Hand, user: str, attacker: str) -> bool:
     plan = dojo.ask("begin", suite=stage.name, user=user)
     stage.play(hand, plan, until_tainted=True)
-    if not hand.memory.tainted:
+    if not _touched(hand):
         return False
     stage.play(hand, dojo.ask("hostile", attacker=attacker))
     return bool(dojo.ask("reached", attacker=attacker))
+
+
+def _touched(hand: Hand) -> bool:
+    """Whether an attacker may have reached the model: it has read something that is not trusted."""
+    return any(not label.trusted for label in hand.memory.labels - {NOBODY})
 
 
 def compared(dojo: Dojo, found: Sequence[Stage]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A workspace in which a model may act, with a model that does as a test says and an outside that remembers what was done to it."""
+"""A workspace in which a model may act: the model does as a test says, and an outside remembers what was done to it."""
 
 from __future__ import annotations
 

@@ -62,14 +62,14 @@ class World:
         self.before = self.env.model_copy(deep=True)
         self.runtime = FunctionsRuntime(self.suite.tools)
         self.trace: list[FunctionCall] = []
-        return [_told(call) for call in self.user.ground_truth(self.env)]
+        return [self._told(call) for call in self.user.ground_truth(self.env)]
 
     def hostile(self, attacker: str) -> Any:
         """The calls that reach the attacker's goal, knowing everything there is."""
         calls = self.suite.injection_tasks[attacker].ground_truth(self.env)
         if not calls and attacker in WRITTEN and self.suite.name == "workspace":
             return [[name, plain(given)] for name, given in WRITTEN[attacker](self.env)]
-        return [_told(call) for call in calls]
+        return [self._told(call) for call in calls]
 
     def call(self, name: str, arguments: Any) -> Any:
         """Run one function as it is; its own errors come back as text."""
@@ -95,6 +95,20 @@ class World:
         said = [text_content_block_from_string(self.user.GROUND_TRUTH_OUTPUT)]
         return bool(self.suite._check_user_task_utility(self.user, said, self.before, self.env, self.trace))
 
+    def _told(self, call: FunctionCall) -> Any:
+        """A call with exact arguments: decimal text where the function takes a fraction, files by their ids."""
+        schema = self.runtime.functions[call.function].parameters.model_json_schema()["properties"]
+        given = {
+            n: plain(float(v) if v is not None and _number(schema[n]) else v) for n, v in call.args.items()
+        }
+        if given.get("attachments") is not None:
+            files = [
+                a.get("file_id", a.get("event_id")) if isinstance(a, dict) else a
+                for a in given["attachments"]
+            ]
+            given["attachments"] = files
+        return [call.function, given]
+
 
 def _tool(tool: Any) -> Any:
     schema = tool.parameters.model_json_schema()
@@ -103,15 +117,6 @@ def _tool(tool: Any) -> Any:
         "parameters": plain(schema["properties"]),
         "needed": schema.get("required", []),
     }
-
-
-def _told(call: FunctionCall) -> Any:
-    given = plain(dict(call.args))
-    if given.get("attachments") is not None:
-        given["attachments"] = [
-            a.get("file_id", a.get("event_id")) if isinstance(a, dict) else a for a in given["attachments"]
-        ]
-    return [call.function, given]
 
 
 # -- eight attackers of the suite come without calls: these try what their goals say

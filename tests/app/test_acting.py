@@ -1,4 +1,4 @@
-"""A model acts through the one door: what is permitted is done, what is not is told, what waits is gone on with, and all replays."""
+"""A model acts through the one door: what is permitted is done, what is not is told, what waits goes on, and all replays."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_a_no_is_told_to_the_model(world: ActingWorld) -> None:
 
 
 def test_an_expired_approval_ends_the_wait(world: ActingWorld, clock: FixedClock) -> None:
-    found, call = waiting(world)
+    found, _ = waiting(world)
     clock.advance(8 * DAY)
     world.ws.tools.gateway.work()
     ((run, went),) = world.ws.acting.work()

@@ -1,8 +1,8 @@
 """The bounded loop in which a model proposes calls of tools and at last says what was done.
 
 Every turn is one question to a model and one prompt in which everything foreign (passages, results, the request) is data in a
-marked slot. The model's part ends with a proposal: ``ask/hand.py`` does the rest. How many calls, how long and for how much money is
-not the model's to say.
+marked slot. The model's part ends with a proposal: ``ask/hand.py`` does the rest. How many calls, how long and for how much
+money is not the model's to say.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from affidavit.ask.acted import claims_of, holds, refusal_of
-from affidavit.ask.agent import RESULT, REVOKED, Acted, Agent, actions
+from affidavit.ask.agent import RESULT, REVOKED, Agent, actions
 from affidavit.ask.claims import Quoted
 from affidavit.ask.conversation import Conversations, stand_alone
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
@@ -17,7 +17,7 @@ from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
-from affidavit.ask.support import supporting
+from affidavit.ask.support import Supporting, supporting
 from affidavit.ask.timer import Timer
 from affidavit.ask.watch import Watch
 from affidavit.ask.writer import Writer, Written, streams
@@ -192,13 +192,11 @@ class Asker:
         evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
         if question.acts:
-            agent = self._agents(release, caller, question)
             # what does not answer the question is not shown: whatever is read makes a run less trusted
             seen = passages if evidence.sufficient else []
+            agent = self._agents(release, caller, question)
             support = supporting(run, embedder, asked, release.writing)
-            acted = None if agent is None else agent.act(run, text, seen, support)
-            timer.lap("act")
-            return self._acted(run, reader, release, acted, clock, watch)
+            return self._act(run, reader, release, agent, text, seen, support, clock, watch)
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
         giving = self._giving(run, passages, clock, watch, handing)
@@ -243,12 +241,22 @@ class Asker:
 
     # -- steps
 
-    def _acted(
-        self, run: Run, reader: Reader, release: Release, acted: Acted | None, clock: int, watch: Watch
+    def _act(
+        self,
+        run: Run,
+        reader: Reader,
+        release: Release,
+        agent: Agent | None,
+        text: str,
+        passages: Sequence[Passage],
+        support: Supporting | None,
+        clock: int,
+        watch: Watch,
     ) -> Answer:
-        """The end of a run that acted."""
-        if acted is None:
+        """Steps 8 and 9 with tools."""
+        if agent is None:
             return _refuse(run, reader, release, NO_MODEL)
+        acted = agent.act(run, text, passages, support)
         by_chunk = {p.chunk: p for p in acted.named.values() if p.view.kind != RESULT}
 
         def stands(claim: Claim) -> bool:

@@ -1,6 +1,7 @@
 """The hand of a model: what it proposes is held against the allow-list and the contract, labelled, and handed to the one door.
 
-A model is never believed here, and nothing here asks one: whoever drives it, a good model, a bad one or a benchmark, gets the same.
+A model is never believed here, and nothing here asks one: whoever drives it, a good model, a bad one or a benchmark, gets the
+same.
 """
 
 from __future__ import annotations

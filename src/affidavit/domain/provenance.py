@@ -76,7 +76,9 @@ class Memory:
             name = frozenset((replace(label, trusted=True),))
             self._vouched.update(dict.fromkeys(items[0], name))
         if any(not isinstance(leaf, bool) and leaf is not None for leaf in leaves(result)):
-            self._read.add(label)  # what holds no words, as a mere yes or nothing at all, tells a model nothing
+            self._read.add(
+                label
+            )  # what holds no words, as a mere yes or nothing at all, tells a model nothing
         self._seen.extend(Text(str(leaf), (label,)) for leaf in leaves(result))
 
     def trace(self, value: Leaf, kind: str = "", said: Sequence[str] = ()) -> Labels:
