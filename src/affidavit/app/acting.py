@@ -122,7 +122,9 @@ def supposing(release: Release, caller: Caller | None, question: Question) -> Ag
 
 
 class ActDesk:
-    """Acts for people, and goes on with what waited."""
+    """Acts for people, and goes on with what waited. ``doors`` is what its models act through."""
+
+    doors: type[LiveDoors] = LiveDoors
 
     def __init__(self, parts: Parts, tools: ToolDesk) -> None:
         self._parts = parts
@@ -222,7 +224,7 @@ class ActDesk:
         )
 
     def _agent(self, release: Release, caller: Caller | None, question: Question) -> Agent | None:
-        doors = LiveDoors(self._parts, self._tools, question.tenant, question.principal)
+        doors = self.doors(self._parts, self._tools, question.tenant, question.principal)
         return agent_of(release, caller, question.acts, doors)
 
     def _waiting(self, run: Run, release: Release) -> Answer:
