@@ -12,7 +12,7 @@ import pytest
 import affidavit
 from affidavit.ask.prompt import MARK, prompt
 from affidavit.domain.errors import ModelError, UsageError
-from affidavit.domain.release import DEFAULT, load
+from affidavit.domain.release import DEFAULT, REPHRASED, load
 from affidavit.domain.routes import Target
 from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, ModelInfo, Usage
 from affidavit.testing.embedder import HashEmbedder
@@ -69,7 +69,9 @@ def claims(*given: tuple[str, str]) -> Say:
     return say
 
 
-def release(fallback: str = "extractive", whole: bool = False, **tasks: Any) -> Mapping[str, Any]:
+def release(
+    fallback: str = "extractive", whole: bool = False, wording: str = REPHRASED, **tasks: Any
+) -> Mapping[str, Any]:
     """A release in which a model answers."""
     exact = {
         "temperature": "0",
@@ -112,6 +114,7 @@ def release(fallback: str = "extractive", whole: bool = False, **tasks: Any) -> 
             "whole": whole,
             "milliseconds": 250_000,
             "fallback": fallback,
+            "wording": wording,
         },
     }
 
@@ -395,7 +398,7 @@ def test_each_target_is_shown_what_it_may_see_in_the_order_of_the_release(
     answer = ws.ask("Every kraken bonus pays monthly: leave?", "alice")
     assert answer.answer == kraken
     assert answer.claims[0].citations[0].quote == kraken
-    assert [len(shown(r)) for m in ("far", "near") for r in models[m].asked] == [2, 3]
+    assert [len(shown(r)) for m in ("far", "near") for r in models[m].asked] == [2, 2, 3]
     story = ws.runs.show(ws.parts.tenant(""), answer.run, None, audit=True)
     prompts = [s["output"] for s in story["steps"] if s["name"] == "prompt"]
     assert [p["options"] for p in prompts] == [[0], [1]]
@@ -477,3 +480,23 @@ def test_support_is_scored_where_the_release_wants_it(
     off = ws.ask(QUESTION, "alice")
     assert len(off.claims) == 2
     assert steps(ws, off.run)["check"]["input"]["support"] == "words"
+
+
+def test_a_model_that_is_stopped_is_passed_over_and_the_run_says_why(
+    ws: affidavit.Workspace, models: dict[str, Scripted]
+) -> None:
+    use(ws, release())
+    models["far"].say = claims((SENTENCE, SENTENCE))
+    owner = ws.parts.tenant("")
+    before = ws.ask(QUESTION, "alice")
+    assert before.model
+    asked = len(models["far"].asked)
+    ws.controls.kill(owner, "model:far", "operator:dave", "it makes things up")
+    answer = ws.ask(QUESTION, "alice")
+    assert answer.model is None  # whole sentences instead
+    assert len(models["far"].asked) == asked
+    story = json.dumps(ws.runs.show(owner, answer.run, None, audit=True))
+    assert "far is stopped: it makes things up" in story
+    assert replayed(ws, answer.run) and replayed(ws, before.run)
+    ws.controls.revive(owner, "model:far", "operator:dave", "it was another one")
+    assert ws.ask(QUESTION, "alice").model == before.model

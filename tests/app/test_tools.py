@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from affidavit.domain.canonical import digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import LogDamagedError, ManifestError, UnknownNameError
 from affidavit.domain.tools import CallState
+from affidavit.gateway.rules import Person
 from affidavit.store.people import Tenant
 
 CODE = """
@@ -70,15 +70,17 @@ def desk(workspace: affidavit.Workspace, tenant: Tenant, monkeypatch: pytest.Mon
 
     def with_roles(tenant: int, principal: str) -> Any:
         found = person(tenant, principal)
-        return dataclasses.replace(found, roles=frozenset(ROLES) if principal == "user:bob" else frozenset())
+        return Person(found.principals, frozenset(ROLES if principal == "user:bob" else ()))
 
     monkeypatch.setattr(desk, "person", with_roles)
     return desk
 
 
-def test_a_workspace_without_a_policy_only_reads(workspace: affidavit.Workspace, tenant: Tenant) -> None:
+def test_a_new_workspace_lets_those_with_a_role_read(workspace: affidavit.Workspace, tenant: Tenant) -> None:
     tools = workspace.tools
     assert [t["tool"] for t in tools.all()] == ["close@1", "look@1"]
+    assert tools.call(tenant, "alice", "look", {"order": 7}).state is CallState.DENIED
+    workspace.people.grant(tenant, "user:alice", "role:operator")
     assert tools.call(tenant, "alice", "look", {"order": 7}).result == "order 7"
     assert tools.call(tenant, "alice", "close", {"order": 7, "why": "x"}).state is CallState.DENIED
     for stranger in ("mallory", "service:none"):

@@ -27,10 +27,10 @@ def outside() -> Outside:
 
 @pytest.fixture
 def world(tmp_path: Path, clock: FixedClock, outside: Outside) -> Iterator[World]:
-    world = begun(tmp_path / "ws", clock, Table(dict.fromkeys(KEYS, PERMIT)), tools_of(outside))
-    with world.ws:
-        yield world
-        world.ws.verify()
+    made = begun(tmp_path / "ws", clock, Table(dict.fromkeys(KEYS, PERMIT)), tools_of(outside))
+    with made.ws:
+        yield made
+        made.ws.verify()
 
 
 def call(world: World, name: str, n: int = 1, **more: Any) -> Any:
@@ -53,11 +53,11 @@ def test_intent_is_durable_before_the_effect(tmp_path: Path, clock: FixedClock) 
     @tool(effect="write", idempotency="native")
     def peek(n: int) -> None:
         """Look at the log while being called."""
-        seen.extend(e.facts["state"] for e in world.ws.parts.events.of_kind(EventKind.CALL_CHANGED))
+        seen.extend(e.facts["state"] for e in place.ws.parts.events.of_kind(EventKind.CALL_CHANGED))
 
-    world = begun(tmp_path / "ws", clock, Table({"peek@1": PERMIT}), [peek])
-    with world.ws:
-        assert call(world, "peek").state is CallState.DONE
+    place = begun(tmp_path / "ws", clock, Table({"peek@1": PERMIT}), [peek])
+    with place.ws:
+        assert call(place, "peek").state is CallState.DONE
     assert seen == ["running"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from affidavit.domain.records import Block, Parsed, Span
 from affidavit.ingest.chunk import HEADER_MOST, LIMIT, chunk, chunk_input, estimate_tokens
-from affidavit.ingest.parse import parse
+from affidavit.ingest.parse.read import parse
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "datasets"

@@ -8,10 +8,23 @@ money is not the model's to say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from affidavit.ask.claims import ANSWER_SCHEMA, Checked, Drafted, Judge, check_answer, parse_answer
+from affidavit.ask.acted import (
+    BOUNDS,
+    MODEL,
+    OF_ITSELF,
+    RESULT,
+    REVOKED,
+    TOOL,
+    Acted,
+    Cite,
+    Concluded,
+    Stands,
+    conclude,
+)
+from affidavit.ask.claims import ANSWER_SCHEMA, Judge, check_answer, parse_answer
+from affidavit.ask.drafts import Drafted
 from affidavit.ask.hand import Doors, Hand, Observed, memory_of
 from affidavit.ask.prompt import Prompt, named_prompt
 from affidavit.ask.rank import Ranked
@@ -35,11 +48,6 @@ CHOOSE = "choose-tool"
 TOOLS, READABLE = "act.tools", "act.readable"
 ANSWER = "answer"
 """The tool of ours by which a model ends."""
-OF_ITSELF, BOUNDS, MODEL, REVOKED = "", "bounds", "model", "revoked"
-"""How a loop ends: the model is done, its calls are used up, no model can be had (or the time is over), or who asks may no longer
-read what it was shown."""
-TOOL, RESULT = "tool", "result"
-"""The source and the kind of what a call returned, where a document's would stand."""
 _INTERNAL = "internal"
 _MOST_TOKENS = 1024
 
@@ -54,17 +62,6 @@ class Openings(Doors, Protocol):
     def readable(self, places: Sequence[tuple[str, str]]) -> bool:
         """Whether who asks may read all of these documents (source, name) at this moment."""
         ...
-
-
-@dataclass(frozen=True)
-class Acted:
-    """``named``: what may be cited, by the id the model knows it by, in order. ``checked``: what it said at last."""
-
-    observed: Sequence[Observed]
-    named: Mapping[str, Passage]
-    checked: Sequence[Checked]
-    model: str | None
-    end: str
 
 
 class Agent:
@@ -87,6 +84,18 @@ class Agent:
         self._longest = max(
             (o.settings.max_tokens for o in self._task.options if o.settings), default=_MOST_TOKENS
         )
+
+    def answer(
+        self,
+        run: Run,
+        question: str,
+        passages: Sequence[Passage],
+        support: Judge | None,
+        cite: Cite,
+        stands: Stands,
+    ) -> Concluded:
+        """``act``, and what of it a person is given. Raises WaitsError."""
+        return conclude(run, self.act(run, question, passages, support), cite, stands)
 
     def act(
         self, run: Run, question: str, passages: Sequence[Passage], support: Judge | None = None
@@ -228,11 +237,3 @@ def _as_passage(observed: Observed) -> Passage:
         valid=True,
     )
     return Passage(view, Ranked(0, 0, 0, 0.0, 0.0, None), "a call of this run", lambda _: observed.text)
-
-
-def actions(observed: Sequence[Observed]) -> list[dict[str, Any]]:
-    """What a person is told of the calls."""
-    return [
-        {"call": o.call, "tool": o.tool, "state": o.state, **({"why": o.why} if o.why else {})}
-        for o in observed
-    ]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from affidavit.ask.acted import claims_of, holds, refusal_of
-from affidavit.ask.agent import RESULT, REVOKED, Agent, actions
-from affidavit.ask.claims import Quoted
 from affidavit.ask.conversation import Conversations, stand_alone
+from affidavit.ask.drafts import Quoted, Written, streams
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
@@ -20,7 +19,6 @@ from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.support import Supporting, supporting
 from affidavit.ask.timer import Timer
 from affidavit.ask.watch import Watch
-from affidavit.ask.writer import Writer, Written, streams
 from affidavit.domain.answer import (
     GUARDED_ANSWER,
     GUARDED_QUESTION,
@@ -48,6 +46,10 @@ from affidavit.store.database import Database
 
 BROKE_OFF, INTERRUPTED = "model", "interrupted"
 """Why an answer is ``incomplete``."""
+if TYPE_CHECKING:
+    from affidavit.ask.agent import Agent
+    from affidavit.ask.writer import Writer
+
 _DAY = 86_400 * MICROSECONDS
 
 
@@ -68,7 +70,7 @@ class Question:
     acts: str = ""
 
 
-Agents = Callable[[Release, Caller | None, Question], Agent | None]
+Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
 """Who acts upon a question under a release; None where no model can."""
 
 
@@ -256,18 +258,18 @@ class Asker:
         """Steps 8 and 9 with tools."""
         if agent is None:
             return _refuse(run, reader, release, NO_MODEL)
-        acted = agent.act(run, text, passages, support)
-        by_chunk = {p.chunk: p for p in acted.named.values() if p.view.kind != RESULT}
+        by_chunk = {p.chunk: p for p in passages}
 
-        def stands(claim: Claim) -> bool:
-            read = replace(claim, citations=tuple(c for c in claim.citations if c.chunk in by_chunk))
-            sound = all(c in read.citations or holds(c, acted.observed) for c in claim.citations)
-            return sound and self._verified(read, by_chunk) and watch.claim(claim, _classes(read, by_chunk))
+        def stands(claim: Claim, read: Claim) -> bool:
+            return self._verified(read, by_chunk) and watch.claim(claim, _classes(read, by_chunk))
 
-        claims = claims_of(run, acted, lambda p, q: _citation(p, q.start, q.end, q.quote, clock), stands)
-        refusal = None if claims else GUARDED_ANSWER if watch.dropped else refusal_of(acted)
-        if watch.refused or acted.end == REVOKED:
-            claims, refusal = (), GUARDED_ANSWER if watch.refused else refusal_of(acted)
+        said = agent.answer(
+            run, text, passages, support, lambda p, q: _citation(p, q.start, q.end, q.quote, clock), stands
+        )
+        claims = () if watch.refused else said.claims
+        refusal = said.refusal
+        if watch.refused or (watch.dropped and not claims):
+            refusal = GUARDED_ANSWER
         answer = Answer(
             run.id,
             reader.scope.position,
@@ -276,9 +278,9 @@ class Asker:
             claims,
             refusal,
             release.digest,
-            acted.model if claims else None,
-            incomplete=acted.end if claims else "",
-            actions=actions(acted.observed),
+            said.model if claims else None,
+            incomplete=said.end if claims else "",
+            actions=said.actions,
         )
         return _given(run, answer)
 

@@ -188,7 +188,7 @@ def _acted(out: Output, found: Mapping[str, Any]) -> None:
             f"  {one['verdict']} by {one['by'] or 'nobody'} as {', '.join(one['roles'] or ())} {one['why'] or ''}"
         )
     if not found["approved"]:
-        out.say("  nobody had to")
+        out.say("  nobody had to" if found["did"]["actions"] else "  nobody had to: it only read")
 
 
 def _rule(rule: Mapping[str, Any]) -> str:
@@ -234,5 +234,19 @@ def policy_difference(out: Output, found: Mapping[str, Any]) -> None:
     for c in found["changes"]:
         out.say(
             f"  {c['principal']} {c['source']}/{c['document']}: {c['was']} → {c['would_be']} ({c['reason']}), {c['runs']} runs",
+            "red" if c["would_be"] == "forbid" else "green",
+        )
+
+
+def tool_difference(out: Output, found: Mapping[str, Any]) -> None:
+    """Decisions about tools that would have come out otherwise."""
+    out.say(
+        f"{found['decisions']} proposed calls; {found['changed']} would have come out otherwise",
+        "yellow" if found["changed"] else "green",
+    )
+    for c in found["changes"]:
+        rules = ", ".join(c["rules"]) or "no rule"
+        out.say(
+            f"  {c['principal']} {c['tool']}: {c['was']} → {c['would_be']} ({rules}), {c['calls']} calls",
             "red" if c["would_be"] == "forbid" else "green",
         )

@@ -18,13 +18,12 @@ from affidavit.domain.decisions import Decision, Verdict
 from affidavit.domain.errors import ArgumentsError, UsageError, WorkspaceDamagedError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
-from affidavit.domain.tools import ENDED, CallState, Contract, Effect, Idempotency, contract
+from affidavit.domain.tools import CALL, ENDED, CallState, Contract, Effect, Idempotency, contract
 from affidavit.events.log import Transaction
 from affidavit.events.read import ErasedBody, Reader
 from affidavit.gateway.contracts import Entry, deprecated, retired
 from affidavit.gateway.execution import UNCLEAR, End, Outcome
 from affidavit.gateway.rules import (
-    CALL,
     NOBODY,
     UNDECIDED,
     Agreed,
@@ -92,7 +91,7 @@ class Ledger:
         if wanted.undoes:
             self._undone_once(wanted.undoes)
         first(tx)
-        made, name = entry.contract, entry.contract.digest
+        made, name = entry.contract, entry.digest
         self.calls.keep_contract(made, name)
         decision, stopped = self._decide(wanted, made, NOBODY)
         state = _state_of(decision)
@@ -200,7 +199,7 @@ class Ledger:
         if retired(made, day(tx.at)):
             self._move(tx, row, CallState.DENIED, "retired", {"why": f"retired on {made.retired}"}, wanted)
             return None
-        if made.digest != row.contract:
+        if entry.digest != row.contract:
             changed = self._recontract(tx, row, wanted, entry)
             if changed is None:
                 return None
@@ -220,9 +219,9 @@ class Ledger:
 
     def _recontract(self, tx: Transaction, row: CallRow, wanted: Proposal, entry: Entry) -> CallRow | None:
         """The tool is another than the one that was asked for: what was approved no longer holds."""
-        self.calls.keep_contract(entry.contract, entry.contract.digest)
+        self.calls.keep_contract(entry.contract, entry.digest)
         self._void(tx, row)
-        row = replace(row, contract=entry.contract.digest)
+        row = replace(row, contract=entry.digest)
         try:
             entry.arguments.check(dict(wanted.arguments))
         except ArgumentsError as error:

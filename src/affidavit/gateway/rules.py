@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import AffidavitError
-from affidavit.domain.tools import Contract
+from affidavit.domain.tools import CALL, Contract
 
-CALL = "tool:call"
 UNDECIDED = "none"
 """Stands for the policy's digest where deciding failed before there was one."""
 
@@ -36,10 +35,24 @@ class Rules(Protocol):
         ...
 
 
+class Standing(Protocol):
+    """What of a person decides."""
+
+    @property
+    def principals(self) -> frozenset[str]:
+        """Themself with every group."""
+        ...
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What they hold."""
+        ...
+
+
 class People(Protocol):
     """Knows people."""
 
-    def __call__(self, tenant: int, principal: str) -> Person:
+    def __call__(self, tenant: int, principal: str, /) -> Standing:
         """Who ``principal`` is now."""
         ...
 
@@ -47,7 +60,7 @@ class People(Protocol):
 class Secrets(Protocol):
     """Knows credentials."""
 
-    def __call__(self, tenant: int, names: tuple[str, ...]) -> Mapping[str, str]:
+    def __call__(self, tenant: int, names: tuple[str, ...], /) -> Mapping[str, str]:
         """The values of ``names`` for ``tenant``. Raises UsageError where one is not there."""
         ...
 
@@ -91,7 +104,7 @@ NOBODY = Agreed()
 
 
 def decided(
-    rules: Rules, person: Person, wanted: Proposal, contract: Contract, agreed: Agreed
+    rules: Rules, person: Standing, wanted: Proposal, contract: Contract, agreed: Agreed
 ) -> tuple[Decision, str]:
     """(the decision, why it is stopped or ""). An error while deciding forbids."""
     try:
