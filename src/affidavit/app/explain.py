@@ -65,10 +65,10 @@ class Explainer:
                 "guards": _guards(recorded),
             },
             "did": {"given": recorded.answer, "actions": calls, "interrupted": recorded.interrupted},
-            "proposed": _proposed(recorded),
             "approved": [a for c in calls for a in c["approvals"]],
             "changed_since": changed,
             "today": {"same": today["difference"]["same"], "difference": today["difference"]},
+            **({"proposed": _proposed(recorded)} if recorded.journey == "act" else {}),
         }
 
     def _calls(self, recorded: RecordedRun) -> list[dict[str, Any]]:
