@@ -21,7 +21,9 @@ STEPS = 4
 # what the person said, and what the trusted lookup of the order that they named returned
 ORDERS, ACCOUNTS = {7, 900}, {"A-7"}
 
-_words = st.sampled_from(["A-7", "R-99", "A-8", "A-12", "A-7R-99", "a-7", " A-7", "A-7 ", "", "7", "Ａ-7", "A‑7"])
+_words = st.sampled_from(
+    ["A-7", "R-99", "A-8", "A-12", "A-7R-99", "a-7", " A-7", "A-7 ", "", "7", "Ａ-7", "A‑7"]
+)
 _numbers = st.sampled_from([7, 8, 12, 77, 900, -7, 0, 2**70, "7", 7.0, None, True, [7]])
 _junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False),
@@ -37,7 +39,8 @@ _calls = st.one_of(
     st.tuples(st.just("order-look_v1"), st.fixed_dictionaries({"order": _numbers})),
     st.tuples(st.just("close_account_v1"), st.fixed_dictionaries({"account": _words})),
     st.tuples(
-        st.sampled_from(["close_account@1", "refund@1", "refund", "answer_v1", "", "🙂", "no.such@1"]), _refund
+        st.sampled_from(["close_account@1", "refund@1", "refund", "answer_v1", "", "🙂", "no.such@1"]),
+        _refund,
     ),
     st.tuples(st.just("refund_v1"), st.text(max_size=30)),
 )

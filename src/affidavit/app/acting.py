@@ -176,13 +176,16 @@ class ActDesk:
             return [row.run for row in found if self._is_left(row)]
 
     def _is_left(self, last: CallRow) -> bool:
-        started = self._parts.events.of_run(last.run)
-        if started[0].facts["journey"] != JOURNEY or last.state not in ENDED:
+        """Whether nobody is at it: somebody who may be is not to be robbed of a run."""
+        events = self._parts.events.of_run(last.run)
+        if events[0].facts["journey"] != JOURNEY or last.state not in ENDED:
             return False
-        acting = self._parts.release_named(str(started[0].facts["release"])).acting
+        how = self._parts.events.event(last.changed).facts.get("cause")
+        if last.state is CallState.EXPIRED or how == "lease_expired":
+            return True
+        acting = self._parts.release_named(str(events[0].facts["release"])).acting
         may_take = 0 if acting is None else acting.milliseconds * 1_000
-        silent = self._parts.clock.now() - started[-1].at
-        return last.state is CallState.EXPIRED or silent > may_take + _GRACE
+        return self._parts.clock.now() - events[-1].at > may_take + _GRACE
 
     def _at_rest(self, run: str) -> bool:
         with self._parts.database.read():
