@@ -74,7 +74,7 @@ class World:
     def call(self, name: str, arguments: Any) -> Any:
         """Run one function as it is; its own errors come back as text."""
         schema = self.runtime.functions[name].parameters.model_json_schema()["properties"]
-        given = {
+        given: dict[str, Any] = {
             n: float(v) if isinstance(v, str) and _number(schema[n]) else v for n, v in arguments.items()
         }
         if "attachments" in given and given["attachments"] is not None:
