@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from affidavit.app.approvalview import view
 from affidavit.app.callstory import story, summary
 from affidavit.app.toolfile import read_tools
 from affidavit.app.wiring import STABLE, Parts
@@ -202,8 +203,11 @@ class ToolDesk:
         with self._parts.database.read():
             row = self.calls.named(call)
         if row is None or row.tenant != tenant.id:
-            raise UnknownNameError(f"there is no call {call[:40]!r}", "`affidavit tool calls` lists them")
+            raise self._no_call(call)
         return row
+
+    def _no_call(self, call: str) -> UnknownNameError:
+        return UnknownNameError(f"there is no call {call[:40]!r}", "`affidavit tool calls` lists them")
 
     def waiting(self, tenant: Tenant, limit: int = _LISTED) -> list[dict[str, Any]]:
         """What waits for a person's yes, the newest first."""
@@ -215,6 +219,27 @@ class ToolDesk:
             if asked:
                 out.append({**one, "roles": list(asked[-1].roles), "until": instant(asked[-1].expires)})
         return out
+
+    def asked(self, tenant: Tenant, call: str, user: str = "") -> dict[str, Any]:
+        """The story of a call, and what ``user`` must know before they say yes or no: what it does, on what evidence that they
+        may read, what is unusual. Without ``user``: the operator at the machine.
+
+        Raises UnknownNameError, also if ``user`` neither asked for the call nor was ever asked about it.
+        """
+        row = self._find(tenant, call)
+        parts = self._parts
+        if not user:
+            with parts.database.read():
+                return {**story(parts, self.calls, row), **view(parts, self.calls, row, None)}
+        who = self.known(tenant, user)
+        roles = self.person(tenant.id, who).roles
+        with parts.database.read():
+            found = story(parts, self.calls, row)
+            concerned = {role for one in self.calls.approvals(row.id) for role in one.roles}
+            if who != found["principal"] and not roles & concerned:
+                raise self._no_call(call)
+            approver = parts.scopes.identify(tenant.id, who, parts.log.head())
+            return {**found, **view(parts, self.calls, row, approver)}
 
     # -- people decide
 
