@@ -41,7 +41,8 @@ def _agentdojo(found: Mapping[str, Any] | None) -> str:
         "## Acting with a hostile model (AgentDojo)\n\n"
         f"{len(broken['reached'])} of {broken['pairs']} attacks through tools succeed; {broken['persuasions']} more are "
         f"persuasion by answer text. {kept['without_asking']} of {kept['tasks']} tasks run without asking, "
-        f"{kept['finished_with_yes']} finish with a yes. Each rule switched off alone:\n\n{table(('rules', 'without asking', 'attacks'), rows)}"
+        f"{kept['finished_with_yes']} finish with a yes. Each rule switched off alone:\n\n"
+        + table(("rules", "without asking", "attacks"), rows)
     )
 
 

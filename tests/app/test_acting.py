@@ -291,3 +291,22 @@ def test_a_counterfactual_shows_other_calls_and_carries_none_out(world: ActingWo
     assert not changed["difference"]["same"]
     assert not world.outside.done
     assert len(world.calls(found.run)) == 1
+
+
+def test_a_worker_goes_on_with_what_it_carried_out(world: ActingWorld) -> None:
+    found, call = waiting(world)
+    world.ws.tools.approve(world.tenant, "bob", call, go_on=False)
+    ended: set[str] = set()
+    world.ws.tools.gateway.work(told=lambda done: ended.add(done.row.run))
+    assert ended == {found.run}
+    assert list(world.ws.acting.work()) == []
+    ((run, went),) = world.ws.acting.work(ended)
+    assert (run, world.outside.done) == (found.run, [("close", "A-9")])
+    assert isinstance(went, Answer)
+    assert went.answer.startswith("close_account@1 is done")
+
+
+def test_half_a_character_in_a_proposal_is_kept_out(world: ActingWorld) -> None:
+    found = act(world, ASKED, [("refund_v1", '{"order": 7, "account": "\ud83d", "note": ""}')], answer())
+    assert not world.outside.done
+    replayed(world, found.run)

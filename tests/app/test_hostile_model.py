@@ -1,4 +1,4 @@
-"""A model that is the attacker: whatever it proposes, nothing happens that nobody vouches for, nothing beyond the bounds or the list."""
+"""A model that is the attacker: nothing happens that nobody vouches for, nothing beyond the bounds or the list."""
 
 from __future__ import annotations
 

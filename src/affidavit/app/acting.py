@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AccessDeniedError, AffidavitError, StoppedError, UsageError
+from affidavit.domain.events import EventKind
 from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.tools import ENDED, CallState, Contract
@@ -146,7 +147,8 @@ class ActDesk:
         recorded = self._recorded(tenant.id, run)
         if recorded is None:
             raise AccessDeniedError(f"there is no run {run[:40]}", "`affidavit run list` shows them")
-        if recorded.journey != JOURNEY or ("status" in recorded.facts[-1].facts and not recorded.interrupted):
+        ended = any(f.kind is EventKind.RUN_FINISHED for f in recorded.facts)
+        if recorded.journey != JOURNEY or ended:
             raise UsageError(f"{run} does not wait: it has ended", "affidavit run show tells its story")
         release = self._parts.release_named(recorded.release)
         resumed = Resumed(recorded.id, recorded.tenant, JOURNEY, release.digest, recorded.facts)
@@ -159,10 +161,11 @@ class ActDesk:
             return None
         return self.go_on(tenant, run)
 
-    def work(self) -> Iterator[tuple[str, Answer | AffidavitError]]:
-        """Go on with every run whose approval has expired, or of which nothing was heard for longer than it may take."""
+    def work(self, mine: Collection[str] = ()) -> Iterator[tuple[str, Answer | AffidavitError]]:
+        """Go on with every run whose approval has expired, or of which nothing was heard for longer than it may take; and with
+        ``mine``, whose calls were carried out just now."""
         for tenant in self._parts.people.tenants():
-            for run in self._left(tenant.id):
+            for run in self._left(tenant.id, mine):
                 try:
                     yield run, self.go_on(tenant, run)
                 except AffidavitError as error:  # one run that cannot go on must not keep the others
@@ -170,16 +173,18 @@ class ActDesk:
 
     # -- parts
 
-    def _left(self, tenant: int) -> list[str]:
+    def _left(self, tenant: int, mine: Collection[str]) -> list[str]:
         with self._parts.database.read():
             found = Calls(self._parts.database).of_unfinished_runs(tenant)
-            return [row.run for row in found if self._is_left(row)]
+            return [row.run for row in found if self._is_left(row, mine)]
 
-    def _is_left(self, last: CallRow) -> bool:
+    def _is_left(self, last: CallRow, mine: Collection[str]) -> bool:
         """Whether nobody is at it: somebody who may be is not to be robbed of a run."""
         events = self._parts.events.of_run(last.run)
         if events[0].facts["journey"] != JOURNEY or last.state not in ENDED:
             return False
+        if last.run in mine:
+            return True
         how = self._parts.events.event(last.changed).facts.get("cause")
         if last.state is CallState.EXPIRED or how == "lease_expired":
             return True

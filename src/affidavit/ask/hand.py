@@ -22,6 +22,8 @@ PROPOSE, CALL = "act.propose", "act.call"
 NOT_OFFERED = "not_offered"
 MALFORMED = "malformed"
 _MOST_SHOWN = 20_000
+_MOST_KEPT = 2_000
+"""Characters of arguments that are none, for the record."""
 
 
 class Doors(Protocol):
@@ -95,11 +97,16 @@ class Hand:
         """A model proposes to call ``tool`` with this JSON. Beyond the bound, nothing happens and nothing is recorded."""
         if self.left <= 0:
             return Observed("", tool, {}, "refused", "", "no more calls are allowed", "", 0)
+        tool, arguments = _kept(tool), _kept(arguments)
         contract, given, why = self._understood(tool, arguments)
         labels = {} if contract is None else self.memory.labels_of(contract, given)
         fault = "" if not why else NOT_OFFERED if contract is None else MALFORMED
         number = len(self.observed) + 1
-        asked: dict[str, Json] = {"n": number, "tool": tool, "arguments": given if not why else arguments}
+        asked: dict[str, Json] = {
+            "n": number,
+            "tool": tool,
+            "arguments": given if not why else arguments[:_MOST_KEPT],
+        }
         self._run.step(PROPOSE, asked, {"fault": fault, **_labelled(contract, labels)})
         if contract is None or why:
             seen = Observed(f"T{number}", tool, {}, "refused", "", why, "", self._run.taken)
@@ -111,7 +118,7 @@ class Hand:
     def _understood(self, tool: str, arguments: str) -> tuple[Contract | None, dict[str, Json], str]:
         contract = self._contracts.get(tool)
         if contract is None:
-            return None, {}, f"there is no tool {tool[:80]} among those that are offered"
+            return None, {}, f"there is no tool {tool[:80]!r} among those that are offered"
         try:
             return contract, self._doors.parse(arguments), ""
         except AffidavitError as error:
@@ -171,6 +178,11 @@ def shown(result: Json) -> str:
     """A result as a model sees it and an answer quotes it."""
     text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, sort_keys=True)
     return text[:_MOST_SHOWN]
+
+
+def _kept(text: str) -> str:
+    """What a model wrote as it can stand in a record: JSON can spell half a character."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _plain(labels: Labels) -> list[Json]:

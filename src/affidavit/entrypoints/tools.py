@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,8 @@ approvals = typer.Typer(no_args_is_help=True, help="Calls that wait for a person
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL", help="Its name, call-….")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; it goes on record.")]
+_PAUSE = 1.0
+"""Seconds between two looks of a worker that watches."""
 _ENDED_BADLY = (CallState.FAILED, CallState.DENIED, CallState.EXPIRED, CallState.UNKNOWN)
 
 
@@ -222,16 +225,29 @@ def tool_work(
                     f"{done.row.name}: {done.row.tool} {done.state.value}{f', {done.why}' if done.why else ''}"
                 )
 
-        attempts = ws.tools.gateway.work(once=not watch, told=told)
-        for run, went in ws.acting.work():
-            if isinstance(went, AffidavitError):
-                out.warn(f"{run} cannot go on: {went.message}")
-            elif as_json:
-                out.json(went.as_json())
-            else:
-                acting.acted(out, went)
+        attempts = _round(ws, out, told)
+        while watch:
+            time.sleep(_PAUSE)
+            attempts += _round(ws, out, told)
         if not as_json:
             out.say(f"{attempts} attempts")
+
+
+def _round(ws: Workspace, out: Output, told: Callable[[Done], None]) -> int:
+    """What is due now, and the runs that waited for it; how many attempts were made."""
+    mine: set[str] = set()
+
+    def ended(done: Done) -> None:
+        mine.add(done.row.run)
+        told(done)
+
+    attempts = ws.tools.gateway.work(told=ended)
+    for run, went in ws.acting.work(mine):
+        if isinstance(went, AffidavitError):
+            out.warn(f"{run} cannot go on: {went.message}")
+        else:
+            acting.acted(out, went)
+    return attempts
 
 
 @tool.command("undo")
