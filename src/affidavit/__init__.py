@@ -1,5 +1,8 @@
 """affidavit: answers over an organisation's documents, with proof of what was read, under whose permission, and why."""
 
 from affidavit.app.workspace import Workspace, init, open  # noqa: A004  # like gzip.open: used as affidavit.open
+from affidavit.domain.errors import ToolError
+from affidavit.gateway.contracts import Context, Tool, tool
+from affidavit.gateway.schemas import Limits
 
-__all__ = ["Workspace", "init", "open"]
+__all__ = ["Context", "Limits", "Tool", "ToolError", "Workspace", "init", "open", "tool"]

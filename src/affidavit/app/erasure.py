@@ -41,6 +41,8 @@ RUN_KINDS = tuple(
         EventKind.CLAIM_RELEASED,
         EventKind.ANSWER_RELEASED,
         EventKind.RUN_FINISHED,
+        EventKind.CALL_PROPOSED,
+        EventKind.CALL_CHANGED,
     )
 )
 _PEOPLE_KINDS = tuple(
@@ -56,6 +58,7 @@ _TRAIL_KINDS = tuple(
         EventKind.AUDIT_EXPORTED,
         EventKind.KEEPING_CHANGED,
         EventKind.BODY_ERASED,
+        EventKind.APPROVAL_RESOLVED,
     )
 )
 """Who looked, exported, held, erased and said what: the record of what was done stays."""

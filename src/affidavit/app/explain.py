@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from affidavit.app.callstory import story
 from affidavit.app.recorded import QUESTIONS, RecordedRun
 from affidavit.app.runs import RunDesk
 from affidavit.app.whatif import WhatIf
@@ -15,6 +16,7 @@ from affidavit.domain.errors import UsageError
 from affidavit.domain.events import EventKind
 from affidavit.domain.guards import Stage, Verdict
 from affidavit.policy.scope import Identity, decide_read
+from affidavit.store.calls import Calls
 from affidavit.store.catalog import DocumentState
 from affidavit.store.people import Tenant
 
@@ -30,16 +32,19 @@ class Explainer:
     def explain(self, tenant: Tenant, recorded: RecordedRun) -> dict[str, Any]:
         """What it saw, what it did not see and why, which rule decided, what it did, who approved, what has changed since,
         and whether it would answer the same today. Raises UsageError for a run that asked nothing."""
+        if recorded.journey == "call":
+            return self._call(recorded)
         if recorded.journey not in QUESTIONS:
             raise UsageError(
                 f"{recorded.id} asked nothing: it is a {recorded.journey}",
                 "`affidavit run show` tells its story",
             )
-        story = self._runs.show(tenant, recorded.id, None, audit=True)
+        shown = self._runs.show(tenant, recorded.id, None, audit=True)
         today = self._what_if.run(recorded, [("position", "now")])
         with self._parts.database.read():
             changed = self._changed(recorded)
             rules = self._rules(recorded)
+            calls = self._calls(recorded)
         return {
             "run": recorded.id,
             "question": recorded.given["question"],
@@ -49,7 +54,7 @@ class Explainer:
             "saw": [_hit(h) for h in recorded.hits],
             "not_seen": {
                 "denied_at_recheck": today["before"]["denied"],
-                "withheld": story["withheld"],
+                "withheld": shown["withheld"],
                 "left_out": _left_out(recorded),
             },
             "decided": {
@@ -58,10 +63,32 @@ class Explainer:
                 "sufficient": today["before"]["sufficient"],
                 "guards": _guards(recorded),
             },
+<<<<<<< HEAD
             "did": {"given": recorded.answer, "actions": [], "interrupted": recorded.interrupted},
             "approved": [],
+=======
+            "did": {"given": recorded.answer, "actions": calls},
+            "approved": [a for c in calls for a in c["approvals"]],
+>>>>>>> calls5
             "changed_since": changed,
             "today": {"same": today["difference"]["same"], "difference": today["difference"]},
+        }
+
+    def _calls(self, recorded: RecordedRun) -> list[dict[str, Any]]:
+        """What it did: its calls with their decisions and approvals."""
+        calls = Calls(self._parts.database)
+        return [story(self._parts, calls, row) for row in calls.of_run(recorded.id)]
+
+    def _call(self, recorded: RecordedRun) -> dict[str, Any]:
+        """A call on its own: what was asked for, what decided, who approved, what became of it."""
+        with self._parts.database.read():
+            calls = self._calls(recorded)
+        return {
+            "run": recorded.id,
+            "principal": recorded.given["principal"],
+            "at": instant(recorded.at),
+            "did": {"given": {}, "actions": calls},
+            "approved": [a for c in calls for a in c["approvals"]],
         }
 
     def _rules(self, recorded: RecordedRun) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from affidavit.app.callfold import CallFold
 from affidavit.domain.canonical import canonical, digest
 from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.events import EventKind
@@ -45,6 +46,7 @@ class CatalogFold:
         self.barred: dict[tuple[int, str], list[list[int]]] = defaultdict(list)
         self.budgets: list[list[Any]] = []
         self.prices: Any = None
+        self.calls = CallFold()
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -57,6 +59,7 @@ class CatalogFold:
             EventKind.KEEPING_CHANGED: self._keeping,
             EventKind.BUDGET_CHANGED: self._budget,
             EventKind.PRICES_CHANGED: self._priced,
+            **self.calls.takes,
         }
 
     def fold(self) -> Fold:

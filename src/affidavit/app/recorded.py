@@ -15,10 +15,12 @@ from affidavit.domain.events import EventKind
 from affidavit.domain.filter import parse_filter
 from affidavit.domain.records import RunStatus
 from affidavit.events.read import ErasedBody, Reader, Recorded
+from affidavit.gateway.rules import CALL
 from affidavit.runs.replay import Fact
 
 QUESTIONS = ("ask", "search")
 """Journeys that put a question."""
+_OF_CALLS = frozenset({EventKind.CALL_PROPOSED, EventKind.CALL_CHANGED, EventKind.APPROVAL_RESOLVED})
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,14 @@ def unfinished_answer(claims: Sequence[Mapping[str, Any]], release: str) -> dict
 
 
 def recorded_run(reader: Reader, events: list[Recorded]) -> RecordedRun:
-    """The run that ``events`` tell of. Raises LogDamagedError if a body was changed, NotRepeatableError if one was erased."""
+    """The run that ``events`` tell of, without what the gateway wrote about its calls: a step says what became of each.
+
+    Raises LogDamagedError if a body was changed, NotRepeatableError if one was erased.
+    """
     facts = []
     for event in events:
+        if event.kind in _OF_CALLS or event.facts.get("action") == CALL:
+            continue
         body = reader.body(event)
         if isinstance(body, ErasedBody):
             raise NotRepeatableError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.adapters.embedded import EmbeddedIndex
+from affidavit.app.recall import replay_call
 from affidavit.app.recorded import RecordedRun, recorded_run
 from affidavit.app.resync import replay_sync
 from affidavit.app.wiring import Parts
@@ -85,6 +86,8 @@ class Replayer:
     def _divergence(self, recorded: RecordedRun) -> Divergence | None:
         if recorded.journey == "sync":
             return replay_sync(self._parts, recorded)
+        if recorded.journey == "call":
+            return replay_call(self._parts, recorded)
         release = self._parts.release_named(recorded.release)
         question = recorded.question()
         rerun = self.rerun(recorded, release, live=False)

@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+<<<<<<< HEAD
 from affidavit.app.recorded import recorded_run, unfinished_answer
+=======
+from affidavit.app.callstory import of_run
+from affidavit.app.recorded import recorded_run
+>>>>>>> calls5
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import Scope
+from affidavit.domain.tools import CallState
 from affidavit.events.read import ErasedBody, Recorded
+from affidavit.gateway.rules import CALL
 from affidavit.policy.scope import decide_read
 from affidavit.store.people import Tenant
 
@@ -50,7 +57,8 @@ class RunDesk:
             entries = list(islice(mine, limit))
             for entry in entries:
                 finished = [e for e in self._events.of_run(entry["run"]) if e.kind is EventKind.RUN_FINISHED]
-                entry["status"] = finished[0].facts["status"] if finished else "unfinished"
+                calls = of_run(self._parts, entry["run"]) if not finished else []
+                entry["status"] = finished[0].facts["status"] if finished else _unfinished(calls)
             return entries
 
     def show(self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False) -> dict[str, Any]:
@@ -85,10 +93,17 @@ class RunDesk:
                 story["retrieved"] = body["output"]["hits"]
             elif event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "sync":
                 story["sync"] = body["output"]
+<<<<<<< HEAD
         story.setdefault("status", "unfinished")
         claims = [self._events.body(e) for e in events if e.kind is EventKind.CLAIM_RELEASED]
         if claims and "given" not in story:
             story["given"] = unfinished_answer(claims, story["release"])
+=======
+        calls = of_run(self._parts, events[0].run)
+        if calls:
+            story["calls"] = calls
+        story.setdefault("status", _unfinished(calls))
+>>>>>>> calls5
         return story
 
     def _auditor_view(
@@ -98,7 +113,7 @@ class RunDesk:
         for event in events:
             if event.kind is EventKind.STEP_RECORDED:
                 steps.append({"position": event.position, **event.facts, **self._events.body(event)})
-            elif event.kind is EventKind.DECISION_MADE:
+            elif event.kind is EventKind.DECISION_MADE and event.facts["action"] != CALL:
                 decisions.append({"position": event.position, **event.facts, **self._events.body(event)})
         out: dict[str, Any] = {
             "positions": [events[0].position, events[-1].position],
@@ -141,6 +156,11 @@ class RunDesk:
                     "rule": verdict.reason,
                 }
         return list(out.values())[:_WITHHELD]
+
+
+def _unfinished(calls: Sequence[dict[str, Any]]) -> str:
+    """How a run stands that has not ended: it may wait for a person."""
+    return "waiting" if any(c["state"] == CallState.WAITING.value for c in calls) else "unfinished"
 
 
 def _headline(event: Recorded, body: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
+from affidavit.app.callfold import check_calls
 from affidavit.app.fold import CatalogFold, Intervals, packed
 from affidavit.app.layout import (
     check_bodies,
@@ -81,6 +82,7 @@ class Verifier:
             self._settings()
             self._keeping()
             self._money()
+            check_calls(self._db, self._fold.calls)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from affidavit.app.follow import FollowDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
+    from affidavit.app.tools import ToolDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -150,6 +151,11 @@ class Workspace:
     def money(self) -> MoneyDesk:
         """What models cost."""
         return _later("money", "MoneyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def tools(self) -> ToolDesk:
+        """What the system can do, and what it did."""
+        return _later("tools", "ToolDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:

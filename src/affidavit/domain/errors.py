@@ -4,7 +4,8 @@ AffidavitError
 ├── UsageError               what was asked for cannot be asked (exit status 2)
 │   ├── UnknownNameError     no such tenant, user, source, run, release
 │   ├── NotRepeatableError   a run of which parts were erased, or redacted before they were stored
-│   └── ManifestError        a file the user wrote is malformed; names file and line
+│   ├── ManifestError        a file the user wrote is malformed; names file and line
+│   └── ArgumentsError       what a tool is given is not what its contract asks for
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
@@ -18,6 +19,8 @@ AffidavitError
 ├── ParseError               an item's content could not be understood
 ├── EmbedderError            vectors could not be made
 ├── ModelError               a language model could not be asked, or what came back cannot be used; `kind` says how
+├── RefusedError             a tool may not be called: it is retired, unknown here, or was changed
+├── ToolError                a tool did not do what it was asked for; `happened` says how sure that is
 ├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── FollowerError            the log could not be handed over to where it is followed
@@ -65,6 +68,10 @@ class NotRepeatableError(UsageError):
 
 class ManifestError(UsageError):
     code = "manifest"
+
+
+class ArgumentsError(UsageError):
+    code = "arguments"
 
 
 class AccessDeniedError(AffidavitError):
@@ -132,6 +139,24 @@ class ModelError(AffidavitError):
         self.kind = kind
         self.wait = wait
         self.retryable = kind in self.RETRYABLE
+
+
+class RefusedError(AffidavitError):
+    code = "refused"
+
+
+class ToolError(AffidavitError):
+    """What a tool raises when it cannot do what it was asked for. ``happened`` False: it surely changed nothing, so the call has
+    failed, and is tried again if ``retryable``. None: it may have changed something, like any other exception says."""
+
+    code = "tool"
+
+    def __init__(
+        self, message: str, hint: str = "", *, happened: bool | None = False, retryable: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.happened = happened
+        self.retryable = retryable
 
 
 class GuardError(AffidavitError):

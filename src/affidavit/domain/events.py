@@ -48,6 +48,9 @@ class EventKind(str, Enum):
     KEEPING_CHANGED = "keeping.changed"
     BUDGET_CHANGED = "budget.changed"
     PRICES_CHANGED = "prices.changed"
+    CALL_PROPOSED = "call.proposed"
+    CALL_CHANGED = "call.changed"
+    APPROVAL_RESOLVED = "approval.resolved"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -78,6 +81,24 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.KEEPING_CHANGED: {"subject": str, "change": str},
     EventKind.BUDGET_CHANGED: {"subject": int, "change": str},
     EventKind.PRICES_CHANGED: {"prices": str},
+    EventKind.CALL_PROPOSED: {
+        "subject": int,
+        "step": int,
+        "undoes": int,
+        "key": str,
+        "contract": str,
+        "policy": str,
+        "state": str,
+    },
+    EventKind.CALL_CHANGED: {
+        "subject": int,
+        "claim": int,
+        "contract": str,
+        "policy": str,
+        "state": str,
+        "cause": str,
+    },
+    EventKind.APPROVAL_RESOLVED: {"subject": int, "verdict": str},
 }
 
 _WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")

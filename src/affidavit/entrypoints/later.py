@@ -26,6 +26,8 @@ LATER = {
     "witness": "witness:witness",
     "backup": "keep:backup_command",
     "restore": "keep:restore_command",
+    "tool": "tools:tool",
+    "approvals": "tools:approvals",
 }
 """Each command or group with the module and name it is found under."""
 

@@ -133,6 +133,10 @@ def _html(text: object) -> str:
 
 def explained(out: Output, found: Mapping[str, Any]) -> None:
     """An explanation, question by question."""
+    if "saw" not in found:
+        out.say(f"{found['run']}: {found['principal']} called a tool at {found['at']}", "bold")
+        _acted(out, found)
+        return
     out.say(f"{found['run']}: {found['principal']} asked at {found['at']}: {found['question']}", "bold")
     out.say(f"\nWhat did it see? ({len(found['saw'])} passages, at position {found['position']})", "bold")
     saw = [{"rank": n, **hit} for n, hit in enumerate(found["saw"], 1)]
@@ -160,12 +164,27 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
     )
     if given and given.get("incomplete"):
         out.say(f"  it gave {len(given['claims'])} claims and was not whole: {given['incomplete']}", "yellow")
-    out.say("\nWho approved?", "bold")
-    out.say("  nobody had to: it only read")
+    _acted(out, found)
     _changed(out, found["changed_since"])
     out.say("\nWould it answer the same today?", "bold")
     for line, style in _lines(found["today"]):
         out.say(f"  {line}", style)
+
+
+def _acted(out: Output, found: Mapping[str, Any]) -> None:
+    """Which tools were called, by which rules, and who approved."""
+    for call in found["did"]["actions"]:
+        out.say(f"  {call['call']}: {call['tool']} {call['arguments']}: {call['state']} {call['why']}")
+        for decision in call["decisions"]:
+            rules = ", ".join(decision["rules"] or ()) or "no rule"
+            out.say(f"    to {decision['when']}: {decision['verdict']} by {rules}")
+    out.say("\nWho approved?", "bold")
+    for one in found["approved"]:
+        out.say(
+            f"  {one['verdict']} by {one['by'] or 'nobody'} as {', '.join(one['roles'] or ())} {one['why'] or ''}"
+        )
+    if not found["approved"]:
+        out.say("  nobody had to")
 
 
 def _rule(rule: Mapping[str, Any]) -> str:

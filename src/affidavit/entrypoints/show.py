@@ -187,8 +187,10 @@ def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:
 def run(out: Output, story: Mapping[str, Any]) -> None:
     """The story of a run."""
     out.say(f"{story['run']}: {story['journey']} at {story['at']}, {story['status']}", "bold")
-    if story["principal"]:
+    if story["principal"] and story["question"]:
         out.say(f"{story['principal']} asked: {story['question']}")
+    for call in story.get("calls", ()):
+        out.say(f"{call['principal']} called {call['tool']}: {call['state']} ({call['call']})")
     out.say(f"as of position {story['position']}, under release {story['release'][:12]}")
     if "sync" in story:
         out.say("  " + ", ".join(f"{n} {v}" for n, v in story["sync"]["counts"].items()))

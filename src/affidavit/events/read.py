@@ -53,6 +53,16 @@ class Reader:
         rows = self._db.all(sql, (run,))
         return [_recorded(row) for row in rows]
 
+    def event(self, position: int) -> Recorded:
+        """The event at ``position``. Raises LogDamagedError if there is none."""
+        row = self._db.one(f"SELECT {_COLUMNS} FROM events WHERE position = ?", (position,))  # noqa: S608
+        if row is None:
+            raise LogDamagedError(
+                f"position {position}: the event is missing",
+                "run `affidavit audit verify`; restore the workspace from a backup",
+            )
+        return _recorded(row)
+
     def of_kind(self, kind: EventKind, *, newest_first: bool = False) -> Iterator[Recorded]:
         """Events of one kind, oldest first unless told otherwise; stop taking them when there are enough."""
         order = "DESC" if newest_first else "ASC"

@@ -98,3 +98,24 @@ CREATE TABLE budgets (
   id INTEGER PRIMARY KEY, number INTEGER NOT NULL, tenant INTEGER NOT NULL, who TEXT NOT NULL, task TEXT NOT NULL, per TEXT NOT NULL,
   amount INTEGER NOT NULL, requests INTEGER NOT NULL, currency TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE UNIQUE INDEX budgets_by_number ON budgets (number) WHERE until = 4611686018427387904;
+-- Uses of tools. `due` is when somebody must look again (not before, end of a lease, expiry), 2^62 for never: a hint, not on the log.
+-- Arguments and people are in the bodies of the events at `proposed` and `resolved`, so that they can be erased.
+CREATE TABLE contracts (digest TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE calls (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, tenant INTEGER NOT NULL, run TEXT NOT NULL, step INTEGER NOT NULL,
+  tool TEXT NOT NULL, contract TEXT NOT NULL REFERENCES contracts (digest), key TEXT NOT NULL, undoes INTEGER NOT NULL,
+  state TEXT NOT NULL, claim INTEGER NOT NULL, policy TEXT NOT NULL, proposed INTEGER NOT NULL, changed INTEGER NOT NULL,
+  due INTEGER NOT NULL);
+CREATE UNIQUE INDEX calls_by_run ON calls (run, step);
+CREATE INDEX calls_by_due ON calls (due) WHERE due <> 4611686018427387904;
+CREATE INDEX calls_by_state ON calls (tenant, state, id);
+CREATE INDEX calls_by_undone ON calls (undoes) WHERE undoes <> 0;
+-- Who must say yes to a call, under which contract and policy. `resolved` is -1 while it is open.
+CREATE TABLE approvals (
+  id INTEGER PRIMARY KEY, call INTEGER NOT NULL REFERENCES calls (id), roles TEXT NOT NULL, contract TEXT NOT NULL,
+  policy TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, opened INTEGER NOT NULL, resolved INTEGER NOT NULL);
+CREATE INDEX approvals_by_call ON approvals (call);
+-- Recent claims of tools that have a rate limit. Not on the log.
+CREATE TABLE claims (call INTEGER NOT NULL, claim INTEGER NOT NULL, tool TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (call, claim)) WITHOUT ROWID;
+CREATE INDEX claims_by_tool ON claims (tool, at);
