@@ -26,7 +26,7 @@ def authorise(parts: Parts, tenant: Tenant, by: str, action: str) -> str:
     with parts.database.read():
         head = parts.log.head()
         is_all = parts.scopes.identify(tenant.id, who, head).principals
-        if is_all & parts.people.grants(tenant.id, action, head):
+        if is_all & parts.people.holders(tenant.id, action, head):
             return who
     raise AccessDeniedError(
         f"{who} may not do this in {tenant.name}",

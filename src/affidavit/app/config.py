@@ -78,6 +78,15 @@ def environment(name: str) -> str:
     return os.environ.get(name, "")
 
 
+def check_variable(name: str, what: str) -> None:
+    """That ``name`` can be a variable's. Raises UsageError, which does not show what may be a key in the wrong place."""
+    if not _VARIABLE.fullmatch(name):
+        raise UsageError(
+            f"{what} is not the name of an environment variable",
+            "name the variable that holds the key, not the key itself",
+        )
+
+
 def git_environment() -> dict[str, str]:
     """The environment for the git program: all but ``GIT_*``, which would send it to another repository or editor."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -170,11 +179,8 @@ class ModelSpec:
             )
         if not self.model:
             raise UsageError("a model needs its provider's name for it", "set `model`")
-        if self.key_env and not _VARIABLE.fullmatch(self.key_env):
-            raise UsageError(
-                "`key_env` is not the name of an environment variable",
-                "name the variable that holds the key, not the key itself",
-            )
+        if self.key_env:
+            check_variable(self.key_env, "`key_env`")
         if self.kind == "azure" and not self.base_url:
             raise UsageError("azure needs `base_url`", "https://RESOURCE.openai.azure.com/openai/v1")
         if self.kind == "bedrock" and not self.region:

@@ -47,6 +47,9 @@ class CatalogFold:
         self.budgets: list[list[Any]] = []
         self.prices: Any = None
         self.calls = CallFold()
+        self.modes: list[list[Any]] = []
+        self.kills: list[list[Any]] = []
+        self.secrets: list[list[Any]] = []
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -60,6 +63,9 @@ class CatalogFold:
             EventKind.BUDGET_CHANGED: self._budget,
             EventKind.PRICES_CHANGED: self._priced,
             **self.calls.takes,
+            EventKind.MODE_CHANGED: self._mode,
+            EventKind.KILL_CHANGED: self._kill,
+            EventKind.SECRET_CHANGED: self._secret,
         }
 
     def fold(self) -> Fold:
@@ -177,6 +183,32 @@ class CatalogFold:
         if digest(event.body["prices"]) != event.facts["prices"]:
             raise ValueError("the prices do not have the digest they are filed under")
         self.prices = event.body["prices"]
+
+    # -- controls: what may be done at all
+
+    def _mode(self, event: Noted) -> None:
+        _end(self.modes, [event.tenant], event.position)
+        self.modes.append([event.tenant, event.facts["mode"], event.position, FOREVER])
+
+    def _kill(self, event: Noted) -> None:
+        body, what = event.body, [event.tenant, event.facts["subject"], event.body["name"]]
+        if event.facts["change"] == "killed":
+            self.kills.append([*what, body["reason"], body["by"], event.position, FOREVER])
+        else:
+            _end(self.kills, what, event.position)
+
+    def _secret(self, event: Noted) -> None:
+        body, what = event.body, [event.tenant, event.body["name"]]
+        _end(self.secrets, what, event.position)
+        if event.facts["change"] == "set":
+            self.secrets.append([*what, body["kind"], body["place"], event.position, FOREVER])
+
+
+def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:
+    """Close the open row that begins with ``key``."""
+    for row in rows:
+        if row[: len(key)] == key and row[-1] == FOREVER:
+            row[-1] = position
 
 
 def _close(rows: list[list[Any]], position: int) -> None:

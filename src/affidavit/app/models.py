@@ -20,7 +20,8 @@ _CHARACTERS_A_TOKEN = 2
 
 class ModelShop:
     """Makes models and writers. Safe for threads. ``make`` gives the model at a target; ``count`` estimates tokens;
-    ``meter`` counts what a person's question costs, None for nothing."""
+    ``meter`` counts what a person's question costs, None for nothing;
+    ``stopped`` says why a model may not be asked, "" if it may."""
 
     def __init__(
         self, make: Callable[[Target], ChatModel], count: Callable[[str], int] | None = None
@@ -28,12 +29,16 @@ class ModelShop:
         self.make = make
         self.count = count or (lambda text: len(text) // _CHARACTERS_A_TOKEN + 1)
         self.meter: Callable[[int, str], CountingMeter | None] = lambda tenant, principal: None
+        self.stopped: Callable[[Target], str] = lambda target: ""
         self._exchange = Exchange()
         self._made: dict[str, ChatModel] = {}
         self._lock = threading.Lock()
 
     def at(self, target: Target) -> ChatModel:
-        """The model at ``target``, kept for the next question. Raises ModelError if it cannot be had."""
+        """The model at ``target``, kept for the next question. Raises ModelError if it cannot be had, or is stopped."""
+        stopped = self.stopped(target)
+        if stopped:
+            raise ModelError("request", f"{target.name} is stopped: {stopped}", "affidavit revive")
         with self._lock:
             if target.key not in self._made:
                 self._made[target.key] = self.make(target)

@@ -13,10 +13,10 @@ from affidavit.domain.access import check_name, principal
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.errors import ManifestError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
+from affidavit.domain.roles import ACTIONS, GRANTABLE
 from affidavit.events.log import Transaction
 from affidavit.store.people import Tenant
 
-ACTIONS = ("audit:read", "audit:replay", "audit:erase", "answer:review", "incident:manage")
 _ALLOWED = (
     '{"id": "alice", "groups": ["finance"]} for a person, {"group": "finance", "groups": ["staff"]} for a group, '
     '{"service": "bot", "groups": []} for a service'
@@ -236,8 +236,8 @@ class PeopleDesk:
     def grant(self, tenant: Tenant, who: str, action: str, *, revoke: bool = False) -> None:
         """Allow ``who`` to do ``action`` (or no longer)."""
         principal(who)
-        if action not in ACTIONS:
-            raise UsageError(f"there is no action {action!r} to grant", f"one of: {', '.join(ACTIONS)}")
+        if action not in GRANTABLE:
+            raise UsageError(f"there is no action {action!r} to grant", f"one of: {', '.join(GRANTABLE)}")
         self._parts.log.write(lambda tx: self._grant(tenant, who, action, revoke, tx))
 
     def _grant(self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction) -> None:
@@ -265,7 +265,8 @@ class PeopleDesk:
                 "groups": sorted(self._people.groups_of(tenant.id, who, head)),
                 "all_groups": sorted(closure - {who}),
                 "members": sorted(self._people.members_of(tenant.id, who, head)),
-                "may": [a for a in ACTIONS if closure & self._people.grants(tenant.id, a, head)],
+                "roles": sorted(self._people.roles_of(tenant.id, closure, head)),
+                "may": [a for a in ACTIONS if closure & self._people.holders(tenant.id, a, head)],
             }
 
     def names(self, tenant: Tenant) -> list[str]:

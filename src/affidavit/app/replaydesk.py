@@ -39,7 +39,7 @@ class ReplayDesk:
         with self._parts.database.read():
             head = self._parts.log.head()
             who = self._parts.scopes.identify(tenant.id, principal, head)
-            if not who.principals & self._parts.people.grants(tenant.id, REPLAY, head):
+            if not who.principals & self._parts.people.holders(tenant.id, REPLAY, head):
                 raise AccessDeniedError(
                     f"{principal} may not replay runs",
                     f"the operator can grant {REPLAY}: affidavit people grant",

@@ -41,7 +41,7 @@ class RunDesk:
         """Whether ``principal`` may see other people's runs and what was denied."""
         head = self._parts.log.head()
         who = self._parts.scopes.identify(tenant.id, principal, head)
-        return bool(who.principals & self._parts.people.grants(tenant.id, AUDIT, head))
+        return bool(who.principals & self._parts.people.holders(tenant.id, AUDIT, head))
 
     def newest(self, tenant: Tenant, principal: str | None, limit: int) -> list[dict[str, Any]]:
         """The newest runs first: a person sees their own, an auditor and the operator (None) all of the tenant."""

@@ -126,7 +126,8 @@ class SourceDesk:
     def sync(
         self, source: Source, progress: Callable[[SyncReport], None] = lambda report: None
     ) -> SyncReport:
-        """Bring ``source`` up to date, then write the index. Raises SourceError, BusyError."""
+        """Bring ``source`` up to date, then write the index. Raises SourceError, BusyError, StoppedError."""
+        progress = self._unless_stopped(source, progress)
         with self.locked(source.id, source.name):
             vectors = self._parts.vectors(self._parts.embedder)
             late: list[Fault] = []
@@ -158,6 +159,23 @@ class SourceDesk:
         with self._parts.database.read():
             self._parts.index.persist(self._parts.feed())
         return report
+
+    def _unless_stopped(
+        self, source: Source, progress: Callable[[SyncReport], None]
+    ) -> Callable[[SyncReport], None]:
+        """``progress`` that ends the sync once the source is stopped. Raises StoppedError if it is already."""
+
+        def check() -> None:
+            for kill in self._parts.controls.kills(source.tenant):
+                if kill.whole or (kill.kind, kill.name) == ("source", source.name):
+                    raise kill.error()
+
+        def step(report: SyncReport) -> None:
+            check()
+            progress(report)
+
+        check()
+        return step
 
     def _barred(self, source: Source) -> Callable[[str], bool]:
         """Whether an item of ``source`` was erased and not let in again."""

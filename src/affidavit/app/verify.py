@@ -83,6 +83,7 @@ class Verifier:
             self._keeping()
             self._money()
             check_calls(self._db, self._fold.calls)
+            self._controls()
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -350,6 +351,17 @@ class Verifier:
         prices = None if self._fold.prices is None else canonical(self._fold.prices).decode()
         if self._parts.catalog.setting(PRICES) != prices:
             raise _row("the prices are not those that the log knows")
+
+    def _controls(self) -> None:
+        """Modes, kill switches and where secrets are: each decides what may be done, so each is on the log."""
+        for table, columns, folded in (
+            ("modes", "tenant, mode, since, until", self._fold.modes),
+            ("kills", "tenant, kind, name, reason, stated_by, since, until", self._fold.kills),
+            ("secrets", "tenant, name, kind, place, since, until", self._fold.secrets),
+        ):
+            rows = self._db.all(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own constants
+            if sorted(rows) != sorted(map(tuple, folded)):
+                raise _row(f"the {table} are not those that the log knows")
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""

@@ -28,6 +28,7 @@ from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Feed, Index
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog
+from affidavit.store.controls import Controls
 from affidavit.store.database import Database
 from affidavit.store.people import People, Tenant
 
@@ -68,9 +69,12 @@ class Parts:
     tariff: Tariff | None = None
     guards: GuardShop = field(init=False)
     retriever: Retriever = field(init=False)
+    controls: Controls = field(init=False)
 
     def __post_init__(self) -> None:
         self.guards = GuardShop(self.models.at)
+        self.controls = Controls(self.database)
+        self.models.stopped = lambda target: self.controls.model((target.name, target.model))
         self.retriever = Retriever(
             self.database,
             self.catalog,

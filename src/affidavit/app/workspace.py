@@ -70,12 +70,14 @@ from affidavit.store.people import Tenant
 
 if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
+    from affidavit.app.controls import ControlDesk
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.follow import FollowDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.tools import ToolDesk
+    from affidavit.app.policies import PolicyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -156,6 +158,16 @@ class Workspace:
     def tools(self) -> ToolDesk:
         """What the system can do, and what it did."""
         return _later("tools", "ToolDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def policy(self) -> PolicyDesk:
+        """What may be done with tools."""
+        return _later("policies", "PolicyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def controls(self) -> ControlDesk:
+        """Modes, kill switches and where secrets are."""
+        return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:
@@ -380,6 +392,8 @@ class Workspace:
         release = load(content)
         caller = self.parts.models.caller(release, 0, "")
         self.parts.models.writer(release, caller)  # that its prompts and routes can be used
+        if release.policy is not None:
+            self.policy.check(release.policy)
         facts: dict[str, int | str] = {"release": release.digest, "channel": channel}
 
         def write(tx: Transaction) -> None:
@@ -414,6 +428,7 @@ class Workspace:
             for tenant in parts.people.tenants():
                 tenants[tenant.name] = {
                     **parts.catalog.counts(tenant.id),
+                    "mode": parts.controls.mode(tenant.id),
                     "people": len(parts.people.principals(tenant.id, head)),
                     "sources": [
                         {"name": s.name, "kind": s.kind, "location": s.location, "synced_at": s.synced_at}
@@ -443,6 +458,7 @@ class Workspace:
             "tenants": tenants,
             "sinks": self.outside.status(),
             "budgets": self.budgets.alerts(),
+            "stopped": self.controls.status(),
         }
 
 

@@ -101,6 +101,8 @@ class Conversations:
         """The classifications of what ``claim`` cites; none if any of it may not be read now."""
         found = []
         for cited in (*claim["citations"], *claim.get("overrules", ())):
+            if cited["source"] in reader.stopped:
+                return []
             states = self._catalog.states(
                 reader.tenant, cited["source"], cited["document"], reader.scope.head
             )

@@ -122,6 +122,7 @@ class Retriever:
         with self._db.read():
             head = self._scopes.head() if at is None else at
             instead = dict(reader.scope.instead)
+            stopped = self._scopes.stopped(reader.tenant, head)
             now = self._scopes.identify(reader.tenant, reader.now.principal, head)
             chunks = [r.chunk for r in ranked]
             views = self._catalog.views(chunks, head)
@@ -137,6 +138,8 @@ class Retriever:
                     reason, permitted = "supposed", instead[view.document]
                 elif permitted and as_of:
                     reason, permitted = _judge(reader.tenant, reader.then, then[hit.chunk], rules)
+                if permitted and view.source in stopped:
+                    reason, permitted = "its source is stopped", False
                 if permitted and not (then if as_of else views)[hit.chunk].valid:
                     reason, permitted = "its text was replaced", False
                 if permitted:

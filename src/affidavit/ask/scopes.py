@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError, UsageError
-from affidavit.domain.filter import Filter
+from affidavit.domain.filter import And, AnyOf, Filter, Not
 from affidavit.domain.records import Scope
 from affidavit.policy.scope import Identity, VisibleRules, identity
 from affidavit.store.catalog import Catalog
+from affidavit.store.controls import Controls
 from affidavit.store.database import Database
 from affidavit.store.people import People
 
@@ -19,7 +20,7 @@ from affidavit.store.people import People
 class Reader:
     """A person about to read: who they are now, who they were at the position asked about, and their scope.
 
-    ``rules``: the last access rule there was; later ones could not be in the scope.
+    ``rules``: the last access rule there was; later ones could not be in the scope. ``stopped``: the sources left out of it.
     """
 
     tenant: int
@@ -27,6 +28,7 @@ class Reader:
     then: Identity
     scope: Scope
     rules: int
+    stopped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Scopes:
         self._db = database
         self._people = people
         self._catalog = catalog
+        self._controls = Controls(database)
         self._tenants: dict[int, VisibleRules] = {}
         self._lock = threading.Lock()
 
@@ -75,7 +78,8 @@ class Scopes:
 
         ``past`` moves what "now" means.
 
-        Raises UnknownNameError for a stranger, UsageError for a position that has not been reached.
+        Raises UnknownNameError for a stranger, UsageError for a position that has not been reached, StoppedError if the
+        tenant is stopped. A source that is stopped is left out inside the index, as if it were not there.
         """
         head = self.head() if past is None else past.head
         if as_of is not None and not 0 <= as_of <= head:
@@ -96,15 +100,31 @@ class Scopes:
         if past is not None:
             last = past.rules
             visible_now, visible_then = _until(visible_now, last), _until(visible_then, last)
+        stopped = self.stopped(tenant, head)
         instead = () if past is None else past.instead
-        scope = Scope(tenant, visible_now, visible_then, head, position, filter, instead)
-        return Reader(tenant, now, then, scope, last)
+        scope = Scope(tenant, visible_now, visible_then, head, position, _without(filter, stopped), instead)
+        return Reader(tenant, now, then, scope, last, stopped)
+
+    def stopped(self, tenant: int, position: int) -> tuple[str, ...]:
+        """The sources of ``tenant`` that are stopped at ``position``. Raises StoppedError if all of it is."""
+        kills = self._controls.kills(tenant, position)
+        for kill in kills:
+            if kill.whole:
+                raise kill.error()
+        return tuple(sorted(kill.name for kill in kills if kill.kind == "source"))
 
     def _rules(self, tenant: int) -> VisibleRules:
         rules = self._tenants.setdefault(tenant, VisibleRules())
         if self._catalog.last_rule(tenant) > rules.last:
             rules.extend(self._catalog.rules(tenant, rules.last))
         return rules
+
+
+def _without(filter: Filter | None, sources: tuple[str, ...]) -> Filter | None:
+    if not sources:
+        return filter
+    others = Not(AnyOf("source", sources))
+    return others if filter is None else And((filter, others))
 
 
 def _until(rules: frozenset[int], last: int) -> frozenset[int]:

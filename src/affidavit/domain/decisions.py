@@ -21,14 +21,17 @@ class Verdict(str, Enum):
 class Wish:
     """What is to be decided.
 
-    ``principal`` is who acts (``user:alice``), ``principals`` all that they are at this position (themselves, groups,
-    ``anyone``), ``roles`` what they hold in ``tenant`` (``reader``, ``operator``, ``approver``, ``auditor``, ``admin``).
-    ``action`` is ``resource:verb``; ``resource`` what it is done to (a tool by ``name@version``), ``attributes`` what is known
-    of it (for a tool its effect, owner, origin, trust). ``context`` holds the circumstances: the arguments, where each came
-    from, the mode, the time, which roles approved.
+    ``tenant`` is the catalog's number; ``principal`` is who acts (``user:alice``), ``principals`` all that they are at this
+    position (themselves, groups, ``anyone``), ``roles`` what they hold in ``tenant`` (``domain/roles.py``). ``action`` is
+    ``resource:verb``; ``resource`` what it is done to (a tool by ``name@version``), ``attributes`` what is known of it (for a
+    tool its contract without words and schemas).
+
+    ``context`` holds the circumstances: ``arguments``; ``labels``, where each came from (a list of labels for each argument; none
+    means nobody vouches); ``approved``, the roles that said yes, and ``approvers``, who they were; ``mode``, ``time``
+    (microseconds) and ``person`` (what is known of who acts), which whoever decides looks up itself.
     """
 
-    tenant: str
+    tenant: int
     principal: str
     principals: frozenset[str]
     roles: frozenset[str]

@@ -21,6 +21,7 @@ AffidavitError
 ├── ModelError               a language model could not be asked, or what came back cannot be used; `kind` says how
 ├── RefusedError             a tool may not be called: it is retired, unknown here, or was changed
 ├── ToolError                a tool did not do what it was asked for; `happened` says how sure that is
+├── StoppedError             somebody pulled the kill switch for this
 ├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
 ├── FollowerError            the log could not be handed over to where it is followed
@@ -157,6 +158,10 @@ class ToolError(AffidavitError):
         super().__init__(message, hint)
         self.happened = happened
         self.retryable = retryable
+
+
+class StoppedError(AffidavitError):
+    code = "stopped"
 
 
 class GuardError(AffidavitError):

@@ -51,6 +51,9 @@ class EventKind(str, Enum):
     CALL_PROPOSED = "call.proposed"
     CALL_CHANGED = "call.changed"
     APPROVAL_RESOLVED = "approval.resolved"
+    MODE_CHANGED = "mode.changed"
+    KILL_CHANGED = "kill.changed"
+    SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -99,6 +102,9 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
         "cause": str,
     },
     EventKind.APPROVAL_RESOLVED: {"subject": int, "verdict": str},
+    EventKind.MODE_CHANGED: {"mode": str},
+    EventKind.KILL_CHANGED: {"subject": str, "change": str},
+    EventKind.SECRET_CHANGED: {"change": str},
 }
 
 _WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")

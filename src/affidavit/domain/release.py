@@ -100,7 +100,8 @@ class Guarding:
 
 @dataclass(frozen=True)
 class Release:
-    """The settings by value, and the content they came from with its digest. ``models`` is None where no model is asked."""
+    """The settings by value, and the content they came from with its digest. ``models`` is None where no model is asked.
+    ``policy``: the rules for tools, file by file; None where the rules that affidavit comes with hold."""
 
     content: Mapping[str, Json]
     retrieval: Retrieval
@@ -110,6 +111,7 @@ class Release:
     guarding: Guarding
     models: Routes | None = None
     writing: Writing | None = None
+    policy: Mapping[str, str] | None = None
 
     @property
     def digest(self) -> str:
@@ -138,6 +140,7 @@ def load(content: Mapping[str, Any]) -> Release:
             Guarding(_count(guard["longest"]), parse(guard)),
             load_routes(content["models"]) if "models" in content else None,
             _writing(content["write"]) if "write" in content else None,
+            _policy(content["policy"]) if "policy" in content else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
@@ -164,6 +167,13 @@ def _writing(content: Mapping[str, Any]) -> Writing:
         support,
         partial,
     )
+
+
+def _policy(content: Mapping[str, Any]) -> Mapping[str, str]:
+    files = content["files"]
+    if set(content) != {"files"} or not all(isinstance(text, str) for text in files.values()):
+        raise ValueError("policy has files, each with its text")
+    return dict(files)
 
 
 def _count(value: Any) -> int:

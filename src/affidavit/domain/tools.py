@@ -63,6 +63,12 @@ ENDED = frozenset({CallState.DONE, CallState.FAILED, CallState.UNKNOWN, CallStat
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}(?:\.[a-z][a-z0-9_]{0,47})?\Z")
 
 
+def is_tool_name(text: str) -> bool:
+    """Whether ``text`` may name a tool, with its version (``crm.refund@2``) or without."""
+    name, at, version = text.partition("@")
+    return bool(_NAME.match(name)) and (not at or (version.isascii() and version.isdecimal()))
+
+
 @dataclass(frozen=True)
 class Contract:
     """A tool, as everybody but its own code sees it.

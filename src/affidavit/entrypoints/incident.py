@@ -92,16 +92,28 @@ def incident_open(
     run_id: Annotated[str, typer.Argument(help="The run it is about.")],
     reason: Reason = "",
     by: By = "",
+    kill: Annotated[
+        list[str] | None,
+        typer.Option("--kill", metavar="WHAT", help="Stop a tool, source, model, the tenant or all first."),
+    ] = None,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Open an incident about a run: from now on the run can be neither erased nor pruned.
 
-    Example: `affidavit incident open run-… --reason "quoted a withdrawn price" --by operator:dave`
+    With `--kill` something is stopped at once, before anything else is done; see `affidavit kill --help`.
+
+    Example: `affidavit incident open run-… --reason "quoted a withdrawn price" --by operator:dave --kill source:prices`
     """
     with opened(workspace, as_json) as (ws, out):
-        _shown(out, ws.incidents.open(ws.parts.tenant(tenant), run_id, by, reason).as_json(), [])
+        owner = ws.parts.tenant(tenant)
+        for what in kill or ():
+            ws.controls.kill(owner, what, by, reason)
+        opened_one = ws.incidents.open(owner, run_id, by, reason)
+        for what in kill or ():
+            ws.incidents.note(owner, opened_one.id, by, f"stopped {what}")
+        _shown(out, ws.incidents.get(owner, opened_one.id).as_json(), [])
 
 
 @incident.command("list")

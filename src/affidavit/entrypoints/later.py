@@ -11,7 +11,11 @@ from typer.core import TyperGroup
 _HERE = "affidavit.entrypoints"
 LATER = {
     "audit": "audit:audit",
-    "policy": "replay:policy",
+    "policy": "policies:policy",
+    "mode": "controls:mode",
+    "kill": "controls:kill",
+    "revive": "controls:revive",
+    "secret": "controls:secret",
     "replay": "replay:replay",
     "explain": "replay:explain",
     "feedback": "incident:feedback",

@@ -9,9 +9,9 @@ import typer
 
 from affidavit.adapters.minilm import weights
 from affidavit.app.config import EMBEDDER_KINDS, EmbedderSpec, model_location
-from affidavit.app.people import ACTIONS
 from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
+from affidavit.domain.roles import GRANTABLE
 from affidavit.entrypoints import show
 from affidavit.entrypoints.common import JsonOption, TenantOption, WorkspaceOption, errors, opened
 from affidavit.entrypoints.output import Output
@@ -70,6 +70,7 @@ def people_show(
             ("in", "groups"),
             ("through groups in", "all_groups"),
             ("members", "members"),
+            ("roles", "roles"),
             ("may", "may"),
         ):
             out.say(f"  {title}: {', '.join(value[key]) or '-'}")
@@ -131,13 +132,16 @@ def people_remove(
 @people.command("grant")
 def people_grant(
     who: Who,
-    action: Annotated[str, typer.Argument(help=f"One of: {', '.join(ACTIONS)}.")],
+    action: Annotated[str, typer.Argument(help=f"One of: {', '.join(GRANTABLE)}.")],
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the grant away instead.")] = False,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Allow a principal to do something besides reading, such as seeing what was denied to others (`audit:read`)."""
+    """Allow a principal to do something besides reading, such as seeing what was denied to others (`audit:read`).
+
+    `role:NAME` grants a role: reader, operator, approver, auditor, admin.
+    """
     with opened(workspace, as_json) as (ws, out):
         ws.people.grant(ws.parts.tenant(tenant), named(who), action, revoke=revoke)
         verb = "may no longer" if revoke else "may"

@@ -9,6 +9,7 @@ from affidavit.ask.giving import OnClaim
 from affidavit.domain.answer import Answer, GivenClaim
 from affidavit.entrypoints.output import Output
 from affidavit.ingest.sync import SyncReport
+from affidavit.store.controls import LIVE
 
 _FAULTS_SHOWN = 20
 _HITS_SHOWN = 8
@@ -153,9 +154,13 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
             f"tenant {name}: {tenant['people']} people and groups, {tenant['documents']} documents, "
             f"{tenant['chunks']} chunks, {tenant['rules']} access rules"
         )
+        if tenant["mode"] == LIVE:
+            out.say("  tools may change things: affidavit mode")
         for source in tenant["sources"]:
             when = "synced" if source["synced_at"] else "never synced: affidavit sync"
             out.say(f"  {source['kind']} {source['name']}: {source['location']} ({when})")
+    for stopped in value["stopped"]:
+        out.say(stopped, "red")
     for sink in value["sinks"]:
         out.say(
             f"sink {sink['kind']} {sink['name']}: has {sink['size']} events, {sink['behind']} behind",

@@ -98,7 +98,7 @@ class Course:
             self._next()
         elif now >= self._resume[0]:
             progress, self._resume = self._resume[1], None
-            self._ask(progress)
+            self._ask_again(progress)
         else:
             self._pause(now, self._resume[0])
 
@@ -244,6 +244,15 @@ class Course:
         self._trying[trying.number] = trying
         self._turn(trying)
         return trying
+
+    def _ask_again(self, progress: Progress) -> None:
+        """Unless it can no longer be had: it may have been stopped while we waited."""
+        try:
+            self._models(progress.target)
+        except ModelError as error:
+            self._skip(progress.option, "unavailable", error.message)
+            return
+        self._ask(progress)
 
     def _rule(self, option: Option) -> None:
         """A deterministic answer, here and now."""

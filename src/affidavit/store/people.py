@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.records import FOREVER
+from affidavit.domain.roles import PREFIX, granting
 from affidavit.store.database import Database
 
 _OPEN = f"until = {FOREVER}"
@@ -116,12 +117,24 @@ class People:
     # -- grants: who may do what besides reading documents
 
     def grants(self, tenant: int, action: str, position: int) -> frozenset[str]:
-        """The principals that may do ``action``."""
+        """The principals that ``action`` itself, or the role ``role:NAME``, is granted to."""
         rows = self._db.all(
             f"SELECT principal FROM grants WHERE tenant = ? AND action = ? AND {_AT}",
             (tenant, action, position, position),
         )
         return frozenset(row[0] for row in rows)
+
+    def holders(self, tenant: int, action: str, position: int) -> frozenset[str]:
+        """The principals that may do ``action``, by a grant of it or of a role that includes it."""
+        return frozenset().union(*(self.grants(tenant, grant, position) for grant in granting(action)))
+
+    def roles_of(self, tenant: int, principals: Set[str], position: int) -> frozenset[str]:
+        """The roles that somebody holds who is all of ``principals``."""
+        rows = self._db.all(
+            f"SELECT action, principal FROM grants WHERE tenant = ? AND action LIKE '{PREFIX}%' AND {_AT}",
+            (tenant, position, position),
+        )
+        return frozenset(action.removeprefix(PREFIX) for action, who in rows if who in principals)
 
     def grant(self, tenant: int, action: str, principal: str, position: int) -> None:
         self._db.run(

@@ -119,3 +119,15 @@ CREATE INDEX approvals_by_call ON approvals (call);
 CREATE TABLE claims (call INTEGER NOT NULL, claim INTEGER NOT NULL, tool TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (call, claim)) WITHOUT ROWID;
 CREATE INDEX claims_by_tool ON claims (tool, at);
+-- What may be done at all: a tenant without a mode is read-only; what is in `kills` is stopped. A secret is named by where it is.
+CREATE TABLE modes (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, mode TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX modes_by_tenant ON modes (tenant) WHERE until = 4611686018427387904;
+CREATE TABLE kills (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,
+  stated_by TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX kills_by_name ON kills (tenant, kind, name) WHERE until = 4611686018427387904;
+CREATE TABLE secrets (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
+  since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611686018427387904;

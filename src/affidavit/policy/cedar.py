@@ -1,0 +1,158 @@
+"""Decides by Cedar policies. The one place that knows Cedar.
+
+Cedar skips a rule that errors, a forbid rule too, so any error while deciding is a denial; and it knows two answers where we
+need three. Policies, schema and entities are parsed once and kept: as JSON each time they cost 30 ms a decision, kept 60 µs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from cedarpy import AuthzResult, Entities, PolicySet, Schema, is_authorized, validate_policies
+from cedarpy import Decision as Answer
+
+from affidavit.domain.canonical import canonical
+from affidavit.domain.decisions import Decision, Verdict, Wish
+from affidavit.domain.errors import ManifestError, UsageError
+from affidavit.domain.tools import Contract
+from affidavit.policy import facts
+from affidavit.policy.schema import CALL, cedar_schema
+from affidavit.policy.statements import Statement, policy_digest, statements
+
+_KEPT = 2_000
+"""Entity sets held in memory: one for each who, what they are, and tool."""
+
+
+class Cedar:
+    """One policy set over one set of tools. Safe to share between threads.
+
+    Raises ManifestError, with file and line, for a set that does not parse or does not validate: it is never loaded.
+    """
+
+    def __init__(
+        self, files: Mapping[str, str], contracts: Iterable[Contract], actions: Iterable[str] = ()
+    ) -> None:
+        self.digest = policy_digest(files)
+        self.rules: Sequence[Statement] = statements(files)
+        self._contracts = {contract.key: contract for contract in contracts}
+        self._told = {key: contract.as_json() for key, contract in self._contracts.items()}
+        self._schema = Schema.from_json_str(json.dumps(cedar_schema(self._contracts.values(), actions)))
+        text = "\n".join(rule.text for rule in self.rules)
+        self._validate(text)
+        self._policies = PolicySet.from_str(text)
+        self._named = {f"policy{n}": rule for n, rule in enumerate(self.rules)}
+        self._entities: dict[Any, Entities] = {}
+
+    def _validate(self, text: str) -> None:
+        found = validate_policies(text, self._schema)
+        if found.validation_passed:
+            return
+        first = found.errors[0]
+        rule = next((r for n, r in enumerate(self.rules) if f"policy{n}" == first.policy_id), None)
+        where = "the policies" if rule is None else f"{rule.where}: {rule.id}"
+        said = first.error.replace(f"for policy `{first.policy_id}`, ", "")
+        raise ManifestError(
+            f"{where}: {said}", "docs/explanation/policy.md lists what a rule may speak of; ask `has` first"
+        )
+
+    def decide(self, wish: Wish, tenant: str) -> Decision:
+        """What the rules say to ``wish``; ``tenant`` is its tenant's name. Whatever goes wrong is a denial."""
+        try:
+            return self._decide(*self._request(wish, tenant))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            return self._denied(str(error) or type(error).__name__)
+        except UsageError as error:
+            return self._denied(error.message)
+
+    def _decide(self, request: dict[str, Any], entities: Entities) -> Decision:
+        answer = is_authorized(request, self._policies, entities, self._schema)
+        errors, rules = answer.diagnostics.errors, self._deciding(answer)
+        if errors or answer.decision is Answer.NoDecision:
+            return self._denied(*(self._said(e) for e in errors or ["Cedar did not decide"]))
+        cited = tuple(rule.id for rule in rules)
+        if answer.decision is Answer.Allow:
+            return Decision(Verdict.PERMIT, cited, self.digest)
+        roles = sorted({rule.approval for rule in rules})
+        if not rules or "" in roles:
+            return Decision(Verdict.FORBID, cited, self.digest)
+        context = {**request["context"], "approved": sorted({*request["context"]["approved"], *roles})}
+        supposed = is_authorized({**request, "context": context}, self._policies, entities, self._schema)
+        if supposed.diagnostics.errors or supposed.decision is not Answer.Allow:
+            return Decision(Verdict.FORBID, cited, self.digest)
+        return Decision(Verdict.NEEDS_APPROVAL, cited, self.digest, tuple(roles))
+
+    def _deciding(self, answer: AuthzResult) -> list[Statement]:
+        return sorted((self._named[id] for id in answer.diagnostics.reasons), key=lambda rule: rule.id)
+
+    def _said(self, error: str) -> str:
+        """Cedar's words, with our names of rules for its own."""
+        for id, rule in self._named.items():
+            error = error.replace(f"`{id}`", f"`{rule.id}`")
+        return error
+
+    def _denied(self, *errors: str) -> Decision:
+        return Decision(Verdict.FORBID, (), self.digest, errors=errors)
+
+    # -- what Cedar is asked
+
+    def _request(self, wish: Wish, tenant: str) -> tuple[dict[str, Any], Entities]:
+        principal = facts.uid(tenant, wish.principal)
+        if wish.action == CALL:
+            contract = self._contract(wish)
+            action, resource = contract.key, {"type": "Tool", "id": contract.key}
+            context = facts.calling(tenant, wish.context, contract)
+        else:
+            action, resource = wish.action, {"type": "Tenant", "id": tenant}
+            context = facts.circumstances(tenant, wish.context)
+        request = {
+            "principal": principal,
+            "action": {"type": "Action", "id": action},
+            "resource": resource,
+            "context": context,
+        }
+        return request, self._known(wish, tenant)
+
+    def _contract(self, wish: Wish) -> Contract:
+        contract = self._contracts.get(wish.resource)
+        if contract is None:
+            raise ValueError(f"the policy knows no tool {wish.resource}")
+        told = self._told[contract.key]
+        if any(told.get(name) != value for name, value in wish.attributes.items()):
+            raise ValueError(f"{wish.resource} is not the contract that the policy knows")
+        return contract
+
+    def _known(self, wish: Wish, tenant: str) -> Entities:
+        person = wish.context.get("person")
+        tags = canonical(person) if person else b""
+        key = (tenant, wish.principal, wish.principals, wish.roles, wish.resource, tags)
+        found = self._entities.get(key)
+        if found is None:
+            there = facts.people(tenant, wish)
+            if wish.action == CALL:
+                there.append(facts.tool(tenant, self._contracts[wish.resource]))
+            found = Entities.from_json_str(json.dumps(list(_once(there))), self._schema)
+            if len(self._entities) >= _KEPT:
+                self._entities.clear()
+            self._entities[key] = found
+        return found
+
+    # -- for tests of policies
+
+    def matcher(self, rule: Statement) -> Callable[[Wish, str], bool]:
+        """Whether ``rule`` alone applies to a wish: what Cedar does not tell of permit rules that a forbid rule overrode."""
+        text = rule.text if rule.effect == "permit" else f"{rule.text}\npermit (principal, action, resource);"
+        alone = PolicySet.from_str(text)
+        wanted = Answer.Allow if rule.effect == "permit" else Answer.Deny
+
+        def matches(wish: Wish, tenant: str) -> bool:
+            request, entities = self._request(wish, tenant)
+            answer = is_authorized(request, alone, entities, self._schema)
+            return answer.decision is wanted and not answer.diagnostics.errors
+
+        return matches
+
+
+def _once(entities: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    return {(e["uid"]["type"], e["uid"]["id"]): e for e in entities}.values()

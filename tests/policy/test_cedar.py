@@ -1,0 +1,270 @@
+"""The policy engine: what is not sound is not loaded, what errors is denied, and a yes that is missing is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from affidavit.domain.decisions import Verdict, Wish
+from affidavit.domain.errors import ManifestError
+from affidavit.domain.labels import ASKER, Label, Origin
+from affidavit.domain.tools import Contract, Effect, Idempotency, Role
+from affidavit.policy.cedar import Cedar
+from affidavit.policy.statements import policy_digest, statements
+
+FRIDAY = 1_795_168_800_000_000
+PAY = Contract(
+    "bank.pay",
+    1,
+    "Pay.",
+    {
+        "type": "object",
+        "properties": {
+            "to": {"type": "string"},
+            "amount": {"type": "integer"},
+            "note": {"type": ["string", "null"]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "lines": {"type": "array", "items": {"type": "object"}},
+            "box": {
+                "type": "object",
+                "properties": {"deep": {"type": "integer"}, "rate": {"type": "number"}},
+            },
+        },
+    },
+    {},
+    Effect.WRITE,
+    Idempotency.BY_KEY,
+    {"note": Role.DATA},
+)
+BASE = '@id("base") permit (principal, action in Action::"tool:call", resource);\n'
+
+
+def engine(text: str, *contracts: Contract) -> Cedar:
+    return Cedar({"a.cedar": text}, contracts or (PAY,), ("audit:read",))
+
+
+def wish(arguments: Mapping[str, Any] | None = None, **context: Any) -> Wish:
+    arguments = {"to": "bob", "amount": 5} if arguments is None else arguments
+    labels = {name: [ASKER.as_json()] for name in arguments}
+    return Wish(
+        1,
+        "user:alice",
+        frozenset({"user:alice", "group:staff", "anyone"}),
+        frozenset({"operator"}),
+        "tool:call",
+        PAY.key,
+        context={"arguments": arguments, "mode": "live", "time": FRIDAY, "labels": labels, **context},
+    )
+
+
+def verdict(text: str, given: Wish, tenant: str = "acme") -> str:
+    return engine(text).decide(given, tenant).verdict.value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('// all\n\n@id("a") permit (principal, action, resource) when { ;', "a.cedar:3"),
+        ("permit (principal, action, resource);", "@id"),
+        ('@id("A b") permit (principal, action, resource);', "@id"),
+        ('@id("a") permit (principal, action, resource);\n' * 2, "a.cedar:1 too"),
+        ('@id("a") @approval("approver") permit (principal, action, resource);', "forbid rule"),
+        ('@id("a") @approval("boss") forbid (principal, action, resource);', "forbid rule"),
+        ('@id("a") @reason("b") forbid (principal, action, resource);', "@reason"),
+        ('@id("a") permit (principal == ?principal, action, resource);', "template"),
+        ('@id("a") permit (principal, action, resource)', "a.cedar:1"),
+        ('// "quoted; "\n@id("a") permit (principal, action, resource) when { context.modus == "live" };', "modus"),
+        ('@id("a") permit (principal, action, resource) when { context.arguments.amount > 5 };', "a.cedar:1: a"),
+        ('@id("a") permit (principal, action == Action::"bank.pay@2", resource);', "bank.pay@2"),
+        ('@id("a") permit (principal in Grupp::"acme/staff", action, resource);', "Grupp"),
+    ],
+)  # fmt: skip
+def test_what_is_not_sound_is_not_loaded(text: str, said: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        engine(text)
+    assert said in caught.value.message
+    assert "a.cedar:" in caught.value.message
+
+
+def test_a_semicolon_in_a_text_or_comment_ends_nothing() -> None:
+    found = statements(
+        {
+            "a.cedar": '// a; b\n@id("a") // ; "\nforbid (principal, action, resource) when { context.mode == ";\\";" };'
+        }
+    )
+    assert [(s.id, s.line) for s in found] == [("a", 2)]
+
+
+def test_the_digest_is_that_of_every_byte_of_the_policies_and_of_nothing_else() -> None:
+    files = {"a.cedar": BASE, "b.cedar": "// nothing\n"}
+    whole = policy_digest(files)
+    assert Cedar(files, (PAY,)).digest == whole == Cedar(files, (), ("audit:read",)).digest
+    for name, text in files.items():
+        for at in range(len(text)):
+            assert (
+                policy_digest({**files, name: text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :]}) != whole
+            )
+
+
+def test_nothing_is_permitted_unless_a_rule_says_so() -> None:
+    decided = engine("// none\n").decide(wish(), "acme")
+    assert (decided.verdict, decided.rules, decided.errors) == (Verdict.FORBID, (), ())
+
+
+def test_a_forbid_rule_that_errors_permits_nothing() -> None:
+    text = BASE + (
+        '@id("limit") forbid (principal, action in Action::"bank.pay", resource)\n'
+        "when { context.arguments has amount && context.arguments.amount * 1000000000000 > 5 };"
+    )
+    assert verdict(text, wish({"amount": 0})) == "permit"
+    decided = engine(text).decide(wish({"amount": 2**50}), "acme")
+    assert decided.verdict is Verdict.FORBID
+    assert "limit" in decided.errors[0]
+
+
+APPROVALS = BASE + (
+    '@id("two") @approval("approver") forbid (principal, action, resource) when { context has amount && context.amount > 10 }\n'
+    'unless { context.approved.contains("approver") };\n'
+    '@id("boss") @approval("admin") forbid (principal, action, resource) when { context has amount && context.amount > 100 }\n'
+    'unless { context.approved.contains("admin") };\n'
+    '@id("never") forbid (principal, action, resource) when { context has amount && context.amount > 1000 };\n'
+    '@id("stuck") @approval("auditor") forbid (principal, action, resource) when { context has amount && context.amount == 7 };\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("amount", "approved", "expected", "roles"),
+    [
+        (5, [], "permit", ()),
+        (11, [], "needs_approval", ("approver",)),
+        (11, ["approver"], "permit", ()),
+        (11, ["admin"], "needs_approval", ("approver",)),
+        (101, [], "needs_approval", ("admin", "approver")),
+        (101, ["approver"], "needs_approval", ("admin",)),
+        (101, ["approver", "admin"], "permit", ()),
+        (1001, ["approver", "admin"], "forbid", ()),
+        (-1001, ["approver", "admin"], "forbid", ()),
+        (7, [], "forbid", ()),
+    ],
+)
+def test_three_verdicts(amount: int, approved: list[str], expected: str, roles: tuple[str, ...]) -> None:
+    decided = engine(APPROVALS).decide(wish({"amount": amount}, approved=approved), "acme")
+    assert (decided.verdict.value, decided.roles, decided.errors) == (expected, roles, ())
+
+
+def test_no_approval_is_asked_for_where_nothing_would_permit_it_anyway() -> None:
+    text = APPROVALS.replace("permit (principal,", 'permit (principal in Role::"admin",')
+    assert verdict(text, wish({"amount": 11})) == "forbid"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        wish({"amount": 5.0}),
+        wish({"amount": True}),
+        wish({"amount": "5"}),
+        wish({"amount": 2**64}),
+        wish({"unknown": 5}),
+        wish({"tags": [{"__entity": {"type": "Role", "id": "admin"}}]}),
+        wish(approved=[5]),
+        wish(labels={"to": 5}),
+        wish(time="soon"),
+        replace(wish(), principal="alice"),
+        replace(wish(), principal="group:staff"),
+        replace(wish(), resource="bank.pay@2"),
+        replace(wish(), action="audit:none"),
+        replace(wish(), attributes={"effect": "read"}),
+        replace(wish(), context={"arguments": 5}),
+    ],
+)
+def test_a_wish_that_is_not_in_order_is_denied_with_an_error(given: Wish) -> None:
+    decided = engine(BASE).decide(given, "acme")
+    assert decided.verdict is Verdict.FORBID
+    assert decided.errors
+
+
+def test_a_group_is_its_tenants() -> None:
+    text = '@id("staff") permit (principal in Group::"acme/staff", action, resource);'
+    assert verdict(text, wish()) == "permit"
+    assert verdict(text, wish(), "globex") == "forbid"
+    nested = '@id("staff") permit (principal in Group::"a/b/staff", action, resource);'
+    assert verdict(nested, wish(), "a/b") == "forbid"  # a tenant cannot be named into another's groups
+    assert verdict(nested.replace("a/b/", "a%2Fb/"), wish(), "a/b") == "permit"
+
+
+def test_what_is_known_of_a_person_can_be_asked() -> None:
+    there = 'principal.hasTag("department") && principal.getTag("department") == "finance"'
+    text = f'@id("f") permit (principal, action, resource) when {{ {there} }};'
+    assert verdict(text, wish(person={"department": "finance"})) == "permit"
+    assert verdict(text, wish(person={"department": ["finance"]})) == "forbid"
+    assert verdict(text, wish()) == "forbid"
+
+
+def test_a_stranger_is_in_nothing() -> None:
+    text = '@id("o") permit (principal in Role::"operator", action, resource);'
+    assert verdict(text, wish()) == "permit"
+    assert verdict(text, replace(wish(), principals=frozenset())) == "forbid"
+
+
+def _forbidden(when: str, given: Wish) -> bool:
+    text = BASE + f'@id("x") forbid (principal, action in Action::"tool:call", resource) when {{ {when} }};'
+    decided = engine(text).decide(given, "acme")
+    assert not decided.errors
+    return decided.verdict is Verdict.FORBID
+
+
+DOCUMENT = Label(Origin.DOCUMENT, "docs/a.md").as_json()
+
+
+def test_where_control_arguments_came_from() -> None:
+    untrusted = 'context.untrusted.contains("to")'
+    assert not _forbidden(untrusted, wish())
+    assert _forbidden(untrusted, wish(labels={"to": [ASKER.as_json(), DOCUMENT]}))
+    assert _forbidden(untrusted, wish(labels={}))  # nobody vouches
+    assert not _forbidden(
+        'context.untrusted.contains("note")', wish({"note": "x"}, labels={"note": [DOCUMENT]})
+    )
+    assert _forbidden(
+        'context.origins.contains("document")', wish({"note": "x"}, labels={"note": [DOCUMENT]})
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("Bob <bob@EVIL.example>", "evil.example"),
+        ("see https://evil.example/a?b", "evil.example"),
+        ("https://good.example@evil.example:8080/", "evil.example"),
+        ("a@good.example,b@evil.example.", "evil.example"),
+        ("//a@[evil.example]", "evil.example"),
+    ],
+)  # fmt: skip
+def test_addresses_are_seen(text: str, domain: str) -> None:
+    assert _forbidden(f'context.domains.contains("{domain}")', wish({"to": text}))
+    assert _forbidden(f'context.domains.contains("{domain}")', wish({"tags": ["a", text]}))
+
+
+def test_amounts_are_seen_however_deep() -> None:
+    deep = wish({"lines": [{"net_amount": 3}, {"x": {"amount": -70}}]})
+    assert _forbidden("context has amount && context.amount == 70", deep)
+    assert not _forbidden("context has amount", wish({"to": "x"}))
+
+
+def test_what_policy_cannot_see_is_named() -> None:
+    assert _forbidden('context.unseen.contains("lines")', wish({"lines": [{}]}))
+    assert _forbidden('context.unseen.contains("box")', wish({"box": {"deep": 1, "rate": 0.5}}))
+    assert not _forbidden(
+        "!context.unseen.isEmpty()", wish({"box": {"deep": 1}, "note": None, "tags": ["a"]})
+    )
+    assert _forbidden("context.arguments has box && context.arguments.box has deep && context.arguments.box.deep == 1",
+                      wish({"box": {"deep": 1}}))  # fmt: skip
+
+
+def test_an_action_that_is_no_tool() -> None:
+    text = '@id("a") permit (principal in Role::"operator", action == Action::"audit:read", resource == Tenant::"acme");'
+    given = replace(wish(), action="audit:read", resource="acme")
+    assert verdict(text, given) == "permit"
+    assert verdict(text, given, "globex") == "forbid"
