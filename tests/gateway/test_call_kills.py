@@ -11,7 +11,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from tests.gateway.kill_worker import NAMES, gateway, outside, work
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
@@ -19,6 +18,7 @@ from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CallState
 from affidavit.gateway.rules import Proposal
 from affidavit.runs.recorder import Run, new_run_id
+from tests.gateway.kill_worker import NAMES, gateway, outside, work
 
 WORKERS, PATIENCE = 3, 240.0
 

@@ -10,14 +10,14 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.gateway.test_gateway import ASK, FORBID, KEYS, PERMIT
-from tests.gateway.world import SECOND, Outside, Table, World, also, begun, tools_of
 
 from affidavit.domain.errors import RefusedError, UsageError
 from affidavit.domain.tools import CallState, Idempotency
 from affidavit.gateway.ledger import Claim
 from affidavit.store.calls import CallRow
 from affidavit.testing.clock import FixedClock
+from tests.gateway.test_gateway import ASK, FORBID, KEYS, PERMIT
+from tests.gateway.world import SECOND, Outside, Table, World, also, begun, tools_of
 
 NAMES = ("put", "pay", "book", "mail")
 HOW = st.sampled_from(["ok", "refuse", "busy", "lost", "torn"])

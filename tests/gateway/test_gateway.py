@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.world import SECOND, Outside, Table, World, also, begun, tools_of
 
 from affidavit.domain.decisions import Verdict
 from affidavit.domain.errors import ArgumentsError, RefusedError, UsageError
@@ -15,6 +14,7 @@ from affidavit.domain.events import EventKind
 from affidavit.domain.tools import CallState
 from affidavit.gateway.contracts import Context, tool
 from affidavit.testing.clock import FixedClock
+from tests.gateway.world import SECOND, Outside, Table, World, also, begun, tools_of
 
 PERMIT, ASK, FORBID = Verdict.PERMIT, Verdict.NEEDS_APPROVAL, Verdict.FORBID
 KEYS = ("look@1", "put@1", "pay@1", "unpay@1", "book@1", "mail@1")

@@ -63,13 +63,8 @@ class Explainer:
                 "sufficient": today["before"]["sufficient"],
                 "guards": _guards(recorded),
             },
-<<<<<<< HEAD
-            "did": {"given": recorded.answer, "actions": [], "interrupted": recorded.interrupted},
-            "approved": [],
-=======
-            "did": {"given": recorded.answer, "actions": calls},
+            "did": {"given": recorded.answer, "actions": calls, "interrupted": recorded.interrupted},
             "approved": [a for c in calls for a in c["approvals"]],
->>>>>>> calls5
             "changed_since": changed,
             "today": {"same": today["difference"]["same"], "difference": today["difference"]},
         }

@@ -9,12 +9,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-<<<<<<< HEAD
-from affidavit.app.recorded import recorded_run, unfinished_answer
-=======
 from affidavit.app.callstory import of_run
-from affidavit.app.recorded import recorded_run
->>>>>>> calls5
+from affidavit.app.recorded import recorded_run, unfinished_answer
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
@@ -93,17 +89,13 @@ class RunDesk:
                 story["retrieved"] = body["output"]["hits"]
             elif event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "sync":
                 story["sync"] = body["output"]
-<<<<<<< HEAD
-        story.setdefault("status", "unfinished")
         claims = [self._events.body(e) for e in events if e.kind is EventKind.CLAIM_RELEASED]
         if claims and "given" not in story:
             story["given"] = unfinished_answer(claims, story["release"])
-=======
         calls = of_run(self._parts, events[0].run)
         if calls:
             story["calls"] = calls
         story.setdefault("status", _unfinished(calls))
->>>>>>> calls5
         return story
 
     def _auditor_view(

@@ -76,8 +76,8 @@ if TYPE_CHECKING:
     from affidavit.app.follow import FollowDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
-    from affidavit.app.tools import ToolDesk
     from affidavit.app.policies import PolicyDesk
+    from affidavit.app.tools import ToolDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
