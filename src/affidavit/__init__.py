@@ -4,5 +4,6 @@ from affidavit.app.workspace import Workspace, init, open  # noqa: A004  # like 
 from affidavit.domain.errors import ToolError
 from affidavit.gateway.contracts import Context, Tool, tool
 from affidavit.gateway.schemas import Limits
+from affidavit.gateway.trials import Case
 
-__all__ = ["Context", "Limits", "Tool", "ToolError", "Workspace", "init", "open", "tool"]
+__all__ = ["Case", "Context", "Limits", "Tool", "ToolError", "Workspace", "init", "open", "tool"]
