@@ -25,7 +25,7 @@ class ForbiddenAddressError(OSError):
 
 
 def checked_url(url: str, what: str = "the address") -> str:
-    """``url`` without a trailing slash. Raises UsageError for anything but http(s)://HOST…, without user name, query, fragment."""
+    """``url`` without a trailing slash. Raises UsageError for all but http(s)://HOST…, without user name, query, fragment."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -83,7 +83,10 @@ def _aimed(request: Any, address: str) -> dict[str, Any]:
     return {
         "method": request.method,
         "url": request.url.copy_with(host=address),
-        "headers": request.headers,
+        "headers": [
+            *((k, v) for k, v in request.headers.items() if k != "accept-encoding"),
+            ("accept-encoding", "identity"),
+        ],
         "stream": request.stream,
         "extensions": {**request.extensions, "sni_hostname": request.url.host},
     }
@@ -91,6 +94,11 @@ def _aimed(request: Any, address: str) -> dict[str, Any]:
 
 def _port(request: Any) -> int:
     return request.url.port or (443 if request.url.scheme == "https" else 80)
+
+
+def _packed(headers: Any) -> bool:
+    """Whether an answer would grow when it is read."""
+    return headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
 
 
 def client(private: bool, seconds: float, lookup: Lookup = look_up) -> httpx.Client:
@@ -127,6 +135,9 @@ def client(private: bool, seconds: float, lookup: Lookup = look_up) -> httpx.Cli
 
         def _ask(self, request: httpx.Request, address: str) -> httpx.Response:
             answer = super().handle_request(httpx.Request(**_aimed(request, address)))
+            if _packed(answer.headers):
+                answer.close()
+                raise httpx.ReadError("the answer is compressed, which nobody asked for")
             return httpx.Response(
                 answer.status_code,
                 headers=answer.headers,
@@ -176,6 +187,9 @@ def async_client(private: bool, seconds: float, headers: dict[str, str], lookup:
 
         async def _ask(self, request: httpx2.Request, address: str) -> httpx2.Response:
             answer = await super().handle_async_request(httpx2.Request(**_aimed(request, address)))
+            if _packed(answer.headers):
+                await answer.aclose()
+                raise httpx2.ReadError("the answer is compressed, which nobody asked for")
             return httpx2.Response(
                 answer.status_code,
                 headers=answer.headers,

@@ -1,8 +1,8 @@
 """Schemas and words of strangers (MCP servers, OpenAPI documents), made small and harmless before anything else sees them.
 
-What comes out refers to nothing: every ``$ref`` is resolved within its own document and written out, one that comes back to itself
-ends in "anything". Known keywords stay, all others go. Size and depth are bounded, so that validating costs what it looks like.
-Numbers with fractions become texts ("21.5"), since a contract knows exact values only.
+What comes out refers to nothing: every ``$ref`` is resolved within its own document and written out, one that comes back to
+itself ends in "anything". Known keywords stay, all others go. Size and depth are bounded, so that validating costs what it looks
+like. Numbers with fractions become texts ("21.5"), since a contract knows exact values only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 from urllib.parse import unquote
 
 from affidavit.domain.canonical import Json, digest, sha256
 from affidavit.domain.errors import UsageError
-from affidavit.domain.tools import Contract, contract
+from affidavit.domain.tools import Contract, Effect, Idempotency, Role, contract
 
 FRACTION = r"^-?[0-9]{1,9}\.[0-9]{1,6}$"
 """A number with a fraction, as an argument: text of so few digits that no machine rounds it."""
@@ -38,16 +39,33 @@ _MAPS, _LISTS, _SINGLE = (
 _POINTS_ELSEWHERE = ("$dynamicRef", "$recursiveRef")
 _ORDERS = re.compile(
     r"\b(ignore|disregard|forget)\b.{0,40}\b(instruction|previous|above|prior|rule)|\bdo not (tell|mention|inform|reveal)"
-    r"|\b(system|developer) (prompt|message)|<\s*/?\s*(system|important|instructions?)\b|\bbefore (using|calling) (this|any|other)"
+    r"|\b(system|developer) (prompt|message)|<\s*/?\s*(system|important|instructions?)\b"
+    r"|\bbefore (using|calling) (this|any|other)"
     r"|\b(password|api.?key|credential|\.ssh|id_rsa|\.env)\b|https?://",
     re.IGNORECASE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True)
+class Found:
+    """A tool as it was found, cleaned and narrowed. ``plan`` says how it is called, ``pin`` is the digest of what was said about
+    it, ``effect`` what is assumed until the operator says otherwise; ``claims`` is what the other side says of itself (nothing is
+    decided by that), ``odd`` why a person should look twice."""
+
+    word: str
+    description: str
+    parameters: Mapping[str, Json]
+    result: Mapping[str, Json]
+    plan: Mapping[str, Json]
+    pin: str
+    effect: Effect = Effect.IRREVERSIBLE
+    claims: str = ""
+    odd: str = ""
+
+
+@dataclass(frozen=True)
 class Offered:
-    """A tool that a stranger offers. ``plan`` says how it is called, ``pin`` is the digest of what was said about it, ``claims``
-    what the other side says of itself (nothing is decided by that), ``odd`` why a person should look twice."""
+    """A tool that a stranger offers, under the contract that the operator gives it."""
 
     contract: Contract
     plan: Mapping[str, Json]
@@ -90,6 +108,87 @@ def offer(content: Mapping[str, Any]) -> Offer:
         return Offer(content["name"], content["kind"], content["place"], tools)
     except (KeyError, TypeError) as error:
         raise UsageError(f"the import is malformed: {error!r}") from error
+
+
+_SAID = frozenset(
+    {
+        "effect",
+        "idempotency",
+        "data",
+        "owner",
+        "timeout",
+        "attempts",
+        "rate",
+        "undo",
+        "outward",
+        "trusted",
+        "trusts",
+        "kinds",
+    }
+    | {"description", "deprecated", "retired", "key_header", "use"}
+)
+
+
+def under_contract(
+    found: Found, name: str, kind: str, secrets: tuple[str, ...], says: Mapping[str, Any]
+) -> Offered:
+    """``found`` as the tool ``NAME.WORD``, with what the operator ``says`` about it. Raises UsageError for what cannot be so.
+
+    Until the operator says so nothing is known of how it bears being called twice, and all that it returns is a stranger's word.
+    """
+    key, hint = f"{name}.{found.word}", f"known for a tool: {', '.join(sorted(_SAID))}"
+    if set(says) - _SAID:
+        raise UsageError(f"{key}: nothing is known of {', '.join(sorted(set(says) - _SAID))}", hint)
+    effect = Effect(_one_of(says.get("effect", found.effect.value), Effect, key))
+    reads = effect is Effect.READ
+    given = says.get("idempotency", "native" if reads else "none")
+    idempotency = Idempotency(_one_of(given, Idempotency, key))
+    header = says.get("key_header", "")
+    if idempotency is Idempotency.CHECK_FIRST or (reads and idempotency is not Idempotency.NATIVE):
+        raise UsageError(f"{key} cannot be {idempotency.value}", "native, none, or by_key with a key_header")
+    if (idempotency is Idempotency.BY_KEY) != bool(header) or (header and kind != "openapi"):
+        raise UsageError(
+            f"{key}: by_key goes with key_header, and only HTTP APIs have one",
+            'key_header = "Idempotency-Key"',
+        )
+    if idempotency is Idempotency.NONE and says.get("attempts", 1) != 1:
+        raise UsageError(
+            f"{key} cannot be tried twice", "leave attempts out, or say how it bears being called twice"
+        )
+    try:
+        made = Contract(
+            name=key,
+            version=1,
+            description=says.get("description", found.description),
+            parameters=found.parameters,
+            result=found.result,
+            effect=effect,
+            idempotency=idempotency,
+            roles=dict.fromkeys(says.get("data", ()), Role.DATA),
+            rate=tuple(says.get("rate", (0, 0))),
+            origin=f"{kind}:{name}",
+            secrets=secrets,
+            outward=says.get("outward", True),
+            timeout=says.get("timeout", 30_000),
+            **{
+                k: says[k]
+                for k in ("owner", "attempts", "undo", "trusted", "trusts", "kinds", "deprecated", "retired")
+                if k in says
+            },
+        )
+        contract(made.as_json())
+        made.digest  # noqa: B018  # raises where it has none
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{key}: {error}", hint) from error
+    plan = {**found.plan, "key_header": header} if header else found.plan
+    return Offered(made, plan, found.pin, found.claims, found.odd)
+
+
+def _one_of(value: object, kind: type[Enum], key: str) -> str:
+    known = [str(member.value) for member in kind]
+    if value not in known:
+        raise UsageError(f"{key}: {plain(str(value), 40)!r} is none of {', '.join(known)}")
+    return str(value)
 
 
 def pin_of(said: object) -> str:
