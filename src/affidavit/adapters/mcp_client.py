@@ -90,9 +90,9 @@ def call(
     try:
         answer = _run(place, secrets, seconds, lookup, ask)
     except ToolError as error:
-        if begun and error.happened is False:
-            raise ToolError(error.message, error.hint, happened=None, retryable=error.retryable) from error
-        raise
+        # until it was called nothing can have happened; from then on nobody can say
+        happened = None if begun else False
+        raise ToolError(error.message, error.hint, happened=happened, retryable=error.retryable) from error
     said = "\n".join(one.text for one in answer.content if one.type == "text")
     if answer.is_error:
         # a server that says so may have done half of it
@@ -181,7 +181,7 @@ def _run(
         raise ToolError(
             f"MCP servers cannot be asked here: {error.name} is missing", "pip install 'affidavit[mcp]'"
         ) from error
-    except Exception as error:  # noqa: BLE001  # SDK, transport and server in one: it did not work, and what it did is not known
+    except Exception as error:  # SDK, transport and server in one: it did not work, and what it did is not known
         raise _fault(error) from error
 
 
@@ -208,11 +208,13 @@ async def _session(
 ) -> AsyncIterator[Any]:
     from mcp.client import Client  # noqa: PLC0415  # half a second, and an extra
 
-    async with _transport(place, secrets, seconds, lookup) as transport:
-        async with Client(transport, read_timeout_seconds=seconds, cache=None) as client:
-            # the SDK would run the server's own patterns over its results; ours are held against what was accepted
-            client.session.validate_tool_result = _not_here  # type: ignore[method-assign]
-            yield client
+    async with (
+        _transport(place, secrets, seconds, lookup) as transport,
+        Client(transport, read_timeout_seconds=seconds, cache=None) as client,
+    ):
+        # the SDK would run the server's own patterns over its results; ours are held against what was accepted
+        client.session.validate_tool_result = _not_here  # type: ignore[method-assign]
+        yield client
 
 
 async def _not_here(name: str, result: Any) -> None:
@@ -223,7 +225,7 @@ async def _not_here(name: str, result: Any) -> None:
 async def _transport(
     place: Mapping[str, Any], secrets: Mapping[str, str], seconds: float, lookup: Lookup
 ) -> AsyncIterator[Any]:
-    """stdio: a process with PATH, HOME and the like of our environment, and the credential in a variable; its stderr goes nowhere.
+    """stdio: a process with PATH, HOME and the like of our environment, the credential in a variable; its stderr goes nowhere.
     HTTP: to checked addresses only, the credential as a bearer token."""
     from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415  # see above
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415  # see above

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, Union
 from urllib.parse import quote
 
 from affidavit.adapters.guarded import Lookup, client, look_up
@@ -14,6 +14,7 @@ from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ToolError
 from affidavit.domain.foreign import exactly, plain, sent
 
+_Sent: TypeAlias = Union[str, int, float, bool, None]  # as httpx has it
 _PASSING = (425, 429)
 """Said before anything is done (RFC 8470, RFC 6585): trying again is safe."""
 
@@ -60,9 +61,10 @@ def call(
 
 def _request(
     place: Mapping[str, Any], plan: Mapping[str, Any], arguments: Mapping[str, Json]
-) -> tuple[str, dict[str, str], list[tuple[str, str]]]:
+) -> tuple[str, dict[str, str], list[tuple[str, _Sent]]]:
     """(address, headers, query) with every argument in the place that the plan gives it."""
-    path, headers, query = plan["path"], {"Accept": "application/json"}, []
+    path, headers = plan["path"], {"Accept": "application/json"}
+    query: list[tuple[str, _Sent]] = []
     for one in plan["parameters"]:
         if one["argument"] not in arguments or arguments[one["argument"]] is None:
             continue

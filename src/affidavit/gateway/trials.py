@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -331,9 +332,12 @@ class Trial:
         child = os.fork()
         if child == 0:
             # nothing of what the parent has open is tidied up: that is what a kill is like
+            # (and no thread of the parent is here: the tool runs in this one)
             try:
-                threading.settrace(_killer(self._case.tool.function.__code__.co_filename, line))
-                attempt(self._entry, self._arguments, _context(self._contract, "key-1", 1))
+                killer = _killer(self._case.tool.function.__code__.co_filename, line)
+                threading.settrace(killer)
+                sys.settrace(killer)
+                self._entry.callee.run(self._arguments, _context(self._contract, "key-1", 1))
             finally:
                 os._exit(0)
         until = time.monotonic() + self._contract.timeout / 1_000 + _GRACE
