@@ -1,7 +1,8 @@
 """Calls of tools: how long one takes, what of that is the disk, and what ten thousand waiting ones cost.
 
-``python -m bench.calls``: a local read tool that answers at once is proposed, decided, claimed, executed and recorded, two durable
-commits each; once more with the disk's flush left out; then calls that wait for approval are put on record and a worker watches.
+``python -m bench.calls``: a local read tool that answers at once is proposed, decided, claimed, executed and recorded, in two
+durable commits; once more with the disk's flush left out; then calls that wait for approval are put on record and a worker
+watches.
 """
 
 from __future__ import annotations
@@ -66,7 +67,11 @@ def _calls(ws: Workspace, desk: ToolDesk, count: int) -> dict[str, float]:
     for n in range(count):
         desk.call(tenant, "alice", "look", {"order": n})
     cpu = (time.process_time() - cpu) / count * 1e3
-    return {"p50_ms": percentile(times[10:], 50), "p95_ms": percentile(times[10:], 95), "cpu_ms": round(cpu, 2)}
+    return {
+        "p50_ms": percentile(times[10:], 50),
+        "p95_ms": percentile(times[10:], 95),
+        "cpu_ms": round(cpu, 2),
+    }
 
 
 def _flush(folder: Path) -> float:
@@ -87,7 +92,9 @@ def calls(folder: Path) -> dict[str, Any]:
     with ws:
         say("calls of a read tool, durable")
         durable = _calls(ws, desk, CALLS)
-        ws.parts.database.run("PRAGMA synchronous=OFF")  # of this thread's connection, which is the one that writes
+        ws.parts.database.run(
+            "PRAGMA synchronous=OFF"
+        )  # of this thread's connection, which is the one that writes
         without = _calls(ws, desk, CALLS)
         say(f"{WAITING} calls that wait")
         tenant, began = ws.parts.tenant(""), time.perf_counter()

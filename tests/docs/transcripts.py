@@ -33,6 +33,7 @@ _VARIES = tuple(
     for pattern in (
         r"run-[a-z2-7]{16}",
         r"inc-[0-9a-f]{10}",
+        r"call-[0-9a-f]{16}",
         r"[0-9a-f]{64}",
         r"(?<=release )[0-9a-f]{12}",
         r"affidavit/[0-9a-f]{16}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+",

@@ -96,4 +96,6 @@ def _nothing_lost_nothing_twice(ws: affidavit.Workspace, path: Path, ids: list[i
         else:
             assert stands.cause in ("lease_expired", "timeout", "no_answer") and stands.why
     print(dict(sorted(states.items())), "repeated requests:", sum(n - 1 for n in requests.values()))
-    assert set(requests) <= {door.stands(id).row.key for id in ids}, "the outside was asked what nobody proposed"
+    assert set(requests) <= {door.stands(id).row.key for id in ids}, (
+        "the outside was asked what nobody proposed"
+    )

@@ -67,10 +67,14 @@ class Machine(RuleBasedStateMachine):
         """Called from within a tool. Whoever slept over a stop cannot be held back: it had a permit when it claimed."""
         row = next(c for c in self.calls if c.key == key)
         verdict = self.table.verdicts[row.tool]
-        agreed = [y for y in self.agreed.get(row.name, []) if y[0] == self.table.policy and y[1] > self.clock.now()]
+        agreed = [
+            y for y in self.agreed.get(row.name, []) if y[0] == self.table.policy and y[1] > self.clock.now()
+        ]
         permitted = verdict is PERMIT or (verdict is ASK and bool(agreed))
         if not self.woken and (not permitted or row.tool in self.table.stopped):
-            self.wrong.append(f"{row.name} of {row.tool} without a permit ({verdict}, {agreed}, {self.table.stopped})")
+            self.wrong.append(
+                f"{row.name} of {row.tool} without a permit ({verdict}, {agreed}, {self.table.stopped})"
+            )
 
     # -- what people do
 
@@ -89,7 +93,12 @@ class Machine(RuleBasedStateMachine):
         assert row.name == self.calls[which % len(self.calls)].name
 
     @precondition(lambda self: self.calls)
-    @rule(worker=st.integers(0, 1), which=st.integers(0, 99), who=st.sampled_from(["alice", "bob", "eve"]), yes=st.booleans())
+    @rule(
+        worker=st.integers(0, 1),
+        which=st.integers(0, 99),
+        who=st.sampled_from(["alice", "bob", "eve"]),
+        yes=st.booleans(),
+    )
     def decide(self, worker: int, which: int, who: str, yes: bool) -> None:
         gateway, row = self.workers[worker].gateway, self.calls[which % len(self.calls)]
         try:
@@ -128,6 +137,28 @@ class Machine(RuleBasedStateMachine):
         (self.table.approvers.add if holds else self.table.approvers.discard)("user:bob")
 
     # -- what happens
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        asks=st.booleans(),
+        change=st.sampled_from(["forbid", "ask", "version", "stop", "expire"]),
+    )
+    def race(self, name: str, asks: bool, change: str) -> None:
+        """A call is ready, by itself or by a yes, and something changes before anybody takes it up."""
+        if asks:
+            self.change_rules(f"{name}@1", ASK)
+            self.grant(holds=True)
+        self.propose(0, name, 1)
+        self.decide(1, len(self.calls) - 1, "bob", yes=True)
+        if change in ("forbid", "ask"):
+            self.change_rules(f"{name}@1", FORBID if change == "forbid" else ASK)
+        elif change == "version":
+            self.table.version += 1
+        elif change == "stop":
+            self.stop(f"{name}@1")
+        else:
+            self.clock.advance(8 * 86_400 * SECOND)
+        self.work(1, 0)
 
     @rule(how=st.lists(HOW, max_size=3))
     def outside_goes(self, how: list[str]) -> None:
@@ -183,7 +214,10 @@ class Machine(RuleBasedStateMachine):
             if kind.contract.idempotency is not Idempotency.CHECK_FIRST or not self.asleep:
                 assert self.outside.applied[row.key] <= 1 or row.tool == "book@1"
             state = self.workers[0].gateway.stands(row.id).state
-            if state in (CallState.DENIED, CallState.EXPIRED, CallState.WAITING) and not self.outside.delivered[row.key]:
+            if (
+                state in (CallState.DENIED, CallState.EXPIRED, CallState.WAITING)
+                and not self.outside.delivered[row.key]
+            ):
                 assert not self.outside.applied[row.key]
             if state is CallState.DONE:
                 assert self.outside.applied[row.key] >= 1

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import affidavit
 from affidavit.domain.errors import AffidavitError, ArgumentsError, RefusedError, UnknownNameError, UsageError
-from affidavit.domain.tools import Idempotency, Role, contract
+from affidavit.domain.tools import Effect, Idempotency, Role, contract
 from affidavit.gateway.arguments import DEEPEST, LARGEST, Schema, parse_arguments
 from affidavit.gateway.contracts import Context, Registry, tool
 from affidavit.gateway.schemas import Limits, schema_of
@@ -230,7 +229,7 @@ def test_each_promise_moves_the_digest() -> None:
     made = order.contract
     changes: dict[str, Any] = {
         "name": "shop.other", "version": 3, "description": "x", "parameters": {**made.parameters, "required": []},
-        "result": {}, "effect": affidavit.domain.tools.Effect.IRREVERSIBLE, "idempotency": Idempotency.NONE, "roles": {},
+        "result": {}, "effect": Effect.IRREVERSIBLE, "idempotency": Idempotency.NONE, "roles": {},
         "timeout": 1, "attempts": 9, "rate": (1, 1), "undo": "x@1", "owner": "", "deprecated": "2026-01-01",
         "retired": "2026-01-01", "origin": "mcp:x", "trusted": True, "secrets": ("a",),
     }  # fmt: skip
@@ -247,7 +246,7 @@ _JSON = st.recursive(
 )
 _NEARLY = st.fixed_dictionaries(
     {"customer": st.text() | _JSON, "price": st.fixed_dictionaries({"cents": st.integers() | _JSON}) | _JSON},
-    optional={n: _JSON for n in ("colours", "lines", "note", "extra", "context", "self")},
+    optional=dict.fromkeys(("colours", "lines", "note", "extra", "context", "self"), _JSON),
 )
 
 

@@ -27,10 +27,10 @@ def outside() -> Outside:
 
 @pytest.fixture
 def world(tmp_path: Path, clock: FixedClock, outside: Outside) -> Iterator[World]:
-    world = begun(tmp_path / "ws", clock, Table(dict.fromkeys(KEYS, PERMIT)), tools_of(outside))
-    with world.ws:
-        yield world
-        world.ws.verify()
+    made = begun(tmp_path / "ws", clock, Table(dict.fromkeys(KEYS, PERMIT)), tools_of(outside))
+    with made.ws:
+        yield made
+        made.ws.verify()
 
 
 def call(world: World, name: str, n: int = 1, **more: Any) -> Any:
@@ -53,11 +53,11 @@ def test_intent_is_durable_before_the_effect(tmp_path: Path, clock: FixedClock) 
     @tool(effect="write", idempotency="native")
     def peek(n: int) -> None:
         """Look at the log while being called."""
-        seen.extend(e.facts["state"] for e in world.ws.parts.events.of_kind(EventKind.CALL_CHANGED))
+        seen.extend(e.facts["state"] for e in place.ws.parts.events.of_kind(EventKind.CALL_CHANGED))
 
-    world = begun(tmp_path / "ws", clock, Table({"peek@1": PERMIT}), [peek])
-    with world.ws:
-        assert call(world, "peek").state is CallState.DONE
+    place = begun(tmp_path / "ws", clock, Table({"peek@1": PERMIT}), [peek])
+    with place.ws:
+        assert call(place, "peek").state is CallState.DONE
     assert seen == ["running"]
 
 
@@ -98,7 +98,9 @@ def test_what_may_be_tried_again_is_and_is_done_once(
     assert outside.applied[done.row.key] == 1 or name == "look"
 
 
-@pytest.mark.parametrize(("how", "state"), [("lost", "unknown"), ("torn", "unknown"), ("refuse", "failed"), ("busy", "failed")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "state"), [("lost", "unknown"), ("torn", "unknown"), ("refuse", "failed"), ("busy", "failed")]
+)
 def test_what_may_not_be_tried_again_is_not(world: World, outside: Outside, how: str, state: str) -> None:
     outside.next = [how]
     done = call(world, "mail")
@@ -159,6 +161,17 @@ def test_who_was_overtaken_changes_nothing(world: World, outside: Outside, clock
     world.gateway._carry_out(first)  # wakes up late, with the same key
     assert world.gateway.stands(row.id) == before
     assert (outside.delivered[row.key], outside.applied[row.key]) == (2, 1)
+
+
+def test_who_was_overtaken_speaks_for_nobody_else(world: World, outside: Outside, clock: FixedClock) -> None:
+    row = world.gateway.propose(*world.wanted("pay"))
+    first = world.claim(row.id)
+    clock.advance(16 * SECOND)
+    assert world.claim(row.id) is None  # its lease ran out, which is noted first
+    assert world.claim(row.id)
+    outside.next = ["refuse"]
+    world.gateway._carry_out(first)
+    assert world.gateway.stands(row.id).state is CallState.RUNNING
 
 
 def test_who_wakes_late_clears_up_what_was_unknown(world: World, clock: FixedClock) -> None:
@@ -311,7 +324,9 @@ def test_an_undo_needs_a_permit_too(world: World, outside: Outside) -> None:
 
 
 @pytest.mark.parametrize(("effect", "state"), [("read", "failed"), ("write", "unknown")])
-def test_a_result_is_as_promised_or_it_is_none(tmp_path: Path, clock: FixedClock, effect: str, state: str) -> None:
+def test_a_result_is_as_promised_or_it_is_none(
+    tmp_path: Path, clock: FixedClock, effect: str, state: str
+) -> None:
     @tool(effect=effect, idempotency="native")
     def lies(n: int) -> dict[str, int]:
         """Promise numbers."""
@@ -346,13 +361,14 @@ def test_no_more_than_so_many_in_so_many_seconds_over_processes(tmp_path: Path, 
         """Note when it was called."""
         times.append(clock.now())
 
-    with (one := begun(tmp_path / "ws", clock, Table({"few@1": PERMIT}), [few])).ws:
-        with (two := also(one, tmp_path / "ws", clock, [few])).ws:
-            for n in range(8):
-                one.gateway.propose(*one.wanted("few", n))
-            for n in range(40):
-                (one if n % 2 else two).gateway.work()
-                clock.advance(SECOND)
+    one = begun(tmp_path / "ws", clock, Table({"few@1": PERMIT}), [few])
+    two = also(one, tmp_path / "ws", clock, [few])
+    with one.ws, two.ws:
+        for n in range(8):
+            one.gateway.propose(*one.wanted("few", n))
+        for n in range(40):
+            (one if n % 2 else two).gateway.work()
+            clock.advance(SECOND)
     assert len(times) == 8
     assert all(later - earlier > 10 * SECOND for earlier, later in zip(times, times[3:], strict=False))
 
@@ -389,8 +405,12 @@ def test_a_retired_tool_refuses_and_a_deprecated_one_says_so(tmp_path: Path, clo
         assert body["deprecated"] is True
 
 
-@pytest.mark.parametrize("arguments", [{}, {"n": 5000.0}, {"n": "1"}, {"n": True}, {"n": 1, "m": 2}, {"n": 2**60}])
-def test_arguments_are_as_asked_for_or_refused_before_anything_is_written(world: World, arguments: Any) -> None:
+@pytest.mark.parametrize(
+    "arguments", [{}, {"n": 5000.0}, {"n": "1"}, {"n": True}, {"n": 1, "m": 2}, {"n": 2**60}]
+)
+def test_arguments_are_as_asked_for_or_refused_before_anything_is_written(
+    world: World, arguments: Any
+) -> None:
     head = world.ws.parts.log.head()
     with pytest.raises(ArgumentsError):
         call(world, "pay", arguments=arguments)

@@ -57,7 +57,7 @@ class Table:
 
     def person(self, tenant: int, principal: str) -> Person:
         roles = {APPROVER} if principal in self.approvers else set()
-        return Person(frozenset({principal}), frozenset(roles), "main")
+        return Person(frozenset({principal}), frozenset(roles))
 
 
 @dataclass

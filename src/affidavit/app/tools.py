@@ -8,18 +8,19 @@ from typing import Any
 
 from affidavit.app.callstory import story, summary
 from affidavit.app.toolfile import read_tools
-from affidavit.app.wiring import Parts
+from affidavit.app.wiring import STABLE, Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named, principal
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import UnknownNameError, UsageError
-from affidavit.domain.tools import CallState, Effect
+from affidavit.domain.labels import ASKER
+from affidavit.domain.tools import CallState, Contract, Effect
 from affidavit.events.log import Transaction
 from affidavit.gateway.contracts import Callee, Entry, Registry, deprecated, retired
 from affidavit.gateway.gateway import PATIENCE, Done, Gateway
 from affidavit.gateway.ledger import Ledger, day
-from affidavit.gateway.rules import Person, Proposal, Rules, Secrets, no_secrets
+from affidavit.gateway.rules import People, Person, Proposal, Rules, Secrets, Standing, no_secrets
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.calls import OPEN, CallRow, Calls
 from affidavit.store.people import Tenant
@@ -47,10 +48,18 @@ class ReadOnly:
 class ToolDesk:
     """The tools of a workspace and the calls that were made."""
 
-    def __init__(self, parts: Parts, rules: Rules | None = None, secrets: Secrets = no_secrets) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        rules: Rules | None = None,
+        secrets: Secrets = no_secrets,
+        people: People | None = None,
+    ) -> None:
+        """``rules`` decide (without them it is only read), ``people`` says who somebody is, ``secrets`` has the credentials."""
         self._parts = parts
         self._rules = rules or ReadOnly()
         self._secrets = secrets
+        self._people = people
         self._more: list[Callee] = []
         self.calls = Calls(parts.database)
 
@@ -81,12 +90,18 @@ class ToolDesk:
     def _tenant_name(self, id: int) -> str:
         return next((t.name for t in self._parts.people.tenants() if t.id == id), "")
 
-    def person(self, tenant: int, principal: str) -> Person:
+    def person(self, tenant: int, principal: str) -> Standing:
         """Who somebody is now, with the roles that they or their groups were granted."""
+        if self._people is not None:
+            return self._people(tenant, principal)
         head = self._parts.log.head()
         who = self._parts.scopes.identify(tenant, principal, head).principals
         held = (r for r in ROLES if who & self._parts.people.grants(tenant, f"role:{r}", head))
-        return Person(who, frozenset(held), self._tenant_name(tenant))
+        return Person(who, frozenset(held))
+
+    def contracts(self, tenant: int) -> tuple[Contract, ...]:
+        """What a policy must know: every tool's contract, the same objects each time. Loads the tools."""
+        return tuple(entry.contract for entry in self.gateway.registry)
 
     # -- what there is
 
@@ -128,7 +143,10 @@ class ToolDesk:
         context: Mapping[str, Json] | None = None,
         patience: float = PATIENCE,
     ) -> Done:
-        """Call a tool as ``user``: a run of its own. Raises UnknownNameError, ArgumentsError, RefusedError."""
+        """Call a tool as ``user``: a run of its own. Raises UnknownNameError, ArgumentsError, RefusedError.
+
+        What ``user`` says is theirs: each argument is labelled so, unless ``context`` holds other ``labels``.
+        """
         wanted, first = self._own_run(tenant, user, tool, arguments, context or {})
         return self.gateway.call(wanted, first, patience)
 
@@ -154,10 +172,17 @@ class ToolDesk:
     ) -> tuple[Proposal, Callable[[Transaction], object]]:
         """A proposal with a run of its own, and what begins that run."""
         who = self.known(tenant, user)
-        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._parts.release().digest)
+        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._release())
         run.start({"principal": who})
-        wanted = Proposal(tenant.id, who, tool, arguments, run.id, own=True, context=context)
+        labels: dict[str, Json] = {name: [ASKER.as_json()] for name in arguments}
+        given: dict[str, Json] = {"labels": labels, **context}
+        wanted = Proposal(tenant.id, who, tool, arguments, run.id, own=True, context=given)
         return wanted, run.flush
+
+    def _release(self) -> str:
+        """The digest of the release in force; what is in it decides nothing here."""
+        found = self._parts.catalog.channel(STABLE)
+        return self._parts.release().digest if found is None else found[0]
 
     def known(self, tenant: Tenant, user: str) -> str:
         """The principal called ``user``. Raises UsageError, UnknownNameError for a stranger."""

@@ -184,7 +184,7 @@ def _acted(out: Output, found: Mapping[str, Any]) -> None:
             f"  {one['verdict']} by {one['by'] or 'nobody'} as {', '.join(one['roles'] or ())} {one['why'] or ''}"
         )
     if not found["approved"]:
-        out.say("  nobody had to")
+        out.say("  nobody had to" if found["did"]["actions"] else "  nobody had to: it only read")
 
 
 def _rule(rule: Mapping[str, Any]) -> str:

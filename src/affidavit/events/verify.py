@@ -33,6 +33,8 @@ _ERASABLE: Mapping[str, int] = {
     EventKind.CLAIM_RELEASED.value: _RUNS,
     EventKind.ANSWER_RELEASED.value: _RUNS,
     EventKind.RUN_FINISHED.value: _RUNS,
+    EventKind.CALL_PROPOSED.value: _RUNS,
+    EventKind.CALL_CHANGED.value: _RUNS,
     EventKind.PERSON_CHANGED.value: _PEOPLE,
     EventKind.MEMBERSHIP_CHANGED.value: _PEOPLE,
     EventKind.GRANT_CHANGED.value: _PEOPLE,

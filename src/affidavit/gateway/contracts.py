@@ -97,7 +97,6 @@ def tool(
     idempotency: Idempotency | str = "",
     name: str = "",
     version: int = 1,
-    control: Iterable[str] | None = None,
     data: Iterable[str] = (),
     **promises: Any,
 ) -> Callable[[Callable[..., Any]], Tool]:
@@ -118,7 +117,6 @@ def tool(
     def made_of(function: Callable[..., Any]) -> Tool:
         hints = get_type_hints(function, include_extras=True)
         parameters, kinds = _parameters(function, hints)
-        roles = dict.fromkeys(data, Role.DATA) | dict.fromkeys(control or (), Role.CONTROL)
         contract = Contract(
             name=name or function.__name__,
             version=version,
@@ -127,7 +125,7 @@ def tool(
             result=schema_of(hints.get("return", type(None)), f"{function.__name__}, its result"),
             effect=kind,
             idempotency=Idempotency(idempotency or "native"),
-            roles={n: r for n, r in roles.items() if r is Role.DATA},
+            roles=dict.fromkeys(data, Role.DATA),
             **promises,
         )
         _check_promises(contract, Context in kinds.values())
@@ -190,6 +188,7 @@ class Entry:
     callee: Callee
     arguments: Schema
     result: Schema
+    digest: str
 
     @property
     def contract(self) -> Contract:
@@ -213,6 +212,7 @@ class Registry:
             callee,
             Schema(contract.parameters, f"{contract.key}, its arguments"),
             Schema(contract.result, f"{contract.key}, its result"),
+            contract.digest,
         )
 
     def __iter__(self) -> Iterator[Entry]:

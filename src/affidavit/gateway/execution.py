@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from queue import SimpleQueue
 from typing import Any
 
 from affidavit.domain.canonical import Json
@@ -41,21 +43,57 @@ class End:
     retryable: bool = False
 
 
+class _Job:
+    """One attempt on its way through a thread; ``end`` holds once ``done`` is set."""
+
+    def __init__(self, entry: Entry, arguments: Mapping[str, Json], context: Context) -> None:
+        self._given = entry, arguments, context
+        self.done = threading.Event()
+        self.end = End(Outcome.UNCLEAR)
+
+    def run(self) -> None:
+        self.end = _once(*self._given)
+        self.done.set()
+
+
+class _Hands:
+    """Threads that carry out attempts, a few of them kept for the next: to start one takes longer than most tools."""
+
+    KEPT = 4
+
+    def __init__(self) -> None:
+        self._idle: list[SimpleQueue[_Job]] = []
+        os.register_at_fork(after_in_child=self._idle.clear)  # a child has none of its parent's threads
+
+    def take(self, job: _Job) -> None:
+        """Begin ``job`` in a thread that does nothing else."""
+        try:
+            queue = self._idle.pop()
+        except IndexError:
+            queue = SimpleQueue()
+            threading.Thread(target=self._work, args=(queue,), name="affidavit-tool", daemon=True).start()
+        queue.put(job)
+
+    def _work(self, queue: SimpleQueue[_Job]) -> None:
+        while True:
+            queue.get().run()
+            if len(self._idle) >= self.KEPT:
+                return
+            self._idle.append(queue)
+
+
+_HANDS = _Hands()
+
+
 def attempt(entry: Entry, arguments: Mapping[str, Json], context: Context) -> End:
     """Run the tool once, for at most ``context.seconds``. Never raises but for Ctrl-C: whatever a tool does is an end.
 
     A thread cannot be stopped from outside: one that is too slow is left alone, and what it still does is unknown.
     """
-    ends: list[End] = []
-    thread = threading.Thread(
-        target=lambda: ends.append(_once(entry, arguments, context)),
-        name=f"tool-{entry.contract.key}",
-        daemon=True,
-    )
-    thread.start()
-    thread.join(context.seconds)
-    if ends:
-        return _without(ends[0], context.secrets)
+    job = _Job(entry, arguments, context)
+    _HANDS.take(job)
+    if job.done.wait(context.seconds):
+        return _without(job.end, context.secrets)
     return End(
         Outcome.UNCLEAR, why=f"no answer within {context.seconds:g} s", cause="timeout", retryable=True
     )

@@ -14,6 +14,7 @@ from typing import Any
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock
 from affidavit.domain.errors import RefusedError, UnknownNameError, UsageError
+from affidavit.domain.labels import Label, Origin
 from affidavit.domain.tools import CallState
 from affidavit.events.log import Log, Transaction
 from affidavit.events.read import ErasedBody, Reader
@@ -328,6 +329,18 @@ class Gateway:
         given: Mapping[str, Any] = done.result if isinstance(done.result, Mapping) else {}
         known = {**before.arguments, **given}
         arguments = {n: known[n] for n in by.contract.arguments if n in known}
+        context = {**wanted.context, "labels": _labels(arguments, given, before, entry)}
         return self.call(
-            replace(wanted, tool=by.contract.key, arguments=arguments, undoes=done.row.id), first
+            replace(wanted, tool=by.contract.key, arguments=arguments, undoes=done.row.id, context=context),
+            first,
         )
+
+
+def _labels(
+    arguments: Mapping[str, Json], given: Mapping[str, Json], before: Proposal, entry: Entry | None
+) -> dict[str, Json]:
+    """Where the arguments of an undo come from: the tool's own result, or as it was of the arguments of the call."""
+    made = None if entry is None else entry.contract
+    of_tool = [] if made is None else [Label(Origin.TOOL, made.key, made.owner, made.trusted).as_json()]
+    labels: Any = before.context.get("labels", {})
+    return {name: of_tool if name in given else labels.get(name, []) for name in arguments}

@@ -25,7 +25,9 @@ from affidavit.gateway.contracts import Entry, deprecated, retired
 from affidavit.gateway.execution import UNCLEAR, End, Outcome
 from affidavit.gateway.rules import (
     CALL,
+    NOBODY,
     UNDECIDED,
+    Agreed,
     People,
     Proposal,
     Rules,
@@ -90,9 +92,9 @@ class Ledger:
         if wanted.undoes:
             self._undone_once(wanted.undoes)
         first(tx)
-        made, name = entry.contract, entry.contract.digest
+        made, name = entry.contract, entry.digest
         self.calls.keep_contract(made, name)
-        decision, stopped = self._decide(wanted, made, frozenset())
+        decision, stopped = self._decide(wanted, made, NOBODY)
         state = _state_of(decision)
         key = self._randomness.token(32).hex()
         id, at = self.calls.next_id(), tx.next_position
@@ -198,7 +200,7 @@ class Ledger:
         if retired(made, day(tx.at)):
             self._move(tx, row, CallState.DENIED, "retired", {"why": f"retired on {made.retired}"}, wanted)
             return None
-        if made.digest != row.contract:
+        if entry.digest != row.contract:
             changed = self._recontract(tx, row, wanted, entry)
             if changed is None:
                 return None
@@ -218,9 +220,9 @@ class Ledger:
 
     def _recontract(self, tx: Transaction, row: CallRow, wanted: Proposal, entry: Entry) -> CallRow | None:
         """The tool is another than the one that was asked for: what was approved no longer holds."""
-        self.calls.keep_contract(entry.contract, entry.contract.digest)
+        self.calls.keep_contract(entry.contract, entry.digest)
         self._void(tx, row)
-        row = replace(row, contract=entry.contract.digest)
+        row = replace(row, contract=entry.digest)
         try:
             entry.arguments.check(dict(wanted.arguments))
         except ArgumentsError as error:
@@ -247,16 +249,17 @@ class Ledger:
         if any(a.expires <= tx.at or a.contract != row.contract for a in given):
             self._void(tx, row)
             given = []
-        roles = frozenset(role for a in given for role in self._granted(a))
-        decision, stopped = self._decide(wanted, made, roles)
+        decision, stopped = self._decide(wanted, made, self._agreed(given))
         if given and any(a.policy != (decision.policy or UNDECIDED) for a in given) and not stopped:
             self._void(tx, row)
-            decision, stopped = self._decide(wanted, made, frozenset())
+            decision, stopped = self._decide(wanted, made, NOBODY)
         return decision, stopped
 
-    def _granted(self, approval: Approval) -> list[str]:
-        roles: list[str] = self._events.body(self._events.event(approval.resolved))["roles"]
-        return roles
+    def _agreed(self, given: list[Approval]) -> Agreed:
+        said = [self._events.body(self._events.event(one.resolved)) for one in given]
+        return Agreed(
+            frozenset(role for body in said for role in body["roles"]), frozenset(body["by"] for body in said)
+        )
 
     # -- ends
 
@@ -391,9 +394,9 @@ class Ledger:
     def _again(self, row: CallRow) -> CallRow:
         return self.calls.get(row.id) or row
 
-    def _decide(self, wanted: Proposal, made: Contract, approved: frozenset[str]) -> tuple[Decision, str]:
+    def _decide(self, wanted: Proposal, made: Contract, agreed: Agreed) -> tuple[Decision, str]:
         person = self._people(wanted.tenant, wanted.principal)
-        return decided(self._rules, person, wanted, made, approved)
+        return decided(self._rules, person, wanted, made, agreed)
 
     def _told(self, tx: Transaction, row: CallRow, when: str, decision: Decision) -> None:
         facts: dict[str, int | str] = {"step": row.step, "action": CALL, "effect": decision.verdict.value}

@@ -18,14 +18,10 @@ UNDECIDED = "none"
 
 @dataclass(frozen=True)
 class Person:
-    """Who somebody is at this moment: themself with every group, and the roles they hold. A stranger is nothing.
-
-    ``tenant`` is its name, as policies cite it.
-    """
+    """Who somebody is at this moment: themself with every group, and the roles they hold. A stranger is nothing."""
 
     principals: frozenset[str]
     roles: frozenset[str]
-    tenant: str = ""
 
 
 class Rules(Protocol):
@@ -40,10 +36,24 @@ class Rules(Protocol):
         ...
 
 
+class Standing(Protocol):
+    """What of a person decides."""
+
+    @property
+    def principals(self) -> frozenset[str]:
+        """Themself with every group."""
+        ...
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What they hold."""
+        ...
+
+
 class People(Protocol):
     """Knows people."""
 
-    def __call__(self, tenant: int, principal: str) -> Person:
+    def __call__(self, tenant: int, principal: str, /) -> Standing:
         """Who ``principal`` is now."""
         ...
 
@@ -51,7 +61,7 @@ class People(Protocol):
 class Secrets(Protocol):
     """Knows credentials."""
 
-    def __call__(self, tenant: int, names: tuple[str, ...]) -> Mapping[str, str]:
+    def __call__(self, tenant: int, names: tuple[str, ...], /) -> Mapping[str, str]:
         """The values of ``names`` for ``tenant``. Raises UsageError where one is not there."""
         ...
 
@@ -83,8 +93,19 @@ def attributes(contract: Contract) -> dict[str, Json]:
     return {k: v for k, v in told.items() if k not in ("description", "parameters", "result")}
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """Who said yes so far, and the roles they did it by."""
+
+    roles: frozenset[str] = frozenset()
+    people: frozenset[str] = frozenset()
+
+
+NOBODY = Agreed()
+
+
 def decided(
-    rules: Rules, person: Person, wanted: Proposal, contract: Contract, approved: frozenset[str]
+    rules: Rules, person: Standing, wanted: Proposal, contract: Contract, agreed: Agreed
 ) -> tuple[Decision, str]:
     """(the decision, why it is stopped or ""). An error while deciding forbids."""
     try:
@@ -92,14 +113,19 @@ def decided(
         if stopped:
             return Decision(Verdict.FORBID, (), UNDECIDED), stopped
         wish = Wish(
-            tenant=person.tenant,
+            tenant=wanted.tenant,
             principal=wanted.principal,
             principals=person.principals,
             roles=person.roles,
             action=CALL,
             resource=contract.key,
             attributes=attributes(contract),
-            context={**wanted.context, "arguments": wanted.arguments, "approved": sorted(approved)},
+            context={
+                **wanted.context,
+                "arguments": wanted.arguments,
+                "approved": sorted(agreed.roles),
+                "approvers": sorted(agreed.people),
+            },
         )
         return rules.decide(wish), ""
     except AffidavitError as error:
