@@ -477,3 +477,21 @@ def test_support_is_scored_where_the_release_wants_it(
     off = ws.ask(QUESTION, "alice")
     assert len(off.claims) == 2
     assert steps(ws, off.run)["check"]["input"]["support"] == "words"
+def test_a_model_that_is_stopped_is_passed_over_and_the_run_says_why(
+    ws: affidavit.Workspace, models: dict[str, Scripted]
+) -> None:
+    use(ws, release())
+    models["far"].say = claims((SENTENCE, SENTENCE))
+    owner = ws.parts.tenant("")
+    before = ws.ask(QUESTION, "alice")
+    assert before.model
+    asked = len(models["far"].asked)
+    ws.controls.kill(owner, "model:far", "operator:dave", "it makes things up")
+    answer = ws.ask(QUESTION, "alice")
+    assert answer.model is None  # whole sentences instead
+    assert len(models["far"].asked) == asked
+    story = json.dumps(ws.runs.show(owner, answer.run, None, audit=True))
+    assert "far is stopped: it makes things up" in story
+    assert replayed(ws, answer.run) and replayed(ws, before.run)
+    ws.controls.revive(owner, "model:far", "operator:dave", "it was another one")
+    assert ws.ask(QUESTION, "alice").model == before.model

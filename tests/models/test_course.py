@@ -199,6 +199,27 @@ def test_a_target_that_cannot_be_made_is_passed_over() -> None:
     assert (outcome.option, outcome.decisions[0].detail) == ("b", "OPENAI_API_KEY is not set")
 
 
+def test_a_target_that_is_stopped_while_we_wait_is_not_tried_again() -> None:
+    routes = content(["a", "b"], [option("a", attempts=2), option("b")])
+    world = World({"a": [Step(0.1, "server"), Step()], "b": [Step()]}, routes)
+    world_models = world.plane._models
+    asked: list[str] = []
+
+    def models(target: Target) -> Scripted:
+        asked.append(target.name)
+        if target.name == "a" and asked.count("a") > 1:
+            raise ModelError("request", "a is stopped")
+        return world_models(target)  # type: ignore[return-value]
+
+    world.plane._models = models
+    outcome = world.call()
+    assert world.count()["a"] == 1
+    assert ("a", "skipped", "unavailable", "a is stopped") in [
+        (d.option, d.what, d.why, d.detail) for d in outcome.decisions
+    ]
+    assert outcome.option == "b"
+
+
 def test_a_task_without_a_route_is_on_record_too() -> None:
     world = one(Step())
     outcome = world.plane.call(world.run, "verify", ASKED, sensitivity=[], deadline=_deadline(world))

@@ -12,6 +12,7 @@ from affidavit.domain.decisions import Verdict, Wish
 from affidavit.domain.errors import ManifestError
 from affidavit.domain.labels import ASKER, Label, Origin
 from affidavit.domain.tools import Contract, Effect, Idempotency, Role
+from affidavit.policy.asked import asked
 from affidavit.policy.cedar import Cedar
 from affidavit.policy.statements import policy_digest, statements
 
@@ -268,3 +269,47 @@ def test_an_action_that_is_no_tool() -> None:
     given = replace(wish(), action="audit:read", resource="acme")
     assert verdict(text, given) == "permit"
     assert verdict(text, given, "globex") == "forbid"
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("true", set()),
+        ("context.mode == context.approved.contains(context.hour) || context has amount", {"mode", "approved", "hour", "amount"}),
+        ('context["m\\u{6f}de"] == "live"', {"mode"}),
+        ("context.arguments has a && context.arguments.a.b == 1", {"arguments"}),
+        ("[context].contains(context)", None),
+        ("(if context.hour == 1 then context else context).mode == \"live\"", None),
+        ("context has arguments.amount", {"arguments"}),
+    ],
+)  # fmt: skip
+def test_what_a_rule_asks_about(condition: str, names: set[str] | None) -> None:
+    assert asked(f"permit (principal, action, resource) unless {{ {condition} }};") == names
+
+
+def test_the_second_decision_of_a_shape_is_as_strict_as_the_first() -> None:
+    policy = engine(BASE)  # its rules ask about nothing
+    for _ in range(2):
+        assert policy.decide(wish(), "acme").verdict is Verdict.PERMIT
+        for bad in ({"to": 5, "amount": 5}, {"to": "x", "amount": 2**63}, {"to": "x", "amount": -(2**64)}):
+            decided = policy.decide(wish(bad), "acme")
+            assert decided.verdict is Verdict.FORBID and decided.errors
+
+
+def test_a_rule_that_no_approval_lifts_is_not_lifted_by_one_that_another_rule_asks_for() -> None:
+    text = BASE + (
+        '@id("a") @approval("approver") forbid (principal, action, resource) unless { context.approved.contains("approver") };\n'
+        '@id("b") forbid (principal, action, resource) unless { context.approved.contains("approver") };\n'
+    )
+    assert verdict(text, wish()) == "forbid"
+    assert verdict(text, wish(approved=["approver"])) == "permit"
+
+
+def test_no_approval_is_asked_for_that_would_end_in_an_error() -> None:
+    text = BASE + (
+        '@id("a") @approval("approver") forbid (principal, action, resource) unless { context.approved.contains("approver") };\n'
+        '@id("b") forbid (principal, action, resource) when { context.approved.contains("approver") &&\n'
+        "context has amount && context.amount * 1000000000000 > 5 };\n"
+    )
+    assert verdict(text, wish({"amount": 0})) == "needs_approval"
+    assert verdict(text, wish({"amount": 2**50})) == "forbid"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affidavit.app.explain import Explainer
 from affidavit.app.policydiff import policy_diff
 from affidavit.app.replay import Replayer, ReplayReport
 from affidavit.app.runs import RunDesk
 from affidavit.app.supposed import read_policy
+from affidavit.app.tooldiff import tool_diff
 from affidavit.app.whatif import WhatIf
 from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import Json
@@ -18,6 +19,9 @@ from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import Event, EventKind
 from affidavit.store.people import Tenant
+
+if TYPE_CHECKING:  # Cedar itself takes a while to load
+    from affidavit.policy.cedar import Cedar
 
 REPLAY = "audit:replay"
 _DAY = 86_400 * MICROSECONDS
@@ -89,6 +93,15 @@ class ReplayDesk:
         policy = read_policy(file)
         found = policy_diff(self._parts, tenant, policy, self._parts.clock.now() - days * _DAY)
         self._looked(tenant, principal, "policy_diff", {"days": days})
+        return found
+
+    def tool_diff(
+        self, tenant: Tenant, policy: Cedar, days: int, principal: str | None = None
+    ) -> dict[str, Any]:
+        """The decisions about tools of the last ``days`` that ``policy`` would have made otherwise."""
+        self._check(tenant, principal)
+        found = tool_diff(self._parts, tenant, policy, self._parts.clock.now() - days * _DAY)
+        self._looked(tenant, principal, "policy_diff", {"days": days, "policy": policy.digest})
         return found
 
     def _looked(self, tenant: Tenant, principal: str | None, action: str, what: dict[str, Json]) -> None:

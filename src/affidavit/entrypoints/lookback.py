@@ -232,3 +232,17 @@ def policy_difference(out: Output, found: Mapping[str, Any]) -> None:
             f"  {c['principal']} {c['source']}/{c['document']}: {c['was']} → {c['would_be']} ({c['reason']}), {c['runs']} runs",
             "red" if c["would_be"] == "forbid" else "green",
         )
+
+
+def tool_difference(out: Output, found: Mapping[str, Any]) -> None:
+    """Decisions about tools that would have come out otherwise."""
+    out.say(
+        f"{found['decisions']} proposed calls; {found['changed']} would have come out otherwise",
+        "yellow" if found["changed"] else "green",
+    )
+    for c in found["changes"]:
+        rules = ", ".join(c["rules"]) or "no rule"
+        out.say(
+            f"  {c['principal']} {c['tool']}: {c['was']} → {c['would_be']} ({rules}), {c['calls']} calls",
+            "red" if c["would_be"] == "forbid" else "green",
+        )

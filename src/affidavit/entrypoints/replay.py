@@ -120,7 +120,12 @@ def _policy() -> None:
 
 @policy.command("diff")
 def policy_diff(
-    file: Annotated[Path, typer.Argument(help="The supposed rules: TOML with [[rule]] match, allow, deny.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The supposed rules: TOML with [[rule]] match, allow, deny; or a folder of *.cedar."
+        ),
+    ],
     days: Annotated[int, typer.Option("--days", min=1, max=36_500, help="How far back.")] = 30,
     user: AuditorOption = "",
     workspace: WorkspaceOption = None,
@@ -135,8 +140,16 @@ def policy_diff(
         match = "handbook/finance/**"
         allow = ["group:finance"]
 
+    A folder of policies is held against what was decided about tools, each call in the mode and with the roles of its moment.
+
     Example: `affidavit policy diff proposal.toml --days 7`
     """
     with opened(workspace, as_json) as (ws, out):
+        if file.is_dir():
+            owner = ws.parts.tenant(tenant)
+            proposed = ws.policy.check(ws.policy.files(file).rules, owner.id)
+            calls = ws.replays.tool_diff(owner, proposed, days, _who(user))
+            out.json(calls) if as_json else lookback.tool_difference(out, calls)
+            return
         found = ws.replays.policy_diff(ws.parts.tenant(tenant), file, days, _who(user))
         out.json(found) if as_json else lookback.policy_difference(out, found)

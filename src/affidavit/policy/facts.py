@@ -7,8 +7,7 @@ entities, and arguments are written by models.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from affidavit.domain.access import ANYONE
@@ -22,9 +21,11 @@ READ_ONLY, LIVE = "read-only", "live"
 _TYPES = {"String": str, "Long": int, "Boolean": bool}
 _DOMAIN = re.compile(r"(?:@|://(?:[^\s/@]*@)?)\[?([^\s,;:/?#<>()\"'\[\]@]+)")
 _AMOUNT = re.compile(r"(?:\A|_)amount(?:\Z|_)")
+_LARGEST = 2**63 - 1
 _UNSEEN = object()
 
 Entity = dict[str, Any]
+Kinds = Mapping[str, Any]
 
 
 def qualified(tenant: str, name: str) -> str:
@@ -82,80 +83,95 @@ def circumstances(tenant: str, context: Mapping[str, Any]) -> Entity:
     """Mode, time and approvals. Without a mode nothing may be changed; without a time it is never working hours."""
     time = context.get("time")
     seconds = -1 if time is None else int(time) // MICROSECONDS
-    moment = None if time is None else datetime.fromtimestamp(seconds, UTC)
     return {
-        "mode": str(context.get("mode") or READ_ONLY),
+        "mode": LIVE if context.get("mode") == LIVE else READ_ONLY,
         "time": seconds,
-        "hour": -1 if moment is None else moment.hour,
-        "weekday": 0 if moment is None else moment.isoweekday(),
-        "approved": list(context.get("approved") or ()),
+        "hour": -1 if time is None else seconds // 3600 % 24,
+        "weekday": 0 if time is None else (seconds // 86_400 + 3) % 7 + 1,  # 1970 began on a Thursday
+        "approved": _words(context.get("approved") or ()),
         "approvers": [
             {"__entity": uid(tenant, p)} for p in context.get("approvers") or () if p.startswith("user:")
         ],
     }
 
 
-def calling(tenant: str, context: Mapping[str, Any], contract: Contract) -> Entity:
-    """The circumstances of a call. Raises ValueError where arguments are not what the contract says."""
-    given: Mapping[str, Any] = context.get("arguments") or {}
+def _words(value: Any) -> list[str]:
+    if not all(isinstance(word, str) for word in value):
+        raise ValueError("a role is a word")
+    return list(value)
+
+
+def kinds(contract: Contract) -> Kinds:
+    """What each argument of ``contract`` is to Cedar."""
     properties: Mapping[str, Any] = contract.parameters.get("properties") or {}  # type: ignore[assignment]
-    unknown = given.keys() - properties.keys()
-    if unknown:
-        raise ValueError(f"{contract.key} has no argument {min(unknown)!r}")
-    seen = {name: shown(properties[name], value) for name, value in given.items() if value is not None}
-    hidden = [name for name, value in seen.items() if value is _UNSEEN or name.startswith("__")]
+    return {
+        name: None if name.startswith("__") or not isinstance(schema, Mapping) else cedar_type(schema)
+        for name, schema in properties.items()
+    }
+
+
+def calling(tenant: str, context: Mapping[str, Any], contract: Contract, kinds: Kinds) -> Entity:
+    """The circumstances of a call. Raises ValueError where arguments are not what the contract says."""
+    given: Mapping[str, Any] = {n: v for n, v in (context.get("arguments") or {}).items() if v is not None}
+    for name in given:
+        if name not in kinds:
+            raise ValueError(f"{contract.key} has no argument {name!r}")
+    seen = {name: shown(kinds[name], value) for name, value in given.items()}
+    hidden = [name for name, value in seen.items() if value is _UNSEEN]
     labels: Mapping[str, Any] = context.get("labels") or {}
     control = {n: v for n, v in given.items() if contract.role(n) is Role.CONTROL}
     amounts = [abs(a) for a in _amounts("", given)]
     return {
         **circumstances(tenant, context),
-        "arguments": {name: value for name, value in seen.items() if name not in hidden},
+        "arguments": {name: value for name, value in seen.items() if value is not _UNSEEN},
         "origins": sorted({str(label["origin"]) for each in labels.values() for label in each}),
         "untrusted": sorted(n for n in control if not _trusted(labels.get(n))),
         "unseen": hidden,
-        "domains": sorted({d.lower().rstrip(".") for text in _texts(control) for d in _DOMAIN.findall(text)}),
+        "domains": sorted({d for text in _texts(control) for d in _domains(text)}),
         **({"amount": max(amounts)} if amounts else {}),
     }
+
+
+def _domains(text: str) -> list[str]:
+    if "@" not in text and "://" not in text:
+        return []
+    return [found.lower().rstrip(".") for found in _DOMAIN.findall(text)]
 
 
 def _trusted(labels: Any) -> bool:
     return bool(labels) and all(label.get("trusted") is True for label in labels)
 
 
-def shown(schema: Any, value: Any) -> Any:
-    """``value`` as Cedar sees it, ``_UNSEEN`` if it cannot. Raises ValueError if it is not of its schema."""
-    kind = cedar_type(schema) if isinstance(schema, Mapping) else None
+def shown(kind: Any, value: Any) -> Any:
+    """``value`` as Cedar sees it, ``_UNSEEN`` if it cannot. Raises ValueError if it is not of its ``kind``."""
     if kind is None:
         return _UNSEEN
-    if kind["type"] in _TYPES:
-        if type(value) is not _TYPES[kind["type"]]:
-            raise ValueError(f"{type(value).__name__} where {kind['type']} is declared")
+    declared = kind["type"]
+    if declared in _TYPES:
+        if type(value) is not _TYPES[declared]:
+            raise ValueError(f"{type(value).__name__} where {declared} is declared")
+        if type(value) is int and not -_LARGEST <= value <= _LARGEST:
+            raise ValueError(f"{value} is beyond 64 bits")
         return value
-    if kind["type"] == "Set":
-        return [shown(schema["items"], item) for item in value]
-    properties = schema["properties"]
-    inner = {
-        n: shown(properties[n], v) for n, v in value.items() if n in kind["attributes"] and v is not None
-    }
+    if declared == "Set":
+        return [shown(kind["element"], item) for item in value]
+    parts = kind["attributes"]
+    inner = {n: shown(parts.get(n), v) for n, v in value.items() if v is not None}
     # a part that policy cannot see makes the whole unseen: a rule must not take the rest for all of it
-    whole = inner.keys() >= {n for n, v in value.items() if v is not None}
-    return inner if whole and _UNSEEN not in inner.values() else _UNSEEN
+    return _UNSEEN if _UNSEEN in inner.values() else inner
 
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, Iterable):
-        for each in value:
+    elif isinstance(value, (dict, list, tuple)):
+        for each in value.values() if isinstance(value, dict) else value:
             yield from _texts(each)
 
 
 def _amounts(name: str, value: Any) -> Iterator[int]:
     """Every integer under a name such as ``amount`` or ``amount_minor``, however deep."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, each in value.items():
             yield from _amounts(str(key), each)
     elif isinstance(value, (list, tuple)):
