@@ -181,7 +181,9 @@ def _run(
         raise ToolError(
             f"MCP servers cannot be asked here: {error.name} is missing", "pip install 'affidavit[mcp]'"
         ) from error
-    except Exception as error:  # SDK, transport and server in one: it did not work, and what it did is not known
+    except (
+        Exception
+    ) as error:  # SDK, transport and server in one: it did not work, and what it did is not known
         raise _fault(error) from error
 
 

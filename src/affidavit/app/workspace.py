@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.follow import FollowDesk
+    from affidavit.app.imports import ImportDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
@@ -153,6 +154,11 @@ class Workspace:
     def money(self) -> MoneyDesk:
         """What models cost."""
         return _later("money", "MoneyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def imports(self) -> ImportDesk:
+        """Tools of others that were accepted."""
+        return _later("imports", "ImportDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def tools(self) -> ToolDesk:

@@ -204,16 +204,21 @@ def plain(text: object, most: int = _LONGEST_TEXT) -> str:
     """``text`` on one line, without anything invisible, cut to ``most`` characters."""
     if not isinstance(text, str):
         return ""
-    seen = ("" if unicodedata.category(c) in ("Cf", "Co", "Cs", "Cn") else c for c in text[: most * 4])
-    shown = " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in seen).split())
+    shown = " ".join("".join(map(_visible, text[: most * 4])).split())
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    """``character``, a space for a control character, nothing for what nobody sees (or sees the text around it turned by)."""
+    kind = unicodedata.category(character)
+    return " " if kind in ("Cc", "Zl", "Zp") else "" if kind in ("Cf", "Co", "Cs", "Cn") else character
 
 
 def described(text: object) -> tuple[str, str]:
     """(a tool's description, cleaned; why a person should look twice at it, or "")."""
     shown = plain(text, _LONGEST_DESCRIPTION)
     said = text if isinstance(text, str) else ""
-    if any(unicodedata.category(c) in ("Cf", "Co", "Cs", "Cn") for c in said):
+    if any(not _visible(c) for c in said):
         return shown, "its description held invisible characters"
     if len(said) > _LONGEST_DESCRIPTION:
         return shown, "its description was cut"

@@ -12,6 +12,7 @@ from affidavit.domain.errors import UsageError
 from affidavit.domain.tools import CallState
 from affidavit.entrypoints.common import FAILED, AsOption, JsonOption, TenantOption, WorkspaceOption, opened
 from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.toolimport import tool_import
 from affidavit.entrypoints.tooltest import tool_test
 from affidavit.gateway.arguments import parse_arguments
 from affidavit.gateway.gateway import Done
@@ -23,6 +24,7 @@ tool = typer.Typer(
     "`affidavit tool show NAME`, `affidavit tool call NAME '{\"order\": 7}' --as alice`.",
 )
 tool.command("test")(tool_test)
+tool.add_typer(tool_import, name="import")
 approvals = typer.Typer(no_args_is_help=True, help="Calls that wait for a person's yes or no.")
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL", help="Its name, call-….")]
