@@ -277,7 +277,7 @@ class Narrower:
         out: dict[str, Json] = {}
         for key in _SINGLE:
             if key in schema and not (key == "items" and isinstance(schema[key], list)):
-                out[key] = self._node(schema[key], above, depth + 1)
+                out[key] = False if schema[key] is False else self._node(schema[key], above, depth + 1)
         for key in _LISTS:
             if key in schema:
                 out[key] = [self._node(one, above, depth + 1) for one in _few(schema[key], _MOST_NAMES, key)]
