@@ -1,8 +1,9 @@
-"""Tools of others in a workspace: looked at, accepted by digest, called through the gateway, on the log, and refused once changed."""
+"""Tools of others in a workspace: looked at, accepted by digest, called through the gateway, refused once changed."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,6 @@ def shop(tmp_path: Path) -> Path:
 
 
 def command(*arguments: str) -> str:
-    import shlex
-
     return shlex.join(place(*arguments)["command"])
 
 
@@ -182,8 +181,6 @@ def test_what_cannot_be_imported_so_says_why(
         {"command": "'"},
         {"command": " "},
         {"url": "file:///etc"},
-    ]
-    + [
         {"command": "a", "secret": "k"},
         {"url": "https://a.example", "variable": "K"},
         {"url": "https://a.example", "secret": "k"},

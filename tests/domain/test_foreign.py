@@ -207,7 +207,7 @@ def test_what_reads_like_orders_is_pointed_out(text: str) -> None:
 
 
 def found(**more: Any) -> Found:
-    parameters = {
+    parameters: dict[str, Any] = {
         "type": "object",
         "properties": {"to": {"type": "string"}, "text": {}},
         "additionalProperties": False,

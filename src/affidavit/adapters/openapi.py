@@ -196,7 +196,7 @@ def _parameter(
         )
     if where == "header" and not is_header(name):
         raise UsageError(f"its parameter {plain(name, 40)!r} is a header that is not for others to set")
-    argument = name if _ARGUMENT.match(name) else re.sub(r"\W+", "_", f"_{name}", flags=re.ASCII)[:64]
+    argument = re.sub(r"\W+", "_", name, flags=re.ASCII)[:60].strip("_")
     if argument in taken:
         argument = f"{argument}_{where}"
     if argument in taken or not _ARGUMENT.match(argument):
