@@ -302,6 +302,7 @@ def undone_without(n: int, context: Context) -> dict[str, int]:
 def test_each_fault_is_found(red: Tool, broken: set[str]) -> None:
     arguments: dict[str, Any] = {"name": "ann"} if red is trusting else {"n": 3}
     other = unbuy if red is undone_without else forget
+    ENOUGH.clear()
     try:
         says = found(Case(red, arguments), other)
     finally:
