@@ -100,7 +100,9 @@ def test_operations_become_tools() -> None:
     assert look.parameters["required"] == ["id"]
     properties: Any = look.parameters["properties"]
     assert list(properties) == ["id", "fields", "in", "open", "X_Trace"]
-    assert make.parameters["required"] == ["body"]
+    assert make.parameters["required"] == ["item"]
+    fields: Any = make.parameters["properties"]
+    assert list(fields) == ["item", "count", "weight"]
     result: Any = look.result
     assert result["properties"]["weight"] == {"type": ["integer", "string"]}
     assert make.result == {}
@@ -279,14 +281,14 @@ def test_arguments_go_where_the_plan_says_and_nowhere_else(base: str) -> None:
     assert (said["headers"]["x-trace"], said["headers"]["x-api-key"]) == ("t", "s3cret-value")
     assert said["headers"]["idempotency-key"] == "key-1"
     assert said["half"] == "0.5"
-    said = ask(base, found["create_order"], {"body": {"item": "tea", "weight": "1.25"}}, "bearer")
+    said = ask(base, found["create_order"], {"item": "tea", "weight": "1.25"}, "bearer")
     assert (said["method"], json.loads(said["body"])) == ("POST", {"item": "tea", "weight": 1.25})
     assert said["headers"]["authorization"] == "Bearer s3cret-value"
     assert (
-        ask(base, found["create_order"], {"body": {}}, "basic")["headers"]["authorization"]
+        ask(base, found["create_order"], {"item": "tea"}, "basic")["headers"]["authorization"]
         == "Basic czNjcmV0LXZhbHVl"
     )
-    assert "authorization" not in ask(base, found["create_order"], {"body": {}})["headers"]
+    assert "authorization" not in ask(base, found["create_order"], {"item": "tea"})["headers"]
 
 
 @pytest.mark.network
@@ -327,6 +329,8 @@ def test_answers_and_failures_say_whether_something_happened(base: str) -> None:
         {"id": "."},
         {"id": ""},
         {"id": {}},
+        {"id": None},
+        {},
         {"id": "a", "X_Trace": "t\r\nHost: x"},
         {"id": "a", "in": [[1]]},
     ],
@@ -350,3 +354,40 @@ def test_parameters_of_one_name_in_two_places_are_told_apart() -> None:
     assert "two of its parameters" in refused(
         "/x", {"parameters": [*parameters, {**PARAMETER, "name": "a!"}]}
     )
+
+
+@pytest.mark.parametrize(
+    ("schema", "required", "arguments", "needed"),
+    [
+        ({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]}, True, ["a", "b"], ["a"]),
+        ({"type": "object", "properties": {"a": {}}, "required": ["a"]}, False, ["a"], []),
+        ({"type": "array", "items": {}}, True, ["body"], ["body"]),
+        ({"type": "object"}, False, ["body"], []),
+        ({"type": "object", "properties": {"a-b": {}}}, True, ["body"], ["body"]),
+        ({"anyOf": [{"type": "string"}], "properties": {"a": {}}}, True, ["body"], ["body"]),
+    ],
+)
+def test_the_fields_of_a_plain_body_are_arguments_of_their_own(
+    schema: Any, required: bool, arguments: list[str], needed: list[str]
+) -> None:
+    body = {"required": required, "content": {"application/vnd.shop+json; v=1": {"schema": schema}}}
+    document = {**SHOP, "paths": {"/x": {"post": {"operationId": "x", "requestBody": body}}}}
+    made = tools(document)["x"]
+    properties: Any = made.parameters["properties"]
+    assert (list(properties), made.parameters["required"]) == (arguments, needed)
+
+
+@pytest.mark.network
+@pytest.mark.enable_socket
+def test_a_body_is_sent_where_there_is_one(base: str) -> None:
+    def made(required: bool, schema: Any) -> Found:
+        body = {"required": required, "content": {"application/json": {"schema": schema}}}
+        return tools({**SHOP, "paths": {"/x": {"post": {"operationId": "x", "requestBody": body}}}})["x"]
+
+    fields = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    assert ask(base, made(False, fields), {})["body"] == ""
+    assert ask(base, made(True, fields), {})["body"] == "{}"
+    assert ask(base, made(False, fields), {"a": 1})["body"] == '{"a": 1}'
+    numbers = {"type": "array", "items": {"type": "number"}}
+    assert ask(base, made(True, numbers), {"body": [1, "2.5"]})["body"] == "[1, 2.5]"
+    assert ask(base, made(False, numbers), {})["body"] == ""

@@ -162,6 +162,7 @@ def test_the_same_name_twice_and_what_nobody_wants_are_left_out(
         ("shop", {"base": "ftp://shop.example"}),
         ("shop", {"base": "https://user:pw@shop.example"}),
         ("shop", {"auth": "Host"}),
+        ("shop", {"base": "http://shop.example", "secret": "shop"}),
         ("shop", {"says": {"nothing": {}}}),
         ("shop", {"says": {"get_order": {"effect": "reads"}}}),
     ],

@@ -241,6 +241,10 @@ async def _transport(
                 StdioServerParameters(command=command, args=arguments, env=environment), errlog=nowhere
             )
         return
+    if not secret.isascii() or not secret.isprintable():
+        raise ToolError(
+            "the credential holds a character that no header can"
+        )  # which a refusal later would show
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
     async with async_client(place["private"], seconds, headers, lookup) as http:
         yield streamable_http_client(place["url"], http_client=http)

@@ -15,6 +15,7 @@ from affidavit.domain.tools import Effect
 
 LARGEST = 8_000_000
 """Bytes of a document."""
+_OF_AN_OBJECT = frozenset({"type", "properties", "required", "additionalProperties", "description"})
 _METHODS = ("get", "put", "post", "delete", "patch")
 _PLACES = ("path", "query", "header")
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|\Z)", re.IGNORECASE)
@@ -149,14 +150,13 @@ def _tool(
         if parameter.get("required") is True or parameter.get("in") == "path":
             needed.append(argument)
     _all_filled(path, places)
-    plan: dict[str, Json] = {"method": method.upper(), "path": path, "parameters": places, "body": ""}
+    plan: dict[str, Json] = {"method": method.upper(), "path": path, "parameters": places, "body": None}
     body = _resolved(document, operation.get("requestBody"))
     if body:
-        content = _content(body, "its body")
-        plan["body"] = "body" if "body" not in properties else "body_"
-        properties[str(plan["body"])] = narrower.narrowed(content)
-        if body.get("required") is True:
-            needed.append(plan["body"])
+        schema = narrower.narrowed(_content(body, "its body"))
+        plan["body"], more, asked = _body(schema, body.get("required") is True, properties)
+        properties.update(more)
+        needed += asked
     said, odd = described(operation.get("description") or operation.get("summary") or "")
     return Found(
         word=name,
@@ -211,6 +211,22 @@ def _parameter(
         schema["description"] = text
     explode = parameter.get("explode", where == "query")
     return argument, schema, {"argument": argument, "name": name, "in": where, "explode": explode is True}
+
+
+def _body(
+    schema: Mapping[str, Json], required: bool, taken: Mapping[str, Json]
+) -> tuple[dict[str, Json], dict[str, Json], list[str]]:
+    """(where a body comes from, its arguments, those that must be given). A plain object's fields are arguments of their own, so
+    that rules and roles speak of each; anything else is one argument."""
+    fields: Any = schema.get("properties") or {}
+    plain_object = set(schema) <= _OF_AN_OBJECT and schema.get("type", "object") == "object"
+    if fields and plain_object and all(_ARGUMENT.match(f) and f not in taken for f in fields):
+        asked: Any = schema.get("required", ())
+        names: list[str] = [f for f in asked if f in fields] if required else []
+        return {"argument": "", "fields": list(fields), "required": required}, dict(fields), names
+    argument = "body" if "body" not in taken else "body_"
+    where: dict[str, Json] = {"argument": argument, "fields": [], "required": required}
+    return where, {argument: schema}, [argument] if required else []
 
 
 def _all_filled(path: str, places: list[Any]) -> None:

@@ -36,10 +36,8 @@ def call(
     headers.update(_key(place, secrets))
     if plan.get("key_header"):
         headers[plan["key_header"]] = key
-    content = None
-    if plan["body"] and plan["body"] in arguments:
-        properties: Any = schema["properties"]
-        content = json.dumps(sent(properties[plan["body"]], arguments[plan["body"]])).encode()
+    content = _body(plan, sent(schema, arguments))
+    if content is not None:
         headers["Content-Type"] = "application/json"
     try:
         with client(place["private"], seconds, lookup) as asked:
@@ -66,9 +64,9 @@ def _request(
     path, headers = plan["path"], {"Accept": "application/json"}
     query: list[tuple[str, _Sent]] = []
     for one in plan["parameters"]:
-        if one["argument"] not in arguments or arguments[one["argument"]] is None:
+        if one["in"] != "path" and arguments.get(one["argument"]) is None:
             continue
-        values = [_text(v, one["argument"]) for v in _listed(arguments[one["argument"]])]
+        values = [_text(v, one["argument"]) for v in _listed(arguments.get(one["argument"]))]
         if one["in"] == "query":
             query += [(one["name"], v) for v in (values if one["explode"] else [",".join(values)])]
         elif one["in"] == "header":
@@ -76,6 +74,17 @@ def _request(
         else:
             path = path.replace("{" + one["name"] + "}", _segment(",".join(values), one["argument"]))
     return place["base"] + path, headers, query
+
+
+def _body(plan: Mapping[str, Any], arguments: Mapping[str, Any]) -> bytes | None:
+    """The body that ``arguments`` make, None for none."""
+    body = plan["body"]
+    if body is None or (body["argument"] and body["argument"] not in arguments):
+        return None
+    if body["argument"]:
+        return json.dumps(arguments[body["argument"]]).encode()
+    fields = {name: arguments[name] for name in body["fields"] if name in arguments}
+    return json.dumps(fields).encode() if fields or body["required"] else None
 
 
 def _listed(value: Json) -> list[Json]:

@@ -59,12 +59,8 @@ class ForeignTool:
         place, plan, schema = self.offer.place, self.tool.plan, self.contract.parameters
         seconds = context.seconds * _OF_THE_TIME
         if self.offer.kind == "mcp":
-            return mcp_client.call(
-                place, plan, self.tool.pin, schema, arguments, seconds, context.secrets
-            )
-        return openapi_call.call(
-            place, plan, schema, arguments, context.key, seconds, context.secrets
-        )
+            return mcp_client.call(place, plan, self.tool.pin, schema, arguments, seconds, context.secrets)
+        return openapi_call.call(place, plan, schema, arguments, context.key, seconds, context.secrets)
 
     def check(self, arguments: Mapping[str, Json], context: Context) -> tuple[bool, Json]:
         raise UsageError(f"{self.contract.key} cannot be asked what became of a call")
@@ -143,6 +139,7 @@ class ImportDesk:
                 check_variable(variable, "--variable")
             place: dict[str, Json] = {"command": list(_words(command)), "secret": secret, "auth": variable}
         else:
+            _encrypted(url, private, secret)
             place = {"url": checked_url(url), "private": private, "secret": secret, "auth": "bearer"}
         found, left_out = mcp_client.found_at(place, self._secrets(tenant, secret))
         return self._offer(name, "mcp", place, found, left_out, says or {})
@@ -173,6 +170,7 @@ class ImportDesk:
             "secret": secret,
             "auth": auth,
         }
+        _encrypted(str(place["base"]), private, secret)
         found, left_out = openapi.found_in(content)
         return self._offer(name, "openapi", place, found, left_out, says or {})
 
@@ -293,6 +291,13 @@ class ImportDesk:
                 f"there is no import {name[:40]!r}", "`affidavit tool import list` shows them"
             )
         return found[0]
+
+
+def _encrypted(url: str, private: bool, secret: str) -> None:
+    if secret and not private and url.startswith("http://"):
+        raise UsageError(
+            "a credential does not travel unencrypted", "https://…, or --allow-private for your own network"
+        )
 
 
 def _words(command: str) -> list[str]:
