@@ -477,6 +477,8 @@ def test_support_is_scored_where_the_release_wants_it(
     off = ws.ask(QUESTION, "alice")
     assert len(off.claims) == 2
     assert steps(ws, off.run)["check"]["input"]["support"] == "words"
+
+
 def test_a_model_that_is_stopped_is_passed_over_and_the_run_says_why(
     ws: affidavit.Workspace, models: dict[str, Scripted]
 ) -> None:
