@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from affidavit.app.config import ModelSpec, make_model
+from affidavit.app.modelspec import ModelSpec, make_model
 from affidavit.ports.model import ChatModel, ChatRequest, Message
 from affidavit.testing.scripted_model import Reply
 from affidavit.testing.tiny_model import MODEL, TinyServer

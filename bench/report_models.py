@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.tables import pairs, table
+from bench.unsupported import rows
 
 SECTIONS = ("models", "adapters", "cost", "guards", "unsupported")
 Target = tuple[str, str, str, bool]
@@ -31,16 +32,17 @@ def _named(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unsupported(name: str, found: Mapping[str, Any]) -> str:
     false, honest, gone, noise = (found[k] for k in ("unsupported", "honest", "no_model", "nonsense"))
-    rows = [(made_by, t["written"], t["released"]) for made_by, t in found["by_mutation"].items()]
+    own = found["rephrased"]["unsupported"]
     return (
         f"## A model that cannot be trusted, on {name}\n\n"
         f"Hostile: {false['released']} of {false['written']} unsupported claims released, "
-        f"{honest['released']} of {honest['written']} honest ones; questions ended {_ends(found['ended'])}.\n\n"
+        f"{honest['released']} of {honest['written']} honest ones; questions ended {_ends(found['ended'])}. "
+        f"Where the release lets it use words of its own and nobody judges: {own['released']} of {own['written']}.\n\n"
         f"Nonsense: {noise['claims_released']} of {noise['claims_written']} claims released; "
         f"{noise['answers_in_form']} answers in form; questions ended {_ends(noise['ended'])}.\n\n"
         f"Gone: questions ended {_ends(gone['ended'])}; {gone['as_without_models']} of {gone['questions']} as without "
         "any model.\n\n"
-        f"{table(('claim made by', 'written', 'released'), rows)}"
+        f"{table(('claim made by', 'written', 'released', 'own words: written', 'released'), rows(found))}"
     )
 
 

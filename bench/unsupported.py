@@ -23,15 +23,18 @@ from affidavit.app.config import EmbedderSpec
 from affidavit.app.workspace import Workspace
 from affidavit.ask.prompt import prompt
 from affidavit.domain.answer import Answer
-from affidavit.domain.release import DEFAULT
+from affidavit.domain.release import DEFAULT, REPHRASED, VERBATIM
 from affidavit.testing.scripted_model import Prompt, Reply
 from affidavit.testing.tiny_model import MODEL, TinyServer
 from affidavit.testing.wire_openai import ScriptedModel
 from bench import hostile
 from bench.measure import say
+from bench.mutations import HONEST
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 SETS = ("sghandbook_masked", "cuad60")
+QUOTED = "the evidence's own sentences instead"
+"""Given where a model's copy of them differed in marks or white space; the offsets of a citation are checked elsewhere."""
 _EXAMPLES = 4
 _NOWHERE = "http://127.0.0.1:9/v1"
 """Where nobody listens (RFC 863's port, which nothing on loopback serves)."""
@@ -68,8 +71,14 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def release(url: str, model: str, tokens: int = 4000, **options: Any) -> Mapping[str, Any]:
+PROMPTS = {VERBATIM: "select", REPHRASED: "answer"}
+
+
+def release(
+    url: str, model: str, tokens: int = 4000, wording: str = VERBATIM, **options: Any
+) -> Mapping[str, Any]:
     """A release whose answers are written by the server at ``url``."""
+    asked = prompt(PROMPTS[wording], 1)
     target = {"kind": "openai", "model": model, "version": "", "base_url": url, "local": True, "region": ""}
     exact = {
         "temperature": "1",
@@ -86,9 +95,10 @@ def release(url: str, model: str, tokens: int = 4000, **options: Any) -> Mapping
             "tasks": {"answer": {"options": [{"target": "here", **exact}]}},
         },
         "write": {
-            "prompt": "answer",
-            "version": 1,
-            "digest": prompt("answer", 1).digest,
+            "prompt": asked.name,
+            "version": asked.version,
+            "digest": asked.digest,
+            "wording": wording,
             "tokens": tokens,
             "coverage": "0.6",
             "whole": False,
@@ -121,7 +131,7 @@ class Hostile:
         return Reply(hostile.as_answer(self.last))
 
 
-def hostile_model(stocked: Stock, rounds: int) -> tuple[dict[str, Tally], Counter[str]]:
+def hostile_model(stocked: Stock, rounds: int, wording: str) -> tuple[dict[str, Tally], Counter[str]]:
     """By mutation what was written and released, and how the questions ended."""
     tallies: dict[str, Tally] = defaultdict(Tally)
     ended: Counter[str] = Counter()
@@ -129,7 +139,7 @@ def hostile_model(stocked: Stock, rounds: int) -> tuple[dict[str, Tally], Counte
         for number in range(rounds):
             model = Hostile(number)
             server.answer_with = model
-            stocked.workspace.publish(release(server.url, "hostile"))
+            stocked.workspace.publish(release(server.url, "hostile", wording=wording))
             for question in stocked.questions:
                 model.last = []
                 answer = stocked.workspace.ask(question, stocked.person)
@@ -144,7 +154,8 @@ def _count(tallies: dict[str, Tally], made: Sequence[hostile.Made], answer: Answ
         tallies[each.mutation].written += 1
     for claim in answer.claims if answer.model is not None else ():
         mine = by_text.get(claim.text.strip())
-        tally = tallies[mine.mutation if mine else "not what the model wrote"]
+        quoted = claim.text == " ".join(c.quote for c in claim.citations)
+        tally = tallies[mine.mutation if mine else QUOTED if quoted else "not what the model wrote"]
         tally.released += 1
         if len(tally.examples) < _EXAMPLES:
             tally.examples.append([claim.text, *(c.quote for c in claim.citations)])
@@ -211,9 +222,22 @@ def _one(stocked: Stock, rounds: int, nonsense: int, server: TinyServer) -> dict
     say("unsupported: nonsense model")
     noise = nonsense_model(replace(stocked, questions=stocked.questions[:nonsense]), server)
     say("unsupported: hostile model")
-    tallies, ended = hostile_model(stocked, rounds)
-    false = {n: t for n, t in tallies.items() if n not in hostile.HONEST}
-    honest = [t for n, t in tallies.items() if n in hostile.HONEST]
+    tallies, ended = hostile_model(stocked, rounds, VERBATIM)
+    say("unsupported: hostile model, in words of its own")
+    own, _ = hostile_model(stocked, 1, REPHRASED)
+    return {
+        **_sums(tallies),
+        "rephrased": {**_sums(own), "by_mutation": {n: vars(t) for n, t in sorted(own.items())}},
+        "ended": dict(sorted(ended.items())),
+        "by_mutation": {n: vars(t) for n, t in sorted(tallies.items())},
+        "no_model": gone,
+        "nonsense": noise,
+    }
+
+
+def _sums(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
+    false = {n: t for n, t in tallies.items() if n not in HONEST and n != QUOTED}
+    honest = [t for n, t in tallies.items() if n in HONEST or n == QUOTED]
     return {
         "unsupported": {
             "written": sum(t.written for t in false.values()),
@@ -223,25 +247,22 @@ def _one(stocked: Stock, rounds: int, nonsense: int, server: TinyServer) -> dict
             "written": sum(t.written for t in honest),
             "released": sum(t.released for t in honest),
         },
-        "ended": dict(sorted(ended.items())),
-        "by_mutation": {n: vars(t) for n, t in sorted(tallies.items())},
-        "no_model": gone,
-        "nonsense": noise,
     }
 
 
 def brief(results: Mapping[str, Any]) -> dict[str, Any]:
     """``results`` without examples of what was released."""
     return {
-        name: {
-            **found,
-            "by_mutation": {
-                made_by: {k: v for k, v in tally.items() if k != "examples"}
-                for made_by, tally in found["by_mutation"].items()
-            },
-        }
-        for name, found in results.items()
+        name: {**_short(found), "rephrased": _short(found["rephrased"])} for name, found in results.items()
     }
+
+
+def _short(found: Mapping[str, Any]) -> dict[str, Any]:
+    told = {
+        made_by: {k: v for k, v in tally.items() if k != "examples"}
+        for made_by, tally in found["by_mutation"].items()
+    }
+    return {**found, "by_mutation": told}
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -254,11 +275,20 @@ def table(results: Mapping[str, Any]) -> str:
             f"{honest['released']} of {honest['written']} honest ones; {found['ended']}",
             f"no model: {found['no_model']}",
             f"nonsense model: {found['nonsense']}\n",
-            "| made by | written | released |",
-            "|---|---|---|",
+            "| made by | written | released | written | released in words of its own |",
+            "|---|---|---|---|---|",
         ]
-        out += [f"| {n} | {t['written']} | {t['released']} |" for n, t in found["by_mutation"].items()]
+        out += [" | ".join(["", *map(str, row), ""]).strip() for row in rows(found)]
     return "\n".join(out)
+
+
+def rows(found: Mapping[str, Any]) -> list[tuple[str, int, int, int, int]]:
+    """Of one data set: (made by, written, released) and the same under ``rephrased``."""
+    own = found["rephrased"]["by_mutation"]
+    none = {"written": 0, "released": 0}
+    names = sorted({*found["by_mutation"], *own})
+    both = [(n, found["by_mutation"].get(n, none), own.get(n, none)) for n in names]
+    return [(n, a["written"], a["released"], b["written"], b["released"]) for n, a, b in both]
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:

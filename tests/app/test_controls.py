@@ -178,7 +178,7 @@ def test_an_earlier_answer_out_of_a_stopped_source_is_not_gone_on_from(ws: affid
     second = ws.ask("And that?", "alice", follows=first.run)
     story = ws.runs.show(tenant(ws), second.run, None, audit=True)
     (turns,) = (s["output"] for s in story["steps"] if s["name"] == "conversation")
-    assert [t["answer"] for t in turns] == [[]]
+    assert turns == []  # a turn that cites what may not be read now is left out whole
 
 
 def test_a_stopped_source_is_not_synced_and_stops_in_the_middle(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.app.config import ModelSpec, make_model
+from affidavit.app.modelspec import ModelSpec, make_model
 from affidavit.domain.errors import ModelError, UsageError
 from affidavit.testing.model_conformance import ask
 from affidavit.testing.wire_openai import ScriptedModel
@@ -101,7 +101,7 @@ def test_the_key_is_used_and_not_logged(
 
 def test_nothing_heavy_is_loaded_until_a_model_is_asked() -> None:
     code = (
-        "import sys; import affidavit.entrypoints.cli; from affidavit.app.config import ModelSpec, make_model; "
+        "import sys; import affidavit.entrypoints.cli; from affidavit.app.modelspec import ModelSpec, make_model; "
         "make_model(ModelSpec('openai', 'm')); "
         "print([m for m in ('openai', 'anthropic', 'google.genai', 'boto3', 'httpx2') if m in sys.modules])"
     )

@@ -12,7 +12,7 @@ import pytest
 import affidavit
 from affidavit.ask.prompt import MARK, prompt
 from affidavit.domain.errors import ModelError, UsageError
-from affidavit.domain.release import DEFAULT, load
+from affidavit.domain.release import DEFAULT, REPHRASED, load
 from affidavit.domain.routes import Target
 from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, ModelInfo, Usage
 from affidavit.testing.embedder import HashEmbedder
@@ -69,7 +69,9 @@ def claims(*given: tuple[str, str]) -> Say:
     return say
 
 
-def release(fallback: str = "extractive", whole: bool = False, **tasks: Any) -> Mapping[str, Any]:
+def release(
+    fallback: str = "extractive", whole: bool = False, wording: str = REPHRASED, **tasks: Any
+) -> Mapping[str, Any]:
     """A release in which a model answers."""
     exact = {
         "temperature": "0",
@@ -112,6 +114,7 @@ def release(fallback: str = "extractive", whole: bool = False, **tasks: Any) -> 
             "whole": whole,
             "milliseconds": 250_000,
             "fallback": fallback,
+            "wording": wording,
         },
     }
 
@@ -395,7 +398,7 @@ def test_each_target_is_shown_what_it_may_see_in_the_order_of_the_release(
     answer = ws.ask("Every kraken bonus pays monthly: leave?", "alice")
     assert answer.answer == kraken
     assert answer.claims[0].citations[0].quote == kraken
-    assert [len(shown(r)) for m in ("far", "near") for r in models[m].asked] == [2, 3]
+    assert [len(shown(r)) for m in ("far", "near") for r in models[m].asked] == [2, 2, 3]
     story = ws.runs.show(ws.parts.tenant(""), answer.run, None, audit=True)
     prompts = [s["output"] for s in story["steps"] if s["name"] == "prompt"]
     assert [p["options"] for p in prompts] == [[0], [1]]

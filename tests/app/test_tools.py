@@ -76,9 +76,11 @@ def desk(workspace: affidavit.Workspace, tenant: Tenant, monkeypatch: pytest.Mon
     return desk
 
 
-def test_a_workspace_without_a_policy_only_reads(workspace: affidavit.Workspace, tenant: Tenant) -> None:
+def test_a_new_workspace_lets_those_with_a_role_read(workspace: affidavit.Workspace, tenant: Tenant) -> None:
     tools = workspace.tools
     assert [t["tool"] for t in tools.all()] == ["close@1", "look@1"]
+    assert tools.call(tenant, "alice", "look", {"order": 7}).state is CallState.DENIED
+    workspace.people.grant(tenant, "user:alice", "role:operator")
     assert tools.call(tenant, "alice", "look", {"order": 7}).result == "order 7"
     assert tools.call(tenant, "alice", "close", {"order": 7, "why": "x"}).state is CallState.DENIED
     for stranger in ("mallory", "service:none"):

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affidavit.ask.claims import (
-    Drafted,
     check_answer,
     check_claim,
     locate,
     parse_answer,
 )
+from affidavit.ask.drafts import Checked, Drafted
 from affidavit.ask.quantities import quantities, same_value
 from affidavit.ask.retrieve import Passage
 from affidavit.domain.errors import ModelError
+from affidavit.domain.release import VERBATIM
 
 TEXT = (
     "# Discounts\n\nThe discount limit for enterprise customers is 35 % with written approval from the CFO.\n"
@@ -154,3 +155,32 @@ def test_an_answer_of_the_form_asked_for() -> None:
     said = {"claims": [{"text": "a b c", "citations": [{"passage": "P1", "quote": "q"}]}]}
     assert parse_answer(json.dumps(said)) == (Drafted("a b c", (("P1", "q"),)),)
     assert parse_answer('{"claims": []}') == ()
+
+
+WHOLE = "The discount limit for enterprise customers is 35 % with written approval from the CFO."
+
+
+def verbatim(text: str, *citations: tuple[str, str]) -> Checked:
+    return check_claim(Drafted(text, citations), PASSAGES, list(PASSAGES), 0.6, VERBATIM)
+
+
+def test_a_whole_sentence_is_given_as_the_document_has_it_and_cited_whole() -> None:
+    checked = verbatim(WHOLE.replace(" limit", "  limit").rstrip("."), ("P1", WHOLE[:60]))
+    assert checked.fault == ""
+    assert checked.text == WHOLE
+    (quoted,) = checked.quotes
+    assert TEXT[quoted.start - 100 : quoted.end - 100] == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("text", "citations"),
+    [
+        (LIMIT, (("P1", LIMIT),)),  # its condition is left out
+        (WHOLE, (("P1", "discount limit for"),)),  # hardly quoted
+        (WHOLE, (("P2", "Leave is 20 days a year"),)),  # of another passage
+        ("Enterprise customers get at most a 35 % discount.", (("P1", LIMIT),)),
+        (WHOLE + " Leave is 20 days a year for everybody.", (("P1", WHOLE),)),
+    ],
+)
+def test_verbatim_is_nothing_less(text: str, citations: tuple[tuple[str, str], ...]) -> None:
+    assert verbatim(text, *citations).fault == "wording"

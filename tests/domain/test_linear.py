@@ -46,7 +46,9 @@ def operations(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize(
-    "kinds", [{"secret"}, *({kind} for kind in sorted(PERSONAL)), LEAKS, INJECTION, None], ids=str
+    "kinds",
+    [{"secret"}, *({kind} for kind in sorted(PERSONAL)), LEAKS, INJECTION, None],
+    ids=lambda kinds: ",".join(sorted(kinds or ())) or "all",
 )
 @pytest.mark.parametrize("part", PARTS)
 def test_operations_grow_with_the_text(part: str, kinds: set[str] | None) -> None:

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
-from affidavit.app.tools import ReadOnly, ToolDesk
+from affidavit.app.policies import PolicyDesk
+from affidavit.app.tools import ToolDesk
 from affidavit.domain.canonical import digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.entrypoints.cli import app
@@ -46,6 +47,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "p.jsonl").write_text('{"id": "alice"}\n{"id": "bob"}\n')
     with affidavit.init(tmp_path / "ws", EmbedderSpec("none")) as ws:
         ws.import_people(tmp_path / "p.jsonl")
+        ws.people.grant(ws.parts.tenant(""), "user:alice", "role:operator")
     (tmp_path / "ws" / "shop.py").write_text(CODE)
     (tmp_path / "ws" / "tools.toml").write_text('[[tools]]\nfile = "shop.py"\n')
     return tmp_path
@@ -55,7 +57,7 @@ def place(tmp_path: Path) -> Path:
 def asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Payments need a yes of bob's; everything else is permitted."""
 
-    def decide(self: ReadOnly, wish: Wish) -> Decision:
+    def decide(self: PolicyDesk, wish: Wish) -> Decision:
         if wish.resource == "pay@1" and not wish.context["approved"]:
             return Decision(Verdict.NEEDS_APPROVAL, ("payments",), digest("asks"), ("approver",))
         return Decision(Verdict.PERMIT, ("all",), digest("asks"))
@@ -66,7 +68,7 @@ def asks(monkeypatch: pytest.MonkeyPatch) -> None:
             frozenset({principal}) if principal in ("user:alice", "user:bob") else frozenset(), roles
         )
 
-    monkeypatch.setattr(ReadOnly, "decide", decide)
+    monkeypatch.setattr(PolicyDesk, "decide", decide)
     monkeypatch.setattr(ToolDesk, "person", person)
 
 
@@ -87,7 +89,7 @@ def test_a_call_by_hand(place: Path) -> None:
     assert (done["state"], done["result"]) == ("done", "\x1b[2Jorder")
     assert said(place, "tool", "show", done["call"])["attempts"] == 1
     denied = said(place, "tool", "call", "pay", '{"order": 7}', "--as", "alice", status=1)
-    assert denied["why"] == "forbidden by read-only"
+    assert denied["why"] == "forbidden by live-only"
     assert said(place, "audit", "verify")["ok"]
 
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from affidavit.app.config import model_location
 from affidavit.domain.records import Block, Parsed, Span
 from affidavit.ingest.chunk import HEADER_MOST, LIMIT, chunk, chunk_input, estimate_tokens
-from affidavit.ingest.parse import parse
+from affidavit.ingest.parse.read import parse
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "datasets"
-TOKENIZER = ROOT / ".venv" / "share" / "affidavit" / "all-MiniLM-L6-v2" / "tokenizer.json"
+TOKENIZER = model_location() / "tokenizer.json"
 HANDBOOK = SHARED / "sghandbook" / "corpus.jsonl"
 needs_handbook = pytest.mark.skipif(not HANDBOOK.exists(), reason="../shared/datasets/sghandbook is absent")
 

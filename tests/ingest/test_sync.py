@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.office_files import docx, line, p, pdf
 
 import affidavit
 from affidavit.adapters.folder import FolderConnector
@@ -278,3 +279,49 @@ def test_wrong_requests(ws: affidavit.Workspace, tmp_path: Path) -> None:
     ws.add_source("jsonl", tmp_path / "f.jsonl", "one")
     with pytest.raises(UsageError, match="already"):
         ws.add_source("jsonl", tmp_path / "f.jsonl", "one")
+
+
+def test_documents_of_every_kind_are_found_and_what_stands_apart_is_not(
+    ws: affidavit.Workspace, write_folder: Write
+) -> None:
+    letter = docx(
+        p("the walrus letter") + p("ibex", run="<w:vanish/>"), comments=f"<w:comment>{p('lynx')}</w:comment>"
+    )
+    root = write_folder(
+        {
+            "access.toml": ACCESS,
+            "letter.docx": letter,
+            "paper": pdf([line("the walrus paper", 50, 400)]),
+            "mail.eml": b"Subject: s\n\nthe walrus mail\n",
+        }
+    )
+    ws.add_source("folder", root, "docs")
+    (report,) = ws.sync()
+    assert (report.added, report.faults) == (3, [])
+    assert sorted(found(ws, "walrus")) == ["letter.docx", "mail.eml", "paper"]
+    assert found(ws, "ibex") == []
+    assert found(ws, "lynx") == []
+
+
+def test_scans_are_reported_and_broken_files_cost_themselves_only(
+    ws: affidavit.Workspace, write_folder: Write
+) -> None:
+    scan = "q 600 0 0 800 0 0 cm /I Do Q"
+    root = write_folder(
+        {
+            "access.toml": ACCESS,
+            "scan.pdf": pdf([scan, line("walrus", 50, 400)]),
+            "broken.docx": docx(p("x"))[:100],
+            "picture": b"\x89PNG\r\n\x1a\n",
+            "z.md": "walrus",
+        }
+    )
+    ws.add_source("folder", root, "docs")
+    (report,) = ws.sync()
+    assert {f.name: (f.code, f.hides) for f in report.faults} == {
+        "scan.pdf": ("no_text", False),
+        "broken.docx": ("parse", True),
+        "picture": ("unsupported", True),
+    }
+    hits = ws.search("walrus", "alice").as_json()["hits"]
+    assert sorted(h["location"].rpartition("/")[2] for h in hits) == ["scan.pdf#page=2", "z.md"]

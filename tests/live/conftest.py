@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from affidavit.app.config import ModelSpec, environment, make_model
+from affidavit.app.config import environment
+from affidavit.app.modelspec import ModelSpec, make_model
 from affidavit.ports.model import ChatModel
 
 LIVE = "AFFIDAVIT_LIVE_MODEL"

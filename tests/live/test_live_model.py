@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import EXAMPLES
 
 import affidavit
-from affidavit.app.config import ModelSpec
 from affidavit.app.drills.writing import KIND, Terms, publish
+from affidavit.app.modelspec import ModelSpec
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError
 from affidavit.ports.model import Cancel, ChatModel, ChatRequest, Message, ToolSpec

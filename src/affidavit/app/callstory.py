@@ -7,8 +7,8 @@ from typing import Any
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.events import EventKind
+from affidavit.domain.tools import CALL
 from affidavit.events.read import Recorded
-from affidavit.gateway.rules import CALL
 from affidavit.store.calls import CallRow, Calls
 
 

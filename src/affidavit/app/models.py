@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from affidavit.ask.writer import ANSWER, Writer
+from affidavit.ask.drafts import ANSWER
 from affidavit.domain.errors import ModelError
 from affidavit.domain.release import Release
 from affidavit.domain.routes import CONFIDENTIAL, Target
@@ -13,6 +15,9 @@ from affidavit.models.caller import Caller, CountingMeter
 from affidavit.models.exchange import Exchange
 from affidavit.models.plane import Plane
 from affidavit.ports.model import ChatModel, ChatRequest, CountingModel
+
+if TYPE_CHECKING:
+    from affidavit.ask.writer import Writer
 
 _CHARACTERS_A_TOKEN = 2
 """Without a tokenizer: fewer than any language has, so that a prompt is rather too short than cut off by the server."""
@@ -54,7 +59,11 @@ class ModelShop:
         """Who writes an answer under ``release``; None where answers are extracted."""
         if caller is None or release.models is None or release.writing is None:
             return None
-        return Writer(caller, release, self.count, self.own) if ANSWER in release.models.tasks else None
+        if ANSWER not in release.models.tasks:
+            return None
+        # what checks a model's words takes long to import, and most workspaces have no model
+        writer: type[Writer] = import_module("affidavit.ask.writer").Writer
+        return writer(caller, release, self.count, self.own)
 
     def own(self, target: Target, request: ChatRequest, level: int) -> int | None:
         """The tokens of ``request`` by the own tokenizer of the model at ``target``; None where it has none at hand, may not see

@@ -34,10 +34,9 @@ from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import ManifestError, UsageError
 from affidavit.domain.labels import ASKER, Label, Origin
 from affidavit.domain.roles import ROLES
-from affidavit.domain.tools import Contract, Effect, Idempotency, Role
+from affidavit.domain.tools import CALL, Contract, Effect, Idempotency, Role
 from affidavit.policy.cedar import Cedar
 from affidavit.policy.facts import LIVE, READ_ONLY
-from affidavit.policy.schema import CALL
 
 SUFFIX = ".test.toml"
 _TENANT = 1

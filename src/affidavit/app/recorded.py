@@ -14,8 +14,8 @@ from affidavit.domain.errors import NotRepeatableError
 from affidavit.domain.events import EventKind
 from affidavit.domain.filter import parse_filter
 from affidavit.domain.records import RunStatus
+from affidavit.domain.tools import CALL
 from affidavit.events.read import ErasedBody, Reader, Recorded
-from affidavit.gateway.rules import CALL
 from affidavit.runs.replay import Fact
 
 QUESTIONS = ("ask", "search")

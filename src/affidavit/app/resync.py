@@ -11,7 +11,7 @@ from affidavit.domain.errors import ParseError
 from affidavit.domain.events import EventKind
 from affidavit.events.read import ErasedBody, Recorded
 from affidavit.ingest.chunk import chunk, chunk_input
-from affidavit.ingest.parse import parse
+from affidavit.ingest.parse.pool import shared
 from affidavit.runs.replay import Divergence
 from affidavit.store.catalog import chunk_details
 
@@ -39,7 +39,7 @@ def _document(parts: Parts, event: Recorded, said: dict[str, Any]) -> Divergence
     _, title, media_type, source_body, text_body = found
     data = parts.bodies.get(text_body if source_body is None else source_body)
     try:
-        parsed = parse(data, media_type, name)
+        parsed = shared().parse(data, media_type, name)
     except ParseError as error:
         return Divergence(0, f"document {name}", f"cannot be parsed: {error.message}", said["text"], None)
     text = text_digest(parsed.text)

@@ -16,9 +16,8 @@ from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import Scope
-from affidavit.domain.tools import CallState
+from affidavit.domain.tools import CALL, CallState
 from affidavit.events.read import ErasedBody, Recorded
-from affidavit.gateway.rules import CALL
 from affidavit.policy.scope import decide_read
 from affidavit.store.people import Tenant
 
@@ -89,13 +88,13 @@ class RunDesk:
                 story["retrieved"] = body["output"]["hits"]
             elif event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "sync":
                 story["sync"] = body["output"]
-        claims = [self._events.body(e) for e in events if e.kind is EventKind.CLAIM_RELEASED]
-        if claims and "given" not in story:
-            story["given"] = unfinished_answer(claims, story["release"])
         calls = of_run(self._parts, events[0].run)
         if calls:
             story["calls"] = calls
         story.setdefault("status", _unfinished(calls))
+        claims = [self._events.body(e) for e in events if e.kind is EventKind.CLAIM_RELEASED]
+        if claims and "given" not in story:
+            story["given"] = unfinished_answer(claims, story["release"])
         return story
 
     def _auditor_view(

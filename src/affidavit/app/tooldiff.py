@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from affidavit.app.wiring import Parts
 from affidavit.domain.decisions import Wish
 from affidavit.domain.events import EventKind
+from affidavit.domain.tools import CALL
 from affidavit.events.read import ErasedBody, Recorded
-from affidavit.policy.schema import CALL
 from affidavit.store.people import Tenant
 
 if TYPE_CHECKING:  # Cedar itself takes a while to load

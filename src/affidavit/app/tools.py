@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from affidavit.app.approvalview import view
 from affidavit.app.callstory import story, summary
 from affidavit.app.imports import imported
 from affidavit.app.toolfile import read_tools
 from affidavit.app.wiring import STABLE, Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named, principal
-from affidavit.domain.canonical import Json, digest
-from affidavit.domain.decisions import Decision, Verdict, Wish
+from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError, UsageError
 from affidavit.domain.labels import ASKER
-from affidavit.domain.tools import CallState, Contract, Effect
+from affidavit.domain.tools import CallState, Contract
 from affidavit.events.log import Transaction
 from affidavit.gateway.contracts import Callee, Entry, Registry, deprecated, retired
 from affidavit.gateway.gateway import PATIENCE, Done, Gateway
@@ -31,34 +31,19 @@ ROLES = ("reader", "operator", "approver", "auditor", "admin")
 _LISTED = 100
 
 
-class ReadOnly:
-    """The rules of a workspace without a policy: people who are known may read, and nothing is changed."""
-
-    POLICY = digest("read-only")
-
-    def decide(self, wish: Wish) -> Decision:
-        reads = wish.attributes.get("effect") == Effect.READ.value
-        if reads and wish.principals:
-            return Decision(Verdict.PERMIT, ("read-only",), self.POLICY)
-        return Decision(Verdict.FORBID, ("read-only",), self.POLICY)
-
-    def halted(self, tenant: int, tool: str) -> str:
-        return ""
-
-
 class ToolDesk:
     """The tools of a workspace and the calls that were made."""
 
     def __init__(
         self,
         parts: Parts,
-        rules: Rules | None = None,
+        rules: Rules,
         secrets: Secrets = no_secrets,
         people: People | None = None,
     ) -> None:
-        """``rules`` decide (without them it is only read), ``people`` says who somebody is, ``secrets`` has the credentials."""
+        """``rules`` decide, ``people`` says who somebody is, ``secrets`` has the credentials."""
         self._parts = parts
-        self._rules = rules or ReadOnly()
+        self._rules = rules
         self._secrets = secrets
         self._people = people
         self._more: list[Callee] = []
@@ -219,8 +204,11 @@ class ToolDesk:
         with self._parts.database.read():
             row = self.calls.named(call)
         if row is None or row.tenant != tenant.id:
-            raise UnknownNameError(f"there is no call {call[:40]!r}", "`affidavit tool calls` lists them")
+            raise self._no_call(call)
         return row
+
+    def _no_call(self, call: str) -> UnknownNameError:
+        return UnknownNameError(f"there is no call {call[:40]!r}", "`affidavit tool calls` lists them")
 
     def waiting(self, tenant: Tenant, limit: int = _LISTED) -> list[dict[str, Any]]:
         """What waits for a person's yes, the newest first."""
@@ -232,6 +220,27 @@ class ToolDesk:
             if asked:
                 out.append({**one, "roles": list(asked[-1].roles), "until": instant(asked[-1].expires)})
         return out
+
+    def asked(self, tenant: Tenant, call: str, user: str = "") -> dict[str, Any]:
+        """The story of a call, and what ``user`` must know before they say yes or no: what it does, on what evidence that they
+        may read, what is unusual. Without ``user``: the operator at the machine.
+
+        Raises UnknownNameError, also if ``user`` neither asked for the call nor was ever asked about it.
+        """
+        row = self._find(tenant, call)
+        parts = self._parts
+        if not user:
+            with parts.database.read():
+                return {**story(parts, self.calls, row), **view(parts, self.calls, row, None)}
+        who = self.known(tenant, user)
+        roles = self.person(tenant.id, who).roles
+        with parts.database.read():
+            found = story(parts, self.calls, row)
+            concerned = {role for one in self.calls.approvals(row.id) for role in one.roles}
+            if who != found["principal"] and not roles & concerned:
+                raise self._no_call(call)
+            approver = parts.scopes.identify(tenant.id, who, parts.log.head())
+            return {**found, **view(parts, self.calls, row, approver)}
 
     # -- people decide
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import dataclass, field
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 
 from affidavit.adapters.embedded import EmbeddedIndex
-from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, metered, model_at
+from affidavit.app.config import EmbedderSpec, close_embedder, make_embedder, metered
 from affidavit.app.embedding_costs import Tariff
 from affidavit.app.feed import CatalogFeed
 from affidavit.app.guarding import GuardShop
@@ -21,11 +21,13 @@ from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import UnknownNameError, WorkspaceDamagedError
 from affidavit.domain.release import Release, load
+from affidavit.domain.routes import Target
 from affidavit.events.log import Log, Signer
 from affidavit.events.read import Reader
 from affidavit.ingest.vectors import Vectors
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Feed, Index
+from affidavit.ports.model import ChatModel
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog
 from affidavit.store.controls import Controls
@@ -47,6 +49,11 @@ def schema() -> str:
     return resources.files("affidavit.store").joinpath("schema.sql").read_text(encoding="utf-8")
 
 
+def _model_at(target: Target) -> ChatModel:
+    """As ``modelspec.model_at``, whose adapters are imported when the first model is asked."""
+    return import_module("affidavit.app.modelspec").model_at(target)  # type: ignore[no-any-return]
+
+
 @dataclass
 class Parts:
     """Everything an operation may need. Made by ``assemble``; safe to share between threads."""
@@ -65,7 +72,7 @@ class Parts:
     randomness: Randomness
     serving: EmbedderSpec
     embedder: Embedder | None
-    models: ModelShop = field(default_factory=lambda: ModelShop(model_at))
+    models: ModelShop = field(default_factory=lambda: ModelShop(_model_at))
     tariff: Tariff | None = None
     guards: GuardShop = field(init=False)
     retriever: Retriever = field(init=False)

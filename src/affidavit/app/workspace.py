@@ -26,18 +26,9 @@ from affidavit.app.config import (
     metered,
     weights_missing,
 )
-from affidavit.app.erasure import EraseDesk
-from affidavit.app.exports import ExportDesk
-from affidavit.app.incidentdesk import IncidentDesk
-from affidavit.app.incidents import FeedbackDesk
-from affidavit.app.keeping import KeepDesk
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
-from affidavit.app.proofs import ProofDesk
-from affidavit.app.replaydesk import ReplayDesk
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
-from affidavit.app.verified import VerifiedDesk
-from affidavit.app.verify import Verifier
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
@@ -72,13 +63,21 @@ if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.drills.desk import DrillDesk
+    from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
+    from affidavit.app.exports import ExportDesk
     from affidavit.app.follow import FollowDesk
     from affidavit.app.imports import ImportDesk
+    from affidavit.app.incidentdesk import IncidentDesk
+    from affidavit.app.incidents import FeedbackDesk
+    from affidavit.app.keeping import KeepDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
+    from affidavit.app.proofs import ProofDesk
+    from affidavit.app.replaydesk import ReplayDesk
     from affidavit.app.tools import ToolDesk
+    from affidavit.app.verified import VerifiedDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -97,14 +96,6 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
-        self.replays = ReplayDesk(parts, self.runs, self.position)
-        self.proofs = ProofDesk(parts)
-        self.exports = ExportDesk(parts, self.proofs)
-        self.verified = VerifiedDesk(parts)
-        self.erasing = EraseDesk(parts, self.sources)
-        self.keeping = KeepDesk(parts, self.erasing)
-        self.feedback = FeedbackDesk(parts, self.runs)
-        self.incidents = IncidentDesk(parts, self.feedback, self.replays, self.exports, self.keeping)
         self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
         parts.models.meter = self._meter
         parts.charge_by(self._embedding)
@@ -129,6 +120,49 @@ class Workspace:
 
     def _embedding(self, provider: str, model: str, request: Request) -> Json:
         return self.money.embedding(provider, model, request)
+
+    @cached_property
+    def replays(self) -> ReplayDesk:
+        """Runs once more: identical or not, and with something changed."""
+        return _later("replaydesk", "ReplayDesk")(self.parts, self.runs, self.position)  # type: ignore[no-any-return]
+
+    @cached_property
+    def proofs(self) -> ProofDesk:
+        """Proofs of positions and of growth."""
+        return _later("proofs", "ProofDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def exports(self) -> ExportDesk:
+        """Evidence for others, in files."""
+        return _later("exports", "ExportDesk")(self.parts, self.proofs)  # type: ignore[no-any-return]
+
+    @cached_property
+    def verified(self) -> VerifiedDesk:
+        """What was verified before, so that only the rest must be."""
+        return _later("verified", "VerifiedDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def erasing(self) -> EraseDesk:
+        """Taking contents away, on record."""
+        return _later("erasure", "EraseDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def keeping(self) -> KeepDesk:
+        """How long contents are kept, and what must be."""
+        return _later("keeping", "KeepDesk")(self.parts, self.erasing)  # type: ignore[no-any-return]
+
+    @cached_property
+    def feedback(self) -> FeedbackDesk:
+        """What people say about answers."""
+        return _later("incidents", "FeedbackDesk")(self.parts, self.runs)  # type: ignore[no-any-return]
+
+    @cached_property
+    def incidents(self) -> IncidentDesk:
+        """What went wrong, with the evidence packed."""
+        desk: IncidentDesk = _later("incidentdesk", "IncidentDesk")(
+            self.parts, self.feedback, self.replays, self.exports, self.keeping
+        )
+        return desk
 
     @cached_property
     def drills(self) -> DrillDesk:
@@ -163,7 +197,10 @@ class Workspace:
     @cached_property
     def tools(self) -> ToolDesk:
         """What the system can do, and what it did."""
-        return _later("tools", "ToolDesk")(self.parts)  # type: ignore[no-any-return]
+        policy, controls = self.policy, self.controls
+        desk: ToolDesk = _later("tools", "ToolDesk")(self.parts, policy, controls.values, policy.standing)
+        policy.contracts = desk.contracts
+        return desk
 
     @cached_property
     def policy(self) -> PolicyDesk:
@@ -418,7 +455,7 @@ class Workspace:
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
         """Check the log, and the catalog against it. Raises LogDamagedError at the first fault."""
-        return Verifier(self.parts, progress).run()
+        return _later("verify", "Verifier")(self.parts, progress).run()  # type: ignore[no-any-return]
 
     def status(self) -> dict[str, Any]:
         """How things stand, for people and for ``--json``."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from affidavit.ask.claims import Quoted
 from affidavit.ask.conversation import Conversations, stand_alone
+from affidavit.ask.drafts import Quoted, Written, streams
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
@@ -18,7 +19,6 @@ from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.support import supporting
 from affidavit.ask.timer import Timer
 from affidavit.ask.watch import Watch
-from affidavit.ask.writer import Writer, Written, streams
 from affidavit.domain.answer import (
     GUARDED_ANSWER,
     GUARDED_QUESTION,
@@ -46,6 +46,9 @@ from affidavit.store.database import Database
 
 BROKE_OFF, INTERRUPTED = "model", "interrupted"
 """Why an answer is ``incomplete``."""
+if TYPE_CHECKING:
+    from affidavit.ask.writer import Writer
+
 _DAY = 86_400 * MICROSECONDS
 
 

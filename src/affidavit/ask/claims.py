@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from affidavit.ask.agreement import fault, names_in
+from affidavit.ask.drafts import Checked, Drafted, Quoted
 from affidavit.ask.guard import output_signals
 from affidavit.ask.retrieve import Passage
+from affidavit.ask.units import Unit, units
+from affidavit.ask.verbatim import whole_sentences
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError
+from affidavit.domain.release import REPHRASED, VERBATIM
 
 MOST_CLAIMS, MOST_CITATIONS, LONGEST = 12, 6, 1200
 _TEXT: Mapping[str, Json] = {"type": "string"}
@@ -42,33 +45,6 @@ ANSWER_SCHEMA: Mapping[str, Json] = _object(
         ),
     }
 )
-
-
-@dataclass(frozen=True)
-class Drafted:
-    """A claim as a model wrote it; ``citations`` are (passage id, quote)."""
-
-    text: str
-    citations: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Quoted:
-    """A citation that holds: ``start`` and ``end`` are offsets into the revision's text, ``quote`` that slice."""
-
-    passage: int
-    start: int
-    end: int
-    quote: str
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A claim after the check: ``quotes`` where it stands, ``fault`` in a word of ours where it does not."""
-
-    drafted: Drafted
-    quotes: tuple[Quoted, ...]
-    fault: str
 
 
 def parse_answer(text: str) -> tuple[Drafted, ...]:
@@ -134,10 +110,14 @@ def _malformed(what: str) -> ModelError:
 
 
 def check_claim(
-    drafted: Drafted, passages: Mapping[str, Passage], order: Sequence[str], coverage: float
+    drafted: Drafted,
+    passages: Mapping[str, Passage],
+    order: Sequence[str],
+    coverage: float,
+    wording: str = REPHRASED,
 ) -> Checked:
     """Whether ``drafted`` is carried by its citations. ``order`` gives each passage id its number; ``coverage``: the least share
-    of the claim's own terms that must stand in what it cites."""
+    of the claim's own terms that must stand in what it cites; ``wording`` as in a release."""
     if not drafted.text.strip():
         return Checked(drafted, (), "empty")
     if output_signals(drafted.text):
@@ -155,10 +135,28 @@ def check_claim(
         start, end = found
         text = passage.text[start - passage.view.start : end - passage.view.start]
         quotes.append(Quoted(order.index(name), start, end, text))
+    if wording == VERBATIM:
+        return _verbatim(drafted, quotes, passages, order)
     said = " ".join(q.quote for q in quotes)
     about = " ".join(" ".join((passages[n].view.title, *passages[n].view.path)) for n, _ in drafted.citations)
     strangers = frozenset(n for p in passages.values() for n in names_in(p.text))
     return Checked(drafted, tuple(quotes), fault(drafted.text, said, about, coverage, strangers))
+
+
+def _verbatim(
+    drafted: Drafted, quotes: Sequence[Quoted], passages: Mapping[str, Passage], order: Sequence[str]
+) -> Checked:
+    """The sentences that the claim is made of, each cited whole where the model quoted at least half of it."""
+    cited = dict.fromkeys(name for name, _ in drafted.citations)
+    known = [unit for name in cited for unit in units(order.index(name), passages[name])]
+    found = whole_sentences(drafted.text, [u for u in known if _quoted(u, quotes)])
+    whole = tuple(Quoted(u.passage, u.start, u.end, u.quote) for u in found)
+    return Checked(drafted, whole, "" if found else "wording", verbatim=True)
+
+
+def _quoted(unit: Unit, quotes: Sequence[Quoted]) -> bool:
+    shares = (min(unit.end, q.end) - max(unit.start, q.start) for q in quotes if q.passage == unit.passage)
+    return 2 * max(shares, default=0) >= unit.end - unit.start
 
 
 def locate(quote: str, passage: Passage) -> tuple[int, int] | None:
@@ -188,11 +186,12 @@ def check_answer(
     judge: Judge | None = None,
     support: Judge | None = None,
     order: Sequence[str] | None = None,
+    wording: str = REPHRASED,
 ) -> list[Checked]:
     """Every claim checked; one without fault is then scored by the local model and judged, where there is one to do so.
     ``order``: the ids of all passages of the run, where ``passages`` are not all of them."""
     order = list(passages) if order is None else order
-    checked = [check_claim(d, passages, order, coverage) for d in drafted]
+    checked = [check_claim(d, passages, order, coverage, wording) for d in drafted]
     for ask, why in ((support, "unsupported"), (judge, "judged_unsupported")):
         sound = [n for n, c in enumerate(checked) if not c.fault]
         if ask is None or not sound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from affidavit.ask.claims import Quoted
+from affidavit.ask.drafts import Quoted
 from affidavit.domain.answer import Claim, GivenClaim
 from affidavit.runs.recorder import Run
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 Value = Fraction | str | tuple[int, int, int]
 """A number; text of our own where it is none (``x2``, ``#3``, a version); or a date (year, month, day), 0 where it says
@@ -106,26 +107,40 @@ _UNITS = {
 _NAMED = {**_CURRENCIES, **_UNITS}
 _ORDER = sorted(_NAMED, key=lambda u: -len(_NAMED[u]))
 _BETWEEN = r"(?:full|paid|consecutive|whole|additional|more|further|extra|annual|vacation|leave|sick|separate|small|us)"
-_AFTER = {
-    unit: re.compile(
-        rf"(?:\s*\(\s*[\d.,]+\s*\)|\s*\))?[\s-]*(?:{_BETWEEN}[\s-]+){{0,2}}(?:{_NAMED[unit]})(?![\w$])", re.I
-    )
-    for unit in ("point", "business day", *(u for u in _ORDER if u not in ("point", "business day")))
-}
+
+
+@cache
+def _after() -> Mapping[str, re.Pattern[str]]:
+    """Made when first used: seventy patterns take long to compile."""
+    return {
+        unit: re.compile(
+            rf"(?:\s*\(\s*[\d.,]+\s*\)|\s*\))?[\s-]*(?:{_BETWEEN}[\s-]+){{0,2}}(?:{_NAMED[unit]})(?![\w$])",
+            re.I,
+        )
+        for unit in ("point", "business day", *(u for u in _ORDER if u not in ("point", "business day")))
+    }
+
+
 _BEFORE = re.compile(
     r"(?<![\w$])(?:" + "|".join(f"(?P<c{n}>{p})" for n, p in enumerate(_CURRENCIES.values())) + r")\s?$", re.I
 )
-_ANYWHERE = {
-    unit: re.compile(rf"(?<![\w$])(?:{p})(?![\w$])" if p[0].isalpha() else rf"(?:{p})", re.I)
-    for unit, p in _NAMED.items()
-}
+
+
+@cache
+def _anywhere() -> Mapping[str, re.Pattern[str]]:
+    return {
+        unit: re.compile(rf"(?<![\w$])(?:{p})(?![\w$])" if p[0].isalpha() else rf"(?:{p})", re.I)
+        for unit, p in _NAMED.items()
+    }
+
+
 _SHORT = frozenset(("m", "g", "l", "h", "t"))
 """Units of one letter count only right behind a number."""
 
 
 def units_named(text: str) -> set[str]:
     """The units that ``text`` names, with a number or without."""
-    return {unit for unit, pattern in _ANYWHERE.items() if unit not in _SHORT and pattern.search(text)}
+    return {unit for unit, pattern in _anywhere().items() if unit not in _SHORT and pattern.search(text)}
 
 
 # -- numbers
@@ -360,7 +375,7 @@ def _with_unit(text: str, quantity: Quantity) -> Quantity:
     before = _BEFORE.search(text[max(0, quantity.start - _WINDOW) : quantity.start])
     if before is not None and before.lastgroup is not None:
         return replace(quantity, unit=list(_CURRENCIES)[int(before.lastgroup[1:])])
-    for unit, pattern in _AFTER.items():
+    for unit, pattern in _after().items():
         if pattern.match(text, quantity.end):
             return replace(quantity, unit=unit)
     return quantity

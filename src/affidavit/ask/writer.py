@@ -14,23 +14,19 @@ from typing import Any
 from affidavit.ask.claims import (
     ANSWER_SCHEMA,
     MOST_CLAIMS,
-    Checked,
-    Drafted,
     Judge,
-    Quoted,
     check_answer,
     parse_answer,
     parse_claim,
 )
 from affidavit.ask.cutter import ClaimCutter
+from affidavit.ask.drafts import ANSWER, Checked, Drafted, Written
 from affidavit.ask.giving import Giving
 from affidavit.ask.prompt import Prompt, prompt
 from affidavit.ask.retrieve import Passage
 from affidavit.ask.showing import Own, Showing, Shown
-from affidavit.ask.watch import may_refuse
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ModelError, UsageError
-from affidavit.domain.guards import Stage
 from affidavit.domain.release import Release, Writing
 from affidavit.models.caller import Caller
 from affidavit.models.course import Piece
@@ -40,7 +36,7 @@ from affidavit.models.plane import Parts
 from affidavit.ports.model import ChatRequest, ChatResult
 from affidavit.runs.recorder import Run
 
-ANSWER, VERIFY = "answer", "verify"
+VERIFY = "verify"
 CLAIM = "model.claim"
 """The step of a claim that was cut out of a growing answer."""
 _JUDGED: Mapping[str, Json] = {
@@ -49,27 +45,6 @@ _JUDGED: Mapping[str, Json] = {
     "required": ["supported"],
     "additionalProperties": False,
 }
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a model wrote and what of it holds. ``model`` names who wrote it, as the provider says, or the target if the provider
-    never came to say it. No claims: it finds that the evidence does not answer. ``incomplete``: it broke off after some claims
-    were given; there are only those."""
-
-    model: str
-    claims: tuple[tuple[str, tuple[Quoted, ...]], ...]
-    incomplete: bool = False
-
-
-def streams(release: Release) -> bool:
-    """Whether claims can be given before the answer is whole: under ``release`` nothing that comes later takes one back."""
-    if release.writing is None or release.models is None or ANSWER not in release.models.tasks:
-        return False
-    settled = not any(option.confidence for option in release.models.tasks[ANSWER].options)
-    return (
-        settled and not release.writing.whole and not may_refuse(release.guarding.policy.steps(Stage.ANSWER))
-    )
 
 
 class _Stream:
@@ -114,7 +89,7 @@ class _Stream:
         checked = self._check(drafted)
         self.checked.append(checked)
         if not checked.fault:
-            self._giving.offer(drafted.text.strip(), checked.quotes)
+            self._giving.offer(checked.text, checked.quotes)
 
     def complete(self, whole: Sequence[Drafted]) -> bool:
         """The answer is ``whole``: add what was not cut out of it. False if it is not the one of which claims were given."""
@@ -197,7 +172,7 @@ class Writer:
     ) -> Callable[[Sequence[Drafted]], list[Checked]]:
         judge = self._judging(run, shown.sensitivity, deadline) if self._judge else None
         return lambda drafted: check_answer(
-            drafted, shown.passages, self._writing.coverage, judge, support, order
+            drafted, shown.passages, self._writing.coverage, judge, support, order, self._writing.wording
         )
 
     def _stream(
@@ -235,7 +210,7 @@ class Writer:
         self, run: Run, model: str, checked: Sequence[Checked], by: str, *, incomplete: bool = False
     ) -> Written | None:
         run.step("check", {"claims": len(checked), "support": by}, {"claims": [_record(c) for c in checked]})
-        good = tuple((c.drafted.text.strip(), c.quotes) for c in checked if not c.fault)
+        good = tuple((c.text, c.quotes) for c in checked if not c.fault)
         if len(good) < len(checked) and (self._writing.whole or not good):
             return None
         return Written(model, good, incomplete)

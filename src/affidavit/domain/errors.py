@@ -17,6 +17,8 @@ AffidavitError
 ├── BusyError                somebody else is writing; try again
 ├── SourceError              a source, or one of its items, could not be read
 ├── ParseError               an item's content could not be understood
+│   ├── UnsupportedError     no parser reads such content
+│   └── MissingParserError   the parser is not installed; the hint says how to install it
 ├── EmbedderError            vectors could not be made
 ├── ModelError               a language model could not be asked, or what came back cannot be used; `kind` says how
 ├── RefusedError             a tool may not be called: it is retired, unknown here, or was changed
@@ -120,6 +122,14 @@ class SourceError(AffidavitError):
 
 class ParseError(AffidavitError):
     code = "parse"
+
+
+class UnsupportedError(ParseError):
+    code = "unsupported"
+
+
+class MissingParserError(ParseError):
+    code = "missing_parser"
 
 
 class EmbedderError(AffidavitError):

@@ -47,13 +47,29 @@ class Block:
     """A stretch of a revision's text with one role.
 
     ``kind`` is one of ``heading``, ``paragraph``, ``list``, ``table``, ``code``, ``quote``, ``row``;
-    ``start`` and ``end`` are character offsets into the revision's text; ``path`` holds the headings above.
+    ``start`` and ``end`` are character offsets into the revision's text; ``path`` holds the headings above. ``flag`` is ""
+    for what a reader of the document sees, else one of ``FLAGS``: such a block is kept and never chunked.
     """
 
     kind: str
     start: int
     end: int
     path: tuple[str, ...] = ()
+    flag: str = ""
+
+
+FLAGS = ("comment", "note", "hidden", "deleted")
+"""What stands apart from a document's own words: a reader's comment, a speaker's note, text or a sheet, slide, row that is not
+shown, text whose deletion is tracked."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know of a document that was read all the same: pages without text, parts not read."""
+
+    code: str
+    message: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,7 @@ class Parsed:
     blocks: tuple[Block, ...]
     media_type: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)

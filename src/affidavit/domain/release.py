@@ -70,13 +70,17 @@ class Answering:
     same: float
 
 
+VERBATIM, REPHRASED = "verbatim", "rephrased"
+
+
 @dataclass(frozen=True)
 class Writing:
     """How a model writes answers: the ``prompt`` by name, ``version`` and ``digest``; ``tokens``: at most so many in it;
     ``coverage``: the least share of a claim's own terms that must stand in what it cites; ``whole``: one claim that does not
     hold discards the answer, else only itself; ``milliseconds``: for all of it; ``fallback``: ``extractive`` or ``refuse``;
     ``support``: the least score by which a claim's quotes must carry it (``ask/support.py``), 0 for no such demand;
-    ``partial``: whether a target that may not see some passage is shown the others."""
+    ``partial``: whether a target that may not see some passage is shown the others; ``wording``: ``verbatim`` where a claim must
+    be whole sentences of what it cites, ``rephrased`` where it may be in the model's words as far as rules can check them."""
 
     prompt: str
     version: int
@@ -88,6 +92,7 @@ class Writing:
     fallback: str
     support: float = 0.0
     partial: bool = True
+    wording: str = VERBATIM
 
 
 @dataclass(frozen=True)
@@ -148,8 +153,11 @@ def load(content: Mapping[str, Any]) -> Release:
 
 def _writing(content: Mapping[str, Any]) -> Writing:
     wanted = {"prompt", "version", "digest", "tokens", "coverage", "whole", "milliseconds", "fallback"}
-    if not wanted <= set(content) <= wanted | {"support", "partial"}:
-        raise ValueError(f"write has {sorted(wanted)}, and perhaps support and partial")
+    if not wanted <= set(content) <= wanted | {"support", "partial", "wording"}:
+        raise ValueError(f"write has {sorted(wanted)}, and perhaps support, partial and wording")
+    wording = content.get("wording", VERBATIM)
+    if wording not in (VERBATIM, REPHRASED):
+        raise ValueError(f"write: wording is {VERBATIM} or {REPHRASED}")
     support, partial = _number(content.get("support", "0")), content.get("partial", True)
     if not 0 <= support <= 1 or not isinstance(partial, bool):
         raise ValueError("write: support is from 0 to 1, partial is true or false")
@@ -166,6 +174,7 @@ def _writing(content: Mapping[str, Any]) -> Writing:
         content["fallback"],
         support,
         partial,
+        wording,
     )
 
 

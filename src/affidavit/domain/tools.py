@@ -14,6 +14,9 @@ from typing import Any
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
 
+CALL = "tool:call"
+"""The action of every use of a tool."""
+
 
 class Effect(str, Enum):
     """What a call may change: nothing, something that an undo tool or a person can put right, or something nobody can."""

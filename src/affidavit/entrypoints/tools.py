@@ -89,6 +89,11 @@ def _contract(out: Output, found: Mapping[str, Any]) -> None:
 
 def _story(out: Output, story: Mapping[str, Any]) -> None:
     _line(out, story)
+    _history(out, story)
+
+
+def _history(out: Output, story: Mapping[str, Any]) -> None:
+    """What happened to a call so far."""
     for one in sorted(
         (*story["decisions"], *story["changes"], *story["approvals"]), key=lambda e: int(e["position"])
     ):
@@ -296,12 +301,35 @@ def approvals_list(
 @approvals.command("show")
 def approvals_show(
     call: CallArgument,
+    user: AsOption = "",
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a call would do, for whom, and what was decided so far."""
-    tool_show(call, workspace, tenant, as_json)
+    """Show what a call will do, on what evidence, and what is unusual about it. With --as the evidence that USER may read.
+
+    Example: `affidavit approvals show call-… --as carol`
+    """
+    with opened(workspace, as_json) as (ws, out):
+        found = ws.tools.asked(ws.parts.tenant(tenant), call, user)
+        if as_json:
+            out.json(found)
+            return
+        out.say(f"{found['call']}: {found['tool']} for {found['principal']}, {found['state']}", "bold")
+        for line in found["does"]:
+            out.say(f"  {line}")
+        if found["question"]:
+            out.say(f"asked: {found['question']}")
+        for one in found["arguments"]:
+            origin = ", ".join(one["from"]) or "nobody knows where"
+            out.say(f"  {one['name']} = {one['value']!r} ({one['role']}; from {origin})")
+        for one in found["evidence"]:
+            out.say(f"  evidence: {one['source']}/{one['document']}")
+        if found["more_evidence"]:
+            out.say("  there is evidence that you may not read")
+        for line in found["unusual"]:
+            out.say(f"  unusual: {line}", "yellow")
+        _history(out, found)
 
 
 @approvals.command("approve")

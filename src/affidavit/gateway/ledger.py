@@ -18,13 +18,12 @@ from affidavit.domain.decisions import Decision, Verdict
 from affidavit.domain.errors import ArgumentsError, UsageError, WorkspaceDamagedError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
-from affidavit.domain.tools import ENDED, CallState, Contract, Effect, Idempotency, contract
+from affidavit.domain.tools import CALL, ENDED, CallState, Contract, Effect, Idempotency, contract
 from affidavit.events.log import Transaction
 from affidavit.events.read import ErasedBody, Reader
 from affidavit.gateway.contracts import Entry, deprecated, retired
 from affidavit.gateway.execution import UNCLEAR, End, Outcome
 from affidavit.gateway.rules import (
-    CALL,
     NOBODY,
     UNDECIDED,
     Agreed,

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import AffidavitError
-from affidavit.domain.tools import Contract
+from affidavit.domain.tools import CALL, Contract
 
-CALL = "tool:call"
 UNDECIDED = "none"
 """Stands for the policy's digest where deciding failed before there was one."""
 

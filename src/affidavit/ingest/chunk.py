@@ -68,7 +68,7 @@ class _Chunk:
 
 
 def chunk(parsed: Parsed, limit: int = LIMIT) -> list[Span]:
-    """Spans in order that do not overlap and together cover every block, each of at most ``limit`` tokens by
+    """Spans in order that do not overlap and together cover every block without a flag, each of at most ``limit`` tokens by
     ``estimate_tokens`` (fewer where title and headings are long).
 
     A heading begins a chunk and belongs to what it heads. What is longer than the limit is cut between sentences, or the
@@ -80,7 +80,8 @@ def chunk(parsed: Parsed, limit: int = LIMIT) -> list[Span]:
     costs = costs_for(parsed.text)
     chunks: list[_Chunk] = []
     before = 0
-    for number, section in enumerate(_sections(parsed.blocks)):
+    shown = [block for block in parsed.blocks if not block.flag]
+    for number, section in enumerate(_sections(shown)):
         chunks.extend(_packed(parsed, section, before, costs, limit, number))
         before = section[-1].end
     return [merged.span() for merged in _merged(chunks)]

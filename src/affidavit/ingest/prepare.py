@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 from affidavit.domain.canonical import canonical, text_digest
 from affidavit.domain.errors import ParseError
-from affidavit.domain.records import Span, revision_name
+from affidavit.domain.media import is_own_text
+from affidavit.domain.records import Notice, Span, revision_name
 from affidavit.ingest.chunk import chunk, chunk_input
-from affidavit.ingest.parse import LONGEST_WORDS, parse
+from affidavit.ingest.parse import LONGEST_WORDS
+from affidavit.ingest.parse.pool import shared
 from affidavit.ports.connector import Content, Item
-
-_TEXT_IS_SOURCE = frozenset(
-    {"text/markdown", "text/plain", "text/csv", "text/tab-separated-values", "text/x-python"}
-)
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,12 @@ class Prepared:
     spans: tuple[Span, ...]
     inputs: tuple[str, ...]
     digests: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 def prepare(source: str, item: Item, content: Content) -> Prepared:
     """Parse and chunk ``content``. Raises ParseError."""
-    parsed = parse(content.data, content.media_type, item.name)
+    parsed = shared().parse(content.data, content.media_type, item.name)
     try:
         digest = text_digest(parsed.text)
         metadata = canonical(
@@ -57,8 +56,9 @@ def prepare(source: str, item: Item, content: Content) -> Prepared:
         title=title,
         metadata=metadata.decode(),
         media_type=parsed.media_type,
-        source=None if content.media_type in _TEXT_IS_SOURCE else content.data,
+        source=None if is_own_text(parsed.media_type) else content.data,
         spans=spans,
         inputs=inputs,
         digests=tuple(text_digest(i) for i in inputs),
+        notices=parsed.notices,
     )

@@ -170,6 +170,9 @@ class Sync:
                 )
             )
             return
+        self.report.faults += [
+            Fault(item.name, n.code, n.message, n.hint, hides=False) for n in prepared.notices
+        ]
         if known is not None and self._same(known, prepared):
             self._batch.touched.append((known, item))
             return

@@ -17,10 +17,10 @@ from cedarpy import Decision as Answer
 from affidavit.domain.canonical import canonical
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import ManifestError, UsageError
-from affidavit.domain.tools import Contract
+from affidavit.domain.tools import CALL, Contract
 from affidavit.policy import facts
 from affidavit.policy.asked import asked
-from affidavit.policy.schema import CALL, cedar_schema
+from affidavit.policy.schema import cedar_schema
 from affidavit.policy.statements import Statement, policy_digest, statements
 
 _KEPT = 2_000

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from affidavit.domain.tools import Contract, Effect
+from affidavit.domain.tools import CALL, Contract, Effect
 
 PEOPLE = ("User", "Service")
-CALL = "tool:call"
 _TEXT = {"type": "String"}
 _NUMBER = {"type": "Long"}
 _WORDS = {"type": "Set", "element": _TEXT}

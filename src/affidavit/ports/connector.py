@@ -60,7 +60,8 @@ class Page:
 
 @dataclass(frozen=True)
 class Content:
-    """An item's bytes and how to read them; ``media_type`` chooses the parser.
+    """An item's bytes and how to read them; ``media_type`` is what they are said to be: their content decides between
+    formats, this between kinds of text.
 
     ``stamp`` and ``governance`` are as observed *around* the read: if either differs from the ``Item`` the content was
     fetched for, the item changed meanwhile.

@@ -13,6 +13,7 @@ from typing import Any
 
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, canonical, digest
+from affidavit.domain.media import at_page
 from affidavit.domain.records import FOREVER, Governance, Span, chunk_name
 from affidavit.store.database import Database, Row
 
@@ -96,6 +97,7 @@ class ChunkView:
     kind: str
     title: str
     location: str
+    """Where a person finds it, of a PDF at the page where the chunk begins."""
     modified: int | None
     indexed_at: int
     text_body: int
@@ -348,7 +350,7 @@ class Catalog:
                 f"""SELECT c.id, c.document, c.tenant, d.name, s.name, r.name, c.ordinal, c.start, c.stop, c.path, c.kind,
                            r.title, r.location, r.modified, r.indexed_at, r.text_body, g.rule, coalesce(g.owner, ''),
                            coalesce(g.classification, ''), coalesce(g.rank, 100), coalesce(g.fresh_days, 0),
-                           c.since <= ? AND c.until > ?
+                           c.since <= ? AND c.until > ?, r.metadata
                     FROM chunks c JOIN revisions r ON r.id = c.revision
                     JOIN documents d ON d.id = c.document JOIN sources s ON s.id = d.source
                     LEFT JOIN governance g ON g.document = c.document AND g.since <= ? AND g.until > ?
@@ -356,7 +358,10 @@ class Catalog:
                 (position, position, position, position, *batch),
             )
             for row in rows:
-                out[row[0]] = ChunkView(*(*row[:9], unpack_path(row[9]), *row[10:]))
+                *fields, metadata = row
+                fields[9] = unpack_path(row[9])
+                fields[12] = at_page(row[12], row[7], metadata)
+                out[row[0]] = ChunkView(*fields)
         return out
 
     def revision_since(self, document: int, position: int) -> Row | None:

@@ -9,7 +9,7 @@ from tests.model_servers import tiny_server
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from affidavit.adapters.models.counting import AROUND, TokenizerFile
-from affidavit.app.config import ModelSpec, make_model
+from affidavit.app.modelspec import ModelSpec, make_model
 from affidavit.domain.errors import ModelError, UsageError
 from affidavit.ports.model import ChatRequest, CountingModel, Message
 from affidavit.testing.tiny_model import MODEL, TinyServer

@@ -7,14 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
+from bench.parsing import recall
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from affidavit.domain.errors import ParseError
-from affidavit.domain.media import media_type_for
+from affidavit.domain.media import MEDIA_TYPES, is_own_text, media_type_for
 from affidavit.domain.records import Parsed
-from affidavit.ingest.chunk import chunk
-from affidavit.ingest.parse import PARSERS, parse
+from affidavit.ingest.parse.code import LANGUAGES
+from affidavit.ingest.parse.docx import DOCX
+from affidavit.ingest.parse.pool import shared
+from affidavit.ingest.parse.read import PARSERS, TEXTS, parse
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "datasets" / "parsing"
 KINDS = {"heading", "paragraph", "list", "table", "code", "quote", "row"}
@@ -77,6 +80,30 @@ FRAGMENTS = {
         ";",
         "\x0c",
     ],
+    "text/asciidoc": [
+        "= ",
+        "== ",
+        "\n",
+        "\r\n",
+        "* ",
+        ". ",
+        "----\n",
+        "====\n",
+        "|===\n",
+        "////\n",
+        "// ",
+        ":a: b\n",
+        "[a]\n",
+        ".T\n",
+        "word ",
+        "--\n",
+    ],
+    **{
+        kind: "def f|func f() {|class A {|}\n|{|(|)|;\n|// c\n|# c\n|fn g() |int h(void) |\n|\r|end\n| ".split(
+            "|"
+        )
+        for kind in LANGUAGES
+    },
     "text/html": (
         "<p>|</p>|<div>|</div>|<div hidden>|<b>|</b>|<ul>|<li>|</ul>|<table>|<tr>|<td>|</td>|</table>|<h1>|</h1>|<h3>"
         "|<pre>|</pre>|\n| |word|&amp;|&lt;|&#0;|<!--|-->|<script>|</script>|<svg>|</svg>|<template>|</template>|<br>"
@@ -112,23 +139,30 @@ def texts(media_type: str) -> st.SearchStrategy[str]:
     return st.lists(fragments | st.sampled_from(ODD) | anything, max_size=40).map("".join)
 
 
-@pytest.mark.parametrize("media_type", sorted(PARSERS))
+@pytest.mark.parametrize("media_type", sorted(FRAGMENTS))
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_blocks_keep_the_contract(media_type: str, data: st.DataObject) -> None:
     text = data.draw(texts(media_type))
-    parsed = parse(text.encode(), media_type, "dir/name.x")
+    try:
+        # grammars are other people's C: a fault of theirs must not end this process
+        read = shared().parse if media_type in LANGUAGES else parse
+        parsed = read(text.encode(), media_type, "dir/name.x")
+    except ParseError:
+        assert media_type in LANGUAGES
+        return
     check(parsed)
-    assert parsed == parse(text.encode(), media_type, "dir/name.x")
+    assert parsed == read(text.encode(), media_type, "dir/name.x")
     if media_type != "text/html":
         assert parsed.text == text.removeprefix("\ufeff")
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/plain", "text/csv", "text/tab-separated-values", "text/x-python"]
+    "media_type",
+    ["text/plain", "text/csv", "text/tab-separated-values", "text/x-python"],
 )
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_nothing_is_dropped(media_type: str, data: st.DataObject) -> None:
     parsed = parse(data.draw(texts(media_type)).encode(), media_type, "name.x")
     assert not outside(parsed).strip()
@@ -150,9 +184,9 @@ def test_markdown_drops_only_what_is_not_shown(text: str) -> None:
         assert not paragraph.strip() or "]:" in paragraph
 
 
-@pytest.mark.parametrize("media_type", sorted(PARSERS))
+@pytest.mark.parametrize("media_type", sorted(set(PARSERS) - set(LANGUAGES)))
 @given(st.binary(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_bytes_parse_or_are_refused(media_type: str, data: bytes) -> None:
     try:
         parsed = parse(data, media_type, "x")
@@ -166,7 +200,9 @@ def test_any_bytes_parse_or_are_refused(media_type: str, data: bytes) -> None:
 def test_media_types() -> None:
     assert media_type_for("a/b/README.MD") == "text/markdown"
     assert media_type_for("x.pyi") == "text/x-python"
-    assert media_type_for("x.docx") is None
+    assert media_type_for("x.docx") == DOCX
+    assert set(MEDIA_TYPES.values()) == set(PARSERS)
+    assert {kind for kind in PARSERS if is_own_text(kind)} == set(TEXTS)
     assert media_type_for("Makefile") is None
     assert parse(b"a", "Text/Plain; charset=utf-8", "x").text == "a"
     with pytest.raises(ParseError, match="application/x-thing"):
@@ -177,7 +213,7 @@ def _reference() -> list[tuple[str, str]]:
     if not SHARED.is_dir():
         return []
     rows = [json.loads(line) for line in (SHARED / "index.jsonl").read_text().splitlines()]
-    return [(row["source"], row["groundtruth"]) for row in rows if row["format"] in ("md", "html", "csv")]
+    return [(row["source"], row["groundtruth"]) for row in rows if row["groundtruth"]]
 
 
 @pytest.mark.data
@@ -185,20 +221,9 @@ def _reference() -> list[tuple[str, str]]:
 def test_real_files_hold_the_words_of_the_reference() -> None:
     shares = {}
     for source, reference in _reference():
-        parsed = parse((SHARED / source).read_bytes(), str(media_type_for(source)), source)
+        parsed = parse((SHARED / source).read_bytes(), "application/octet-stream", source)
         check(parsed)
-        assert chunk(parsed)
-        ours = set(_words(parsed.text))
-        # Images are named in the reference (alt text, captions of figures); addresses are not text
-        theirs = _words(
-            re.sub(r"\]\([^)]*\)|<!--.*?-->|&amp;|&lt;|&gt;", " ", (SHARED / reference).read_text())
-        )
-        shares[source] = sum(word in ours for word in theirs) / max(1, len(theirs))
-    assert len(shares) >= 40
-    poor = {source: round(share, 2) for source, share in shares.items() if share < 0.9}
-    assert len(poor) <= 3, poor
-    assert sum(shares.values()) / len(shares) > 0.97
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+        assert parsed == parse((SHARED / source).read_bytes(), parsed.media_type, source)
+        shares[source] = recall(parsed.text, (SHARED / reference).read_text())
+    assert len(shares) == 125
+    assert sum(shares.values()) / len(shares) >= 0.97, {s: round(n, 2) for s, n in shares.items() if n < 0.97}

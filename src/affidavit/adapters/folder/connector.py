@@ -26,7 +26,7 @@ from affidavit.adapters.folder.manifest import (
 from affidavit.adapters.listing import escaped, gone, is_text_name, pages
 from affidavit.domain.clock import SystemClock
 from affidavit.domain.errors import ManifestError, SourceError
-from affidavit.domain.media import MEDIA_TYPES, media_type_for
+from affidavit.domain.media import UNKNOWN, may_be_document, media_type_for
 from affidavit.domain.records import Governance
 from affidavit.ports.connector import ConnectorCapabilities, Content, Fault, Item, Page
 
@@ -75,7 +75,7 @@ class _Entered:
 class FolderConnector:
     """Documents in a directory tree, with rules from ``access.toml`` files (see ``manifest``).
 
-    An item's name is its path below ``root`` with ``/`` between the parts; the suffix tells the media type. Symbolic
+    An item's name is its path below ``root`` with ``/`` between the parts; its suffix is a hint at the media type. Symbolic
     links are never followed, wherever they lead: each is a Fault. Dot-files, ``__pycache__`` and editors' backups are
     skipped in silence. Files over ``max_bytes`` are Faults. POSIX only. Safe to use from several threads.
     """
@@ -100,8 +100,10 @@ class FolderConnector:
         Raises SourceError if it is gone, unreadable, too large or keeps changing.
         """
         parts = tuple(item.name.split("/"))
-        kind = media_type_for(parts[-1])
-        if kind is None or not all(is_text_name(part) and not _skipped(part) and part for part in parts):
+        kind = media_type_for(parts[-1]) or UNKNOWN
+        if not may_be_document(parts[-1]) or not all(
+            is_text_name(part) and not _skipped(part) and part for part in parts
+        ):
             raise SourceError(f"{escaped(item.name)} is not a document of {self._root}")
         for _ in range(3):
             with tree.opened_root(self._root) as root:
@@ -234,8 +236,8 @@ class FolderConnector:
             return Fault(name, "symlink", f"{name} is a symbolic link", hint)
         if tree.is_special(found.st_mode):
             return Fault(name, "special", f"{name} is a pipe, socket or device", "it was not opened")
-        if media_type_for(base) is None:
-            hint = f"these are: {' '.join(MEDIA_TYPES)}"
+        if not may_be_document(base):
+            hint = "save it as PDF, Office, HTML or text, or leave it out"
             return Fault(name, "unsupported", f"{name}: files of this kind are not read", hint)
         if found.st_size > self._max_bytes:
             return Fault(name, "too_large", _too_large(name, self._max_bytes), "split it, or raise the limit")

@@ -57,7 +57,7 @@ def publish(ws: Workspace, terms: Terms) -> None:
 
 
 def _writing() -> dict[str, Json]:
-    asked = prompt("answer", 1)
+    asked = prompt("select", 1)
     return {
         "prompt": asked.name,
         "version": asked.version,

@@ -8,13 +8,14 @@ a reader. What a style sheet hides cannot be known here and is kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from affidavit.domain.errors import ParseError
 from affidavit.domain.records import Block, Parsed
 from affidavit.ingest.parse.html_tokens import STRUCTURE, tame
+from affidavit.ingest.parse.spans import Merged, span
 
 MOST_TEXT = 20_000_000
 """Characters of extracted text."""
@@ -102,10 +103,15 @@ class Writer:
         self._tight = False  # was the last thing an item of the list we are in?
         self._lists = 0
         self._items = 0
-        self._bullet = False  # does the next line begin an item?
+        self._bullet = ""  # what the next line begins with, if it begins an item
+        self._numbers: list[
+            int | None
+        ] = []  # of each open list: the next item's number, None without numbers
         self._quotes = 0
         self._pre = 0
-        self._row: list[str] | None = None
+        self._row: list[tuple[str, int, int]] | None = None
+        self._merged = Merged()
+        self._spans = (1, 1)  # columns and rows of the open cell
         self._in_cell = False
         self._tables: list[bool] = []  # is it for layout?
 
@@ -122,7 +128,7 @@ class Writer:
             self._boundary()
             if tag == "table":
                 self._tables.append(node.mem_id in layout)
-            self._open(tag)
+            self._open(tag, node.attributes)
 
     def leave(self, tag: str) -> None:
         """The end of an element."""
@@ -144,13 +150,14 @@ class Writer:
         else:
             self.flush()
 
-    def _open(self, tag: str) -> None:
+    def _open(self, tag: str, attributes: Mapping[str, str | None]) -> None:
         if tag in _LISTS and not self._in_cell:
             self._tight = self._tight and self._lists > 0
             self._lists += 1
+            self._numbers.append(span(attributes.get("start")) if tag == "ol" else None)
         elif tag == "li" and not self._in_cell:
             self._items += 1
-            self._bullet = True
+            self._bullet = self._mark(attributes.get("value"))
         elif tag == "blockquote":
             self._quotes += 1
         elif tag == "pre":
@@ -159,6 +166,9 @@ class Writer:
             self._row = []
         elif tag in ("td", "th") and self._data():
             self._in_cell = True
+            self._spans = span(attributes.get("colspan")), span(attributes.get("rowspan"))
+        elif tag == "table":
+            self._merged = Merged()
 
     def _close(self, tag: str) -> None:
         if tag in ("td", "th") and self._data():
@@ -167,6 +177,7 @@ class Writer:
         self._boundary()
         if tag in _LISTS and not self._in_cell:
             self._lists -= 1
+            self._numbers.pop()
         elif tag == "li" and not self._in_cell:
             self._item()
         elif tag == "blockquote":
@@ -180,9 +191,18 @@ class Writer:
             if not self._items:
                 self.end_group()
 
+    def _mark(self, value: str | None) -> str:
+        """What stands before the next item of the list: a number if the list has them."""
+        number = self._numbers[-1] if self._numbers else None
+        if number is None:
+            return "- "
+        number = span(value) if value else number
+        self._numbers[-1] = number + 1
+        return f"{number}. "
+
     def _item(self) -> None:
         self._items -= 1
-        self._bullet = False
+        self._bullet = ""
         if self._items == 0:
             self.end_group()
             self._tight = True
@@ -191,12 +211,15 @@ class Writer:
         words = self._words().replace("\n", " ")
         self._in_cell = False
         if self._row is not None:
-            self._row.append(words)
+            self._row.append((words, *self._spans))
 
     def _end_row(self) -> None:
         row, self._row = self._row, None
-        if row and any(row):
-            self._line("table", " | ".join(row), ends=False)
+        if row is None:
+            return
+        cells = self._merged.row(row)
+        if any(words for words, _, _ in row):
+            self._line("table", " | ".join(cells), ends=False)
 
     def _words(self) -> str:
         """What was collected since the last block boundary, white space collapsed."""
@@ -231,8 +254,8 @@ class Writer:
             return
         if self._items:
             kind, ends = "list", False
-            text = ("  " * (max(self._lists, 1) - 1) + ("- " if self._bullet else "  ")) + text
-            self._bullet = False
+            text = ("  " * (max(self._lists, 1) - 1) + (self._bullet or "  ")) + text
+            self._bullet = ""
         if self._group is not None and self._group[0] != kind:
             self.end_group()
         if self._group is None:

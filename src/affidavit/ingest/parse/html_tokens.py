@@ -91,10 +91,10 @@ class _Writer:
             self._count()
             self.parts.append(text.replace("<", "&lt;"))
 
-    def open(self, name: str, hidden: bool) -> None:
+    def open(self, name: str, hidden: bool, numbers: str = "") -> None:
         self._count()
         self.depth.open(name)
-        self.parts.append(f"<{name} hidden>" if hidden else f"<{name}>")
+        self.parts.append(f"<{name} hidden>" if hidden else f"<{name}{numbers}>")
 
     def close(self, name: str) -> None:
         self._count()
@@ -106,6 +106,11 @@ class _Writer:
         self.parts.append(f"<{name}>")
 
 
+_NUMBERED = ("td", "th", "ol", "li")
+_NUMBERS = ("colspan", "rowspan", "start", "value")
+_SMALL_NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
+
+
 @dataclass(frozen=True)
 class _Tag:
     """A tag of the page: where it ends, and of its attributes only what hides, and a slash at the end."""
@@ -115,6 +120,8 @@ class _Tag:
     end: int
     hidden: bool
     self_closing: bool
+    numbers: str = ""
+    """Attributes that count (spans of cells, numbers of items), as they are passed on."""
 
 
 class Tamer:
@@ -179,7 +186,7 @@ class Tamer:
 
     def _element(self, tag: _Tag) -> None:
         name = tame_name(tag.name)
-        self.out.open(name, tag.hidden)
+        self.out.open(name, tag.hidden, tag.numbers)
         if tag.name == "math":
             self.math += 1
         if self.math and tag.self_closing:  # in MathML a slash does close
@@ -261,11 +268,19 @@ def _read_tag(page: str, match: re.Match[str]) -> _Tag | None:
         if value[:1] in ('"', "'") and (len(value) < 2 or value[-1] != value[0]):
             return None
         name = attribute["name"].lower()
-        if name in ("hidden", "aria-hidden", "style", "open"):
+        if name in ("hidden", "aria-hidden", "style", "open", *_NUMBERS):
             seen.setdefault(name, value)  # of two attributes with one name the first counts
     closing = page[at - 2] == "/"
     element = match["name"].lower()
-    return _Tag(element, bool(match["end"]), at, _hides(element, seen), closing)
+    return _Tag(element, bool(match["end"]), at, _hides(element, seen), closing, _numbers(element, seen))
+
+
+def _numbers(element: str, attributes: dict[str, str]) -> str:
+    """`` colspan=2``: of the attributes that count, those that are small numbers."""
+    if element not in _NUMBERED:
+        return ""
+    written = {name: _value(attributes.pop(name, "")).strip() for name in _NUMBERS}
+    return "".join(f" {name}={n}" for name, n in written.items() if _SMALL_NUMBER.fullmatch(n))
 
 
 def _hides(element: str, attributes: dict[str, str]) -> bool:
