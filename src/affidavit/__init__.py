@@ -9,10 +9,17 @@ from affidavit.domain.errors import ToolError
 if TYPE_CHECKING:
     from affidavit.gateway.contracts import Context, Tool, tool
     from affidavit.gateway.schemas import Limits
+    from affidavit.gateway.trials import Case
 
-__all__ = ["Context", "Limits", "Tool", "ToolError", "Workspace", "init", "open", "tool"]
+__all__ = ["Case", "Context", "Limits", "Tool", "ToolError", "Workspace", "init", "open", "tool"]
 
-_LATER = {"Context": "contracts", "Limits": "schemas", "Tool": "contracts", "tool": "contracts"}
+_LATER = {
+    "Case": "trials",
+    "Context": "contracts",
+    "Limits": "schemas",
+    "Tool": "contracts",
+    "tool": "contracts",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,7 @@ _VARIES = tuple(
         r"inc-[0-9a-f]{10}",
         r"call-[0-9a-f]{16}",
         r"[0-9a-f]{64}",
+        r"(?<=--accept )[0-9a-f]{16}",
         r"(?<=release )[0-9a-f]{12}",
         r"affidavit/[0-9a-f]{16}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+",
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
@@ -146,7 +147,7 @@ class Session:
 
     def _with_real(self, command: str) -> str:
         return re.sub(
-            r"run-[a-z2-7]{16}|inc-[0-9a-f]{10}|(?<=--as-of )\d+",
+            r"run-[a-z2-7]{16}|inc-[0-9a-f]{10}|(?<=--accept )[0-9a-f]{16}|(?<=--as-of )\d+",
             lambda m: self.real.get(m.group(), m.group()),
             command,
         )

@@ -47,6 +47,7 @@ class CatalogFold:
         self.budgets: list[list[Any]] = []
         self.prices: Any = None
         self.calls = CallFold()
+        self.imports: list[list[Any]] = []
         self.modes: list[list[Any]] = []
         self.kills: list[list[Any]] = []
         self.secrets: list[list[Any]] = []
@@ -63,6 +64,7 @@ class CatalogFold:
             EventKind.BUDGET_CHANGED: self._budget,
             EventKind.PRICES_CHANGED: self._priced,
             **self.calls.takes,
+            EventKind.IMPORT_CHANGED: self._import,
             EventKind.MODE_CHANGED: self._mode,
             EventKind.KILL_CHANGED: self._kill,
             EventKind.SECRET_CHANGED: self._secret,
@@ -185,6 +187,12 @@ class CatalogFold:
         self.prices = event.body["prices"]
 
     # -- controls: what may be done at all
+
+    def _import(self, event: Noted) -> None:
+        name = event.body["name"]
+        _end(self.imports, [name], event.position)
+        if event.facts["change"] == "accepted":
+            self.imports.append([name, event.facts["subject"], event.position, FOREVER])
 
     def _mode(self, event: Noted) -> None:
         _end(self.modes, [event.tenant], event.position)

@@ -31,6 +31,30 @@ _HINT = '[[tools]] with file = "tools.py" or module = "package.module"; use = ["
 def read_tools(folder: Path) -> list[Tool]:
     """The tools that ``folder``'s tools.toml names; none without the file. Raises ManifestError."""
     path = folder / NAME
+    return [one for entry in _entries(path) for one in _of_entry(path, entry)]
+
+
+def read_modules(folder: Path) -> list[ModuleType]:
+    """The modules that ``folder``'s tools.toml names, loaded and not configured: none of their tools can reach what they are
+    for. Raises ManifestError."""
+    path = folder / NAME
+    return [_loaded(path, entry) for entry in _entries(path)]
+
+
+def load_module(where: str) -> ModuleType:
+    """The Python file or importable module ``where``. Raises ManifestError."""
+    path = Path(where)
+    if where.endswith(".py"):
+        return _loaded(path, {"file": path.name})
+    return _loaded(path, {"module": where})
+
+
+def tools_in(module: ModuleType) -> dict[str, Tool]:
+    """The tools of a module by the names of its functions."""
+    return {name: value for name, value in vars(module).items() if isinstance(value, Tool)}
+
+
+def _entries(path: Path) -> list[Mapping[str, Any]]:
     if not path.exists():
         return []
     _only_ours(path)
@@ -44,7 +68,10 @@ def read_tools(folder: Path) -> list[Tool]:
     entries = said.pop("tools", [])
     if said or not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise ManifestError(f"{path} holds more than a list of tools", _HINT)
-    return [one for entry in entries for one in _of_entry(path, entry)]
+    for entry in entries:
+        if set(entry) - {"file", "module", "use", "settings"} or ("file" in entry) == ("module" in entry):
+            raise ManifestError(f"{path}: an entry names a file or a module", _HINT)
+    return entries
 
 
 def _only_ours(path: Path) -> None:
@@ -61,8 +88,6 @@ def _only_ours(path: Path) -> None:
 
 
 def _of_entry(path: Path, entry: Mapping[str, Any]) -> Iterator[Tool]:
-    if set(entry) - {"file", "module", "use", "settings"} or ("file" in entry) == ("module" in entry):
-        raise ManifestError(f"{path}: an entry names a file or a module", _HINT)
     module = _loaded(path, entry)
     configure = getattr(module, "configure", None)
     if configure is not None:
@@ -71,7 +96,7 @@ def _of_entry(path: Path, entry: Mapping[str, Any]) -> Iterator[Tool]:
         raise ManifestError(
             f"{path}: {module.__name__} takes no settings", "give it a function configure(settings)"
         )
-    there = {name: value for name, value in vars(module).items() if isinstance(value, Tool)}
+    there = tools_in(module)
     for name in entry.get("use", sorted(there)):
         if name not in there:
             raise ManifestError(

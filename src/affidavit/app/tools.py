@@ -8,6 +8,7 @@ from typing import Any
 
 from affidavit.app.approvalview import view
 from affidavit.app.callstory import story, summary
+from affidavit.app.imports import imported
 from affidavit.app.toolfile import read_tools
 from affidavit.app.wiring import STABLE, Parts
 from affidavit.ask.asker import instant
@@ -60,7 +61,7 @@ class ToolDesk:
         """The one door. Loads the code that tools.toml names."""
         parts = self._parts
         ledger = Ledger(self.calls, parts.events, self._rules, self.person, parts.randomness)
-        registry = Registry([*read_tools(parts.folder), *self._more])
+        registry = Registry([*read_tools(parts.folder), *imported(parts), *self._more])
         return Gateway(
             parts.database,
             parts.log,

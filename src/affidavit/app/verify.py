@@ -355,6 +355,7 @@ class Verifier:
     def _controls(self) -> None:
         """Modes, kill switches and where secrets are: each decides what may be done, so each is on the log."""
         for table, columns, folded in (
+            ("imports", "name, digest, since, until", self._fold.imports),
             ("modes", "tenant, mode, since, until", self._fold.modes),
             ("kills", "tenant, kind, name, reason, stated_by, since, until", self._fold.kills),
             ("secrets", "tenant, name, kind, place, since, until", self._fold.secrets),

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.exports import ExportDesk
     from affidavit.app.follow import FollowDesk
+    from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
@@ -188,6 +189,11 @@ class Workspace:
     def money(self) -> MoneyDesk:
         """What models cost."""
         return _later("money", "MoneyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def imports(self) -> ImportDesk:
+        """Tools of others that were accepted."""
+        return _later("imports", "ImportDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def tools(self) -> ToolDesk:

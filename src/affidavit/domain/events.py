@@ -51,6 +51,7 @@ class EventKind(str, Enum):
     CALL_PROPOSED = "call.proposed"
     CALL_CHANGED = "call.changed"
     APPROVAL_RESOLVED = "approval.resolved"
+    IMPORT_CHANGED = "import.changed"
     MODE_CHANGED = "mode.changed"
     KILL_CHANGED = "kill.changed"
     SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
@@ -102,6 +103,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
         "cause": str,
     },
     EventKind.APPROVAL_RESOLVED: {"subject": int, "verdict": str},
+    EventKind.IMPORT_CHANGED: {"subject": str, "change": str},
     EventKind.MODE_CHANGED: {"mode": str},
     EventKind.KILL_CHANGED: {"subject": str, "change": str},
     EventKind.SECRET_CHANGED: {"change": str},

@@ -14,6 +14,8 @@ from affidavit.domain.tools import CallState
 from affidavit.entrypoints import acting
 from affidavit.entrypoints.common import FAILED, AsOption, JsonOption, TenantOption, WorkspaceOption, opened
 from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.toolimport import tool_import
+from affidavit.entrypoints.tooltest import tool_test
 from affidavit.gateway.arguments import parse_arguments
 from affidavit.gateway.gateway import Done
 
@@ -23,6 +25,8 @@ tool = typer.Typer(
     "Tools are typed Python functions named in the workspace's tools.toml. To begin: `affidavit tool list`, "
     "`affidavit tool show NAME`, `affidavit tool call NAME '{\"order\": 7}' --as alice`.",
 )
+tool.command("test")(tool_test)
+tool.add_typer(tool_import, name="import")
 approvals = typer.Typer(no_args_is_help=True, help="Calls that wait for a person's yes or no.")
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL", help="Its name, call-….")]

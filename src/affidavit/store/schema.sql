@@ -131,3 +131,7 @@ CREATE TABLE secrets (
   id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
   since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611686018427387904;
+-- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.
+CREATE TABLE imports (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX imports_by_name ON imports (name) WHERE until = 4611686018427387904;
