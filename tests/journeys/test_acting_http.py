@@ -75,7 +75,8 @@ def test_a_model_that_fails_does_nothing(world: ActingWorld, scripted_model: Scr
         Reply(raw=b"{"),
         Reply("", (Call("answer", "{"),)),
     ):
-        scripted_model.answer_with = lambda prompt, reply=reply: reply
+        scripted_model.reset()
+        scripted_model.script(*[reply] * 4)
         found = world.ws.act(ASKED, "alice", tenant=TENANT)
         assert found.status is RunStatus.REFUSED
         assert not world.outside.done
