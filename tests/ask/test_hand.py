@@ -18,7 +18,7 @@ TEXT: Json = {"type": "string"}
 
 
 def contract(name: str, **more: Any) -> Contract:
-    properties: Json = {"properties": {"to": TEXT}}
+    properties: dict[str, Json] = {"properties": {"to": TEXT}}
     return Contract(name, 1, name, properties, {}, Effect.WRITE, Idempotency.NONE, **more)
 
 
