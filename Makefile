@@ -49,7 +49,7 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 
 lock: ## work the locks out anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o locks/base.txt
-	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra metrics --extra otel --extra openai --extra anthropic \
+	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra mcp --extra openapi --extra metrics --extra otel --extra openai --extra anthropic \
 		--extra google --extra bedrock --group dev --generate-hashes --no-annotate --no-header \
 		-o locks/dev.txt
 

@@ -194,6 +194,6 @@ def test_what_holds_no_words_tells_a_model_nothing() -> None:
 
 def test_an_argument_that_holds_nothing_needs_nobody() -> None:
     made = memory("what is in plan.docx?", "x")
-    empty: list[Json] = [[], {}, None, ""]
-    for value in empty:
+    nothing: tuple[Json, ...] = ([], {}, None, "")
+    for value in nothing:
         assert trusted(made.labels_of(tool(), {"q": value})["q"]), value

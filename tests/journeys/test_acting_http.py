@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ def test_a_model_that_fails_does_nothing(world: ActingWorld, scripted_model: Scr
         Reply(raw=b"{"),
         Reply("", (Call("answer", "{"),)),
     ):
-        scripted_model.reset()
-        scripted_model.script(*[reply] * 4)
+        scripted_model.answer_with = partial(_say, reply)
         found = world.ws.act(ASKED, "alice", tenant=TENANT)
         assert found.status is RunStatus.REFUSED
         assert not world.outside.done
@@ -88,3 +88,7 @@ def test_random_weights_are_held(world: ActingWorld, tiny_server: TinyServer) ->
     assert found.status in (RunStatus.REFUSED, RunStatus.ANSWERED)
     (report,) = world.ws.replays.replay(world.tenant, [found.run])
     assert report.identical
+
+
+def _say(reply: Reply, prompt: object) -> Reply:
+    return reply

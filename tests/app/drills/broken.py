@@ -531,7 +531,7 @@ class Idle(Workspace):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        self.acting.work = lambda mine=(): iter(())  # type: ignore[method-assign]
+        self.acting.work = lambda failed=(): iter(())  # type: ignore[method-assign, assignment]
 
 
 class Loyal(Workspace):
