@@ -13,7 +13,10 @@ from affidavit.domain.errors import UsageError
 from affidavit.entrypoints import lookback
 from affidavit.entrypoints.common import FAILED, JsonOption, TenantOption, WorkspaceOption, opened, write_text
 
-policy = typer.Typer(no_args_is_help=True, help="The rules that decide about tools: shown, changed, tested, published, and tried against what was decided.")
+policy = typer.Typer(
+    no_args_is_help=True,
+    help="The rules that decide about tools: shown, changed, tested, published, and tried against what was decided.",
+)
 
 AuditorOption = Annotated[
     str,
