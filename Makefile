@@ -49,7 +49,7 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 
 lock: ## work the locks out anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o locks/base.txt
-	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra metrics --extra otel --extra openai --extra anthropic \
+	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra mcp --extra openapi --extra metrics --extra otel --extra openai --extra anthropic \
 		--extra google --extra bedrock --group dev --generate-hashes --no-annotate --no-header \
 		-o locks/dev.txt
 
@@ -71,8 +71,14 @@ $(MODEL_PEERS): bench/requirements-models.lock
 	bench/.venv-models/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-bench: $(READY) $(MODEL) $(PEERS) $(MODEL_PEERS) ## measure, beside what one would use instead (about forty minutes)
+DOJO := bench/.venv-agentdojo/.ready
+$(DOJO): bench/requirements-agentdojo.lock
+	$(PYTHON) -m venv bench/.venv-agentdojo
+	bench/.venv-agentdojo/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+bench: $(READY) $(MODEL) $(PEERS) $(MODEL_PEERS) $(DOJO) ## measure, beside what one would use instead (about forty minutes)
 	$(BIN)/python -m bench.run all
 
 clean: ## remove everything that was made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.cache bench/.venv bench/.venv-models
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.cache bench/.venv bench/.venv-models bench/.venv-agentdojo

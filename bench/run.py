@@ -1,7 +1,7 @@
 """``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
 
 Suites: search, governed, replay, revocation, ingest, footprint, quality, log; of the model plane models, adapters, cost, guards
-and unsupported; all. A figure that falls short is reported as it is.
+and unsupported; of acting agentdojo; all. A figure that falls short is reported as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.app.workspace import Workspace
-from bench import adapters, cost, guards, handbook, log, models, outside, report, unsupported
+from bench import adapters, agentdojo, cost, guards, handbook, log, models, outside, report, unsupported
 from bench.corpus import ROWS, Corpus, Scope, spelled_text, synthetic
 from bench.follow import follow
 from bench.footprint import footprint
@@ -68,6 +68,10 @@ class Bench:
         if data:
             self._alone("guards", guards.main)
             self._alone("unsupported", lambda: unsupported.brief(unsupported.measure(479, 2, 100)))
+        if agentdojo.PYTHON.exists():
+            self._alone("agentdojo", agentdojo.measure)
+        elif "agentdojo" in self._suites:
+            say("agentdojo is left out: bench/.venv-agentdojo is absent (make bench makes it)")
         self.results["seconds"] = {**self.results.get("seconds", {}), **self._seconds}
         self.results["code_at_end"] = report.code()
 

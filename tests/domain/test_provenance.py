@@ -180,3 +180,20 @@ def test_a_value_is_said_by_its_words_too() -> None:
     made = memory("share it with read permissions", "x")
     assert trusted(made.labels_of(tool(), {"body": "r"})["body"])
     assert not trusted(made.labels_of(tool(), {"body": "rw"})["body"])
+
+
+def test_what_holds_no_words_tells_a_model_nothing() -> None:
+    nothing: list[Json] = [None, True, [], {}, {"found": False}]
+    for result in nothing:
+        made = memory("what is in plan.docx?")
+        made.returned(tool(), {"q": "x"}, result)
+        assert not made.tainted, result
+    made.returned(tool(), {"q": "x"}, {"found": "no"})
+    assert made.tainted
+
+
+def test_an_argument_that_holds_nothing_needs_nobody() -> None:
+    made = memory("what is in plan.docx?", "x")
+    nothing: tuple[Json, ...] = ([], {}, None, "")
+    for value in nothing:
+        assert trusted(made.labels_of(tool(), {"q": value})["q"]), value

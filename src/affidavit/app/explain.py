@@ -11,6 +11,7 @@ from affidavit.app.runs import RunDesk
 from affidavit.app.whatif import WhatIf
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
+from affidavit.ask.hand import PROPOSE
 from affidavit.domain.access import AccessRule
 from affidavit.domain.errors import UsageError
 from affidavit.domain.events import EventKind
@@ -67,6 +68,7 @@ class Explainer:
             "approved": [a for c in calls for a in c["approvals"]],
             "changed_since": changed,
             "today": {"same": today["difference"]["same"], "difference": today["difference"]},
+            **({"proposed": _proposed(recorded)} if recorded.journey == "act" else {}),
         }
 
     def _calls(self, recorded: RecordedRun) -> list[dict[str, Any]]:
@@ -146,6 +148,12 @@ class Explainer:
         if not verdict.permit:
             changes.append(f"the asker may no longer read it: {verdict.reason}")
         return changes
+
+
+def _proposed(recorded: RecordedRun) -> list[dict[str, Any]]:
+    """What a model proposed, with where each argument came from; also what never became a call."""
+    said = [f.body for f in recorded.facts if f.title == PROPOSE]
+    return [{**s["input"], **s["output"]} for s in said]
 
 
 def _hit(hit: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from affidavit.policy.facts import LIVE, READ_ONLY
 SUFFIX = ".test.toml"
 _TENANT = 1
 _FRIDAY = datetime(2026, 11, 20, 10, tzinfo=UTC)
-_TOOL = {"name", "version", "effect", "arguments", "data", "owner", "trusted", "origin"}
+_TOOL = {"name", "version", "effect", "arguments", "data", "owner", "trusted", "outward", "origin"}
 _TEST = {
     *("name", "who", "groups", "roles", "tenant", "person", "tool", "action", "arguments", "from"),
     *("mode", "time", "approved", "approvers", "expect", "by"),
@@ -157,6 +157,7 @@ def _contract(table: Mapping[str, Any]) -> Contract:
         Idempotency.BY_KEY,
         dict.fromkeys(table.get("data", ()), Role.DATA),
         owner=table.get("owner", ""),
+        outward=table.get("outward", False),
         trusted=table.get("trusted", False),
         origin=table.get("origin", "python"),
     )

@@ -18,7 +18,7 @@ from affidavit.domain.tools import CALL
 from affidavit.events.read import ErasedBody, Reader, Recorded
 from affidavit.runs.replay import Fact
 
-QUESTIONS = ("ask", "search")
+QUESTIONS = ("ask", "search", "act")
 """Journeys that put a question."""
 _OF_CALLS = frozenset({EventKind.CALL_PROPOSED, EventKind.CALL_CHANGED, EventKind.APPROVAL_RESOLVED})
 
@@ -92,6 +92,7 @@ class RecordedRun:
             where,
             follows,
             given.get("streamed", False),
+            given.get("acts", ""),
         )
 
     def past(self) -> Past:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.adapters.embedded import EmbeddedIndex
+from affidavit.app.acting import supposing
 from affidavit.app.recall import replay_call
 from affidavit.app.recorded import RecordedRun, recorded_run
 from affidavit.app.resync import replay_sync
@@ -137,6 +138,7 @@ class Replayer:
                 parts.models.writer,
                 Conversations(parts.events, parts.catalog),
                 parts.guards.of,
+                supposing,
             )
             answer = asker.answer(rerun, question, release, past, Timer())
             rerun.finish(answer.status.value, {})

@@ -17,6 +17,7 @@ from affidavit.app.replay import Replayer
 from affidavit.app.supposed import SupposedPolicy, read_policy
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import Question
+from affidavit.ask.hand import CALL
 from affidavit.ask.scopes import Past
 from affidavit.domain.access import named, principal
 from affidavit.domain.errors import UsageError
@@ -198,6 +199,7 @@ def _view(facts: Sequence[Fact]) -> dict[str, Any]:
         "denied": [{k: d[k] for k in ("source", "document", "reason")} for d in run.denials],
         "sufficient": None if suffice is None else suffice["output"],
         "given": run.answer,
+        "calls": [_call(f.body) for f in facts if f.title == CALL],
     }
 
 
@@ -218,10 +220,18 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
         "no_longer_denied": [d for d in before["denied"] if d not in after["denied"]],
         "sufficient": [before["sufficient"], after["sufficient"]],
         "answer": answers,
+        "calls": [before["calls"], after["calls"]],
         "same": before["retrieved"] == after["retrieved"]
         and answers[0] == answers[1]
-        and _sources(before["given"]) == _sources(after["given"]),
+        and _sources(before["given"]) == _sources(after["given"])
+        and before["calls"] == after["calls"],
     }
+
+
+def _call(step: Mapping[str, Any]) -> dict[str, Any]:
+    """A call of a tool, as far as it can be compared."""
+    asked, told = step["input"], step["output"]
+    return {"tool": asked["tool"], "arguments": asked["arguments"], "state": told["state"]}
 
 
 def _named(hit: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ from affidavit.store.database import SCHEMA_VERSION, Database
 from affidavit.store.people import Tenant
 
 if TYPE_CHECKING:
+    from affidavit.app.acting import ActDesk
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.drills.desk import DrillDesk
@@ -203,6 +204,11 @@ class Workspace:
         return desk
 
     @cached_property
+    def acting(self) -> ActDesk:
+        """Questions that may be acted upon."""
+        return _later("acting", "ActDesk")(self.parts, self.tools)  # type: ignore[no-any-return]
+
+    @cached_property
     def policy(self) -> PolicyDesk:
         """What may be done with tools."""
         return _later("policies", "PolicyDesk")(self.parts)  # type: ignore[no-any-return]
@@ -318,6 +324,15 @@ class Workspace:
         question = self.question(text, user, tenant, as_of, where, follows)
         question = replace(question, streamed=on_claim is not None)
         answer = self._asker.ask(question, self.parts.release(), on_claim)
+        self._warn()
+        return answer
+
+    def act(self, text: str, user: str, feature: str = "default", tenant: str = "") -> Answer:
+        """Answer, with calls of the tools that the release allows for ``feature``; or wait where a person must say yes.
+
+        Raises UsageError where the release lets no model act.
+        """
+        answer = self.acting.act(replace(self.question(text, user, tenant), acts=feature))
         self._warn()
         return answer
 

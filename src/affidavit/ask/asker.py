@@ -16,7 +16,7 @@ from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
-from affidavit.ask.support import supporting
+from affidavit.ask.support import Supporting, supporting
 from affidavit.ask.timer import Timer
 from affidavit.ask.watch import Watch
 from affidavit.domain.answer import (
@@ -47,6 +47,7 @@ from affidavit.store.database import Database
 BROKE_OFF, INTERRUPTED = "model", "interrupted"
 """Why an answer is ``incomplete``."""
 if TYPE_CHECKING:
+    from affidavit.ask.agent import Agent
     from affidavit.ask.writer import Writer
 
 _DAY = 86_400 * MICROSECONDS
@@ -55,7 +56,8 @@ _DAY = 86_400 * MICROSECONDS
 @dataclass(frozen=True)
 class Question:
     """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
-    claims are given one by one where the release allows it."""
+    claims are given one by one where the release allows it. ``acts``: the feature with whose tools it may be acted upon, "" for
+    an answer alone."""
 
     tenant: int
     principal: str
@@ -65,6 +67,11 @@ class Question:
     filter_json: Json = None
     follows: str = ""
     streamed: bool = False
+    acts: str = ""
+
+
+Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
+"""Who acts upon a question under a release; None where no model can."""
 
 
 class Asker:
@@ -82,7 +89,9 @@ class Asker:
         writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
         guards: Callable[[Release], Guards] = lambda release: Guards(),
+        agents: Agents = lambda release, caller, question: None,
     ) -> None:
+        self._agents = agents
         self._guards = guards
         self._callers = callers
         self._writers = writers
@@ -169,7 +178,8 @@ class Asker:
             run.step("guard", {"characters": len(question.text)}, {"signals": list(guarded.signals)})
             caller = self._callers(release, question.tenant, question.principal)
             writer = self._writers(release, caller)
-            run.step("route", {}, {"answerer": "extractive" if writer is None else "model"})
+            answerer = "agent" if question.acts else "extractive" if writer is None else "model"
+            run.step("route", {}, {"answerer": answerer})
             timer.lap("guard_route")
             if guarded.refusal is not None:
                 return _refuse(run, reader, release, guarded.refusal)
@@ -183,6 +193,12 @@ class Asker:
         timer.lap("recheck")
         evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
+        if question.acts:
+            # what does not answer the question is not shown: whatever is read makes a run less trusted
+            seen = passages if evidence.sufficient else []
+            agent = self._agents(release, caller, question)
+            support = supporting(run, embedder, asked, release.writing)
+            return self._act(run, reader, release, agent, text, seen, support, clock, watch)
         if not evidence.sufficient:
             return _refuse(run, reader, release, NOT_ENOUGH)
         giving = self._giving(run, passages, clock, watch, handing)
@@ -226,6 +242,47 @@ class Asker:
         )
 
     # -- steps
+
+    def _act(
+        self,
+        run: Run,
+        reader: Reader,
+        release: Release,
+        agent: Agent | None,
+        text: str,
+        passages: Sequence[Passage],
+        support: Supporting | None,
+        clock: int,
+        watch: Watch,
+    ) -> Answer:
+        """Steps 8 and 9 with tools."""
+        if agent is None:
+            return _refuse(run, reader, release, NO_MODEL)
+        by_chunk = {p.chunk: p for p in passages}
+
+        def stands(claim: Claim, read: Claim) -> bool:
+            return self._verified(read, by_chunk) and watch.claim(claim, _classes(read, by_chunk))
+
+        said = agent.answer(
+            run, text, passages, support, lambda p, q: _citation(p, q.start, q.end, q.quote, clock), stands
+        )
+        claims = () if watch.refused else said.claims
+        refusal = said.refusal
+        if watch.refused or (watch.dropped and not claims):
+            refusal = GUARDED_ANSWER
+        answer = Answer(
+            run.id,
+            reader.scope.position,
+            RunStatus.ANSWERED if refusal is None else RunStatus.REFUSED,
+            "\n".join(claim.text for claim in claims),
+            claims,
+            refusal,
+            release.digest,
+            said.model if claims else None,
+            incomplete=said.end if claims else "",
+            actions=said.actions,
+        )
+        return _given(run, answer)
 
     def _understood(
         self,
@@ -275,6 +332,7 @@ class Asker:
                 "clock": clock,
                 **({"follows": question.follows} if question.follows else {}),
                 **({"streamed": True} if streaming else {}),
+                **({"acts": question.acts} if question.acts else {}),
             }
         )
         run.step(

@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 
 from affidavit.domain.canonical import Json, sha256
+from affidavit.domain.errors import UsageError
 from affidavit.ports.model import Message
 
 MARK = "DATA"
@@ -75,6 +76,23 @@ def _escaped(match: re.Match[str]) -> str:
         return character
     raw = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{raw[n : n + 2].hex()}" for n in range(0, len(raw), 2))
+
+
+def named_prompt(name: str, version: int, digest: str) -> Prompt:
+    """The prompt that a release names. Raises UsageError if this version of affidavit has another text under that name."""
+    try:
+        found = prompt(name, version)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"there is no prompt {name} version {version}",
+            "publish a release for this version",
+        ) from error
+    if found.digest != digest:
+        raise UsageError(
+            f"prompt {name} version {version} is not the one that the release names",
+            f"its digest is {found.digest}; publish a release that says so",
+        )
+    return found
 
 
 @cache

@@ -91,7 +91,7 @@ class Showing:
         withheld = tuple((p.chunk, "sensitivity") for n, p in named.items() if n not in may)
         if not may:
             return Shown(stretch.options, {}, withheld, (), 0, {})
-        names, lines = list(may), [_line(n, p) for n, p in may.items()]
+        names, lines = list(may), [passage_line(n, p) for n, p in may.items()]
 
         def first(count: int) -> tuple[Message, ...]:
             return self._prompt.render(evidence=list(lines[:count]), question=[question])
@@ -183,7 +183,7 @@ def _room(option: Option) -> int:
 _ANY = 10**9
 
 
-def _line(name: str, passage: Passage) -> dict[str, Json]:
+def passage_line(name: str, passage: Passage) -> dict[str, Json]:
     """A passage as the model sees it: without sentences that read as orders or hold a secret."""
     view, text = passage.view, passage.text
     for unit in reversed(units(0, passage)):

@@ -22,7 +22,7 @@ from affidavit.ask.claims import (
 from affidavit.ask.cutter import ClaimCutter
 from affidavit.ask.drafts import ANSWER, Checked, Drafted, Written
 from affidavit.ask.giving import Giving
-from affidavit.ask.prompt import Prompt, prompt
+from affidavit.ask.prompt import named_prompt, prompt
 from affidavit.ask.retrieve import Passage
 from affidavit.ask.showing import Own, Showing, Shown
 from affidavit.domain.canonical import Json
@@ -123,7 +123,7 @@ class Writer:
             raise UsageError("the release has no model that answers", "see docs/how-to/models.md")
         self._caller = caller
         self._writing: Writing = release.writing
-        self._prompt = _named(release.writing)
+        self._prompt = named_prompt(release.writing.prompt, release.writing.version, release.writing.digest)
         self._judge = VERIFY in release.models.tasks
         self._longest = max(
             (o.settings.max_tokens for o in release.models.tasks[ANSWER].options if o.settings), default=1024
@@ -170,7 +170,7 @@ class Writer:
     def _checker(
         self, run: Run, shown: Shown, order: Sequence[str], deadline: Deadline, support: Judge | None
     ) -> Callable[[Sequence[Drafted]], list[Checked]]:
-        judge = self._judging(run, shown.sensitivity, deadline) if self._judge else None
+        judge = judging(self._caller, run, shown.sensitivity, deadline) if self._judge else None
         return lambda drafted: check_answer(
             drafted, shown.passages, self._writing.coverage, judge, support, order, self._writing.wording
         )
@@ -215,43 +215,28 @@ class Writer:
             return None
         return Written(model, good, incomplete)
 
-    def _judging(
-        self, run: Run, sensitivity: set[str], deadline: Deadline
-    ) -> Callable[[Sequence[tuple[str, str]]], Sequence[bool]]:
-        asked = prompt("verify", 1)
 
-        def judge(pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
-            """No verdict is no support: a judge that fails lets nothing through."""
-            messages = asked.render(pairs=[{"claim": c, "evidence": e} for c, e in pairs])
-            request = ChatRequest(messages, 256, deadline.left, _JUDGED, "verdict")
-            outcome = self._caller.call(
-                run,
-                VERIFY,
-                request,
-                sensitivity=sensitivity,
-                deadline=deadline,
-                check=lambda r: GOOD if len(_verdicts(r.text)) == len(pairs) else Judged(False, "schema"),
-            )
-            return [False] * len(pairs) if outcome.result is None else _verdicts(outcome.result.text)
+def judging(
+    caller: Caller, run: Run, sensitivity: set[str], deadline: Deadline
+) -> Callable[[Sequence[tuple[str, str]]], Sequence[bool]]:
+    """Asks the models of the task ``verify`` whether claims are carried by what they cite."""
+    asked = prompt("verify", 1)
 
-        return judge
-
-
-def _named(writing: Writing) -> Prompt:
-    """The prompt that the release names. Raises UsageError if this version of affidavit has another text under that name."""
-    try:
-        found = prompt(writing.prompt, writing.version)
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"there is no prompt {writing.prompt} version {writing.version}",
-            "publish a release for this version",
-        ) from error
-    if found.digest != writing.digest:
-        raise UsageError(
-            f"prompt {writing.prompt} version {writing.version} is not the one that the release names",
-            f"its digest is {found.digest}; publish a release that says so",
+    def judge(pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
+        """No verdict is no support: a judge that fails lets nothing through."""
+        messages = asked.render(pairs=[{"claim": c, "evidence": e} for c, e in pairs])
+        request = ChatRequest(messages, 256, deadline.left, _JUDGED, "verdict")
+        outcome = caller.call(
+            run,
+            VERIFY,
+            request,
+            sensitivity=sensitivity,
+            deadline=deadline,
+            check=lambda r: GOOD if len(_verdicts(r.text)) == len(pairs) else Judged(False, "schema"),
         )
-    return found
+        return [False] * len(pairs) if outcome.result is None else _verdicts(outcome.result.text)
+
+    return judge
 
 
 def _of_the_form(result: ChatResult) -> Judged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,20 @@ NO_MODEL = Refusal(
 )
 
 
+ACTS_NOT = Refusal(
+    "not_done",
+    "Nothing of what was asked for was done, and there is nothing more to say.",
+    ("Look at why: affidavit run show RUN.", "Ask in other words, and name whom and what you mean."),
+)
+
+
+NO_LONGER = Refusal(
+    "not_enough_evidence",
+    "What this was about may no longer be read; it was ended.",
+    ("Ask again.", "What was done by then stands in the record: affidavit run show RUN."),
+)
+
+
 def unclear_question(back: str) -> Refusal:
     """What is said when nobody could tell what a question of a conversation means; ``back`` asks the person."""
     return Refusal("unclear", back, ("Ask again, and name what you mean.",))
@@ -116,7 +130,8 @@ class Answer:
     """The outcome of one question. ``position`` is the catalog's as the answer saw it; ``timings`` are microseconds.
 
     ``understood``: the question as it was put when it followed others, "" where it stood alone. ``incomplete``: why there may
-    be more to say than was said ("" where the answer is whole): ``model``, it broke off; ``interrupted``, whoever asked did.
+    be more to say than was said ("" where the answer is whole): ``model``, it broke off; ``interrupted``, whoever asked did;
+    ``bounds``, no more calls were allowed; ``revoked``, it was ended. ``actions``: the calls of tools, each with its state.
     """
 
     run: str
@@ -131,6 +146,7 @@ class Answer:
     incomplete: str = ""
     timings: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, Any] | None = None
+    actions: Sequence[Mapping[str, Any]] = ()
 
     def given(self) -> dict[str, Any]:
         """What the person is told: a function of what they may read and of the release, and of nothing else."""
@@ -143,6 +159,7 @@ class Answer:
             "release": self.release,
             **({"understood": self.understood} if self.understood else {}),
             **({"incomplete": self.incomplete} if self.incomplete else {}),
+            **({"actions": [dict(a) for a in self.actions]} if self.actions else {}),
         }
 
     def as_json(self) -> dict[str, Any]:

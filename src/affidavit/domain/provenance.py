@@ -75,7 +75,10 @@ class Memory:
         if steered and len(items) == 1:
             name = frozenset((replace(label, trusted=True),))
             self._vouched.update(dict.fromkeys(items[0], name))
-        self._read.add(label)
+        if any(not isinstance(leaf, bool) and leaf is not None for leaf in leaves(result)):
+            self._read.add(
+                label
+            )  # what holds no words, as a mere yes or nothing at all, tells a model nothing
         self._seen.extend(Text(str(leaf), (label,)) for leaf in leaves(result))
 
     def trace(self, value: Leaf, kind: str = "", said: Sequence[str] = ()) -> Labels:
@@ -96,12 +99,12 @@ class Memory:
         return where if where and not trusted(where) else self.labels
 
     def labels_of(self, contract: Contract, arguments: Mapping[str, Json]) -> dict[str, Labels]:
-        """The labels of each argument: of all its leaves."""
+        """The labels of each argument: of all its leaves. One that holds nothing says nothing that anybody must vouch for."""
         found = {}
         for name, value in arguments.items():
             kind, words = contract.kinds.get(name, ""), contract.said.get(name, {})
             traced = [self.trace(leaf, kind, words.get(_word(leaf), ())) for leaf in leaves(value)]
-            found[name] = frozenset(label for labels in traced for label in labels)
+            found[name] = frozenset(label for labels in traced for label in labels) or self.asked.labels
         return found
 
 

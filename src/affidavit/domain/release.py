@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from affidavit.domain.acting import Acting, parse_acting
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
 from affidavit.domain.guard_policy import GuardPolicy, parse
@@ -106,7 +107,8 @@ class Guarding:
 @dataclass(frozen=True)
 class Release:
     """The settings by value, and the content they came from with its digest. ``models`` is None where no model is asked.
-    ``policy``: the rules for tools, file by file; None where the rules that affidavit comes with hold."""
+    ``policy``: the rules for tools, file by file; None where the rules that affidavit comes with hold. ``acting``: None where no
+    model may act."""
 
     content: Mapping[str, Json]
     retrieval: Retrieval
@@ -117,6 +119,7 @@ class Release:
     models: Routes | None = None
     writing: Writing | None = None
     policy: Mapping[str, str] | None = None
+    acting: Acting | None = None
 
     @property
     def digest(self) -> str:
@@ -146,6 +149,7 @@ def load(content: Mapping[str, Any]) -> Release:
             load_routes(content["models"]) if "models" in content else None,
             _writing(content["write"]) if "write" in content else None,
             _policy(content["policy"]) if "policy" in content else None,
+            parse_acting(content["act"]) if "act" in content else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error

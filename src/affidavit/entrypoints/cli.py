@@ -17,7 +17,7 @@ from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.version import VERSION
-from affidavit.entrypoints import show
+from affidavit.entrypoints import acting, show
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (
     FAILED,
@@ -220,6 +220,8 @@ def ask(
     output: Annotated[
         Path | None, typer.Option("--out", help="JSON Lines that --batch writes, an answer a line.")
     ] = None,
+    may_act: acting.MayActOption = False,
+    feature: acting.FeatureOption = "default",
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
@@ -227,6 +229,8 @@ def ask(
     """Answer a question from what a person may read, with citations; or refuse, and say what to do.
 
     Every answer is on the log before it is printed: `affidavit run show RUN` tells its story.
+
+    With --may-act a model may also call tools, as far as the release and the policy allow; what needs a person's yes waits.
 
     Example: `affidavit ask "How many weeks of parental leave are there?" --as alice`
     """
@@ -238,6 +242,10 @@ def ask(
             return
         if not question or not user:
             raise UsageError("ask needs a question and --as USER", 'affidavit ask "…?" --as alice')
+        if may_act:
+            plain = position is None and condition is None and not follows
+            acting.ask(ws, out, question, user, feature, tenant, plain=plain)
+            return
         show.asked(out, lambda tell: ws.ask(question, user, tenant, position, condition, follows, tell))
 
 

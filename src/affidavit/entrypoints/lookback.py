@@ -172,7 +172,11 @@ def explained(out: Output, found: Mapping[str, Any]) -> None:
 
 
 def _acted(out: Output, found: Mapping[str, Any]) -> None:
-    """Which tools were called, by which rules, and who approved."""
+    """Which tools were proposed and called, by which rules, and who approved."""
+    for one in found.get("proposed", ()):
+        if one["fault"] or one["unvouched"]:
+            said = one["fault"] or f"nobody vouches for {', '.join(one['unvouched'])}"
+            out.say(f"  proposed {one['tool']} {one['arguments']}: {said}")
     for call in found["did"]["actions"]:
         out.say(f"  {call['call']}: {call['tool']} {call['arguments']}: {call['state']} {call['why']}")
         for decision in call["decisions"]:

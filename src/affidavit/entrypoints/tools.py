@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import UsageError
+from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.tools import CallState
+from affidavit.entrypoints import acting
 from affidavit.entrypoints.common import FAILED, AsOption, JsonOption, TenantOption, WorkspaceOption, opened
 from affidavit.entrypoints.output import Output
 from affidavit.entrypoints.toolimport import tool_import
@@ -29,6 +31,8 @@ approvals = typer.Typer(no_args_is_help=True, help="Calls that wait for a person
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL", help="Its name, call-….")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; it goes on record.")]
+_PAUSE = 1.0
+"""Seconds between two looks of a worker that watches."""
 _ENDED_BADLY = (CallState.FAILED, CallState.DENIED, CallState.EXPIRED, CallState.UNKNOWN)
 
 
@@ -151,21 +155,25 @@ def _done(ws: Workspace, out: Output, done: Done) -> None:
     if out.as_json:
         out.json(done.as_json())
     else:
-        state = done.state.value
-        colour = {"done": "green", "waiting": "yellow"}.get(state, "")
-        out.say(f"{done.row.name}: {done.row.tool} {state}", colour or "red")
-        if done.state is CallState.DONE and done.result is not None:
-            out.say(f"  {done.result}")
-        if done.why:
-            out.say(f"  {done.why}")
-        if done.state is CallState.WAITING:
-            out.say(f"  next: affidavit approvals approve {done.row.name} --as SOMEBODY")
-        if done.state is CallState.UNKNOWN:
-            out.say(
-                f"  look whether it was done, then: affidavit tool resolve {done.row.name} --done or --not-done"
-            )
+        _told(out, done)
     if done.state in _ENDED_BADLY:
         raise typer.Exit(FAILED)
+
+
+def _told(out: Output, done: Done) -> None:
+    state = done.state.value
+    colour = {"done": "green", "waiting": "yellow"}.get(state, "")
+    out.say(f"{done.row.name}: {done.row.tool} {state}", colour or "red")
+    if done.state is CallState.DONE and done.result is not None:
+        out.say(f"  {done.result}")
+    if done.why:
+        out.say(f"  {done.why}")
+    if done.state is CallState.WAITING:
+        out.say(f"  next: affidavit approvals approve {done.row.name} --as SOMEBODY")
+    if done.state is CallState.UNKNOWN:
+        out.say(
+            f"  look whether it was done, then: affidavit tool resolve {done.row.name} --done or --not-done"
+        )
 
 
 @tool.command("calls")
@@ -221,9 +229,29 @@ def tool_work(
                     f"{done.row.name}: {done.row.tool} {done.state.value}{f', {done.why}' if done.why else ''}"
                 )
 
-        attempts = ws.tools.gateway.work(once=not watch, told=told)
+        attempts = _round(ws, out, told)
+        while watch:
+            time.sleep(_PAUSE)
+            attempts += _round(ws, out, told)
         if not as_json:
             out.say(f"{attempts} attempts")
+
+
+def _round(ws: Workspace, out: Output, told: Callable[[Done], None]) -> int:
+    """What is due now, and the runs that waited for it; how many attempts were made."""
+    mine: set[str] = set()
+
+    def ended(done: Done) -> None:
+        mine.add(done.row.run)
+        told(done)
+
+    attempts = ws.tools.gateway.work(told=ended)
+    for run, went in ws.acting.work(mine):
+        if isinstance(went, AffidavitError):
+            out.warn(f"{run} cannot go on: {went.message}")
+        else:
+            acting.acted(out, went)
+    return attempts
 
 
 @tool.command("undo")
@@ -350,7 +378,8 @@ def approvals_approve(
     """
     with opened(workspace, as_json) as (ws, out):
         owner = ws.parts.tenant(tenant)
-        _done(ws, out, ws.tools.approve(owner, _who(user, "approves it"), call, why, go_on=not later))
+        done = ws.tools.approve(owner, _who(user, "approves it"), call, why, go_on=not later)
+        _decided(ws, out, done, tenant)
 
 
 @approvals.command("deny")
@@ -368,4 +397,19 @@ def approvals_deny(
     """
     with opened(workspace, as_json) as (ws, out):
         done = ws.tools.deny(ws.parts.tenant(tenant), _who(user, "denies it"), call, why)
-        out.json(done.as_json()) if as_json else out.say(f"{call} is denied")
+        if not as_json:
+            out.say(f"{call} is denied")
+        went = acting.gone_on(ws, out, tenant, done.row.run)
+        if as_json:
+            out.json({**done.as_json(), "then": None if went is None else went.as_json()})
+
+
+def _decided(ws: Workspace, out: Output, done: Done, tenant: str) -> None:
+    """What became of an approved call, and of the run that it belongs to."""
+    if not out.as_json:
+        _told(out, done)
+    went = acting.gone_on(ws, out, tenant, done.row.run)
+    if out.as_json:
+        out.json({**done.as_json(), "then": None if went is None else went.as_json()})
+    if done.state in _ENDED_BADLY:
+        raise typer.Exit(FAILED)

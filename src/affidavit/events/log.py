@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 TILE_LEVELS = 8
 """Every 8th level of perfect subtrees is stored (as in C2SP tlog-tiles): 1/255 more rows buys short proofs."""
+_WRITTEN = """SELECT count(*) FROM events WHERE run = ? AND run <> ''
+  AND kind NOT IN ('call.proposed', 'call.changed', 'approval.resolved')
+  AND NOT (kind = 'decision.made' AND json_extract(CAST(header AS TEXT), '$.facts.action') = 'tool:call')"""
 KEPT_EVERY = 256
 """At least one checkpoint is kept for each so many positions, and always the newest."""
 KEY_BYTES = 32
@@ -96,8 +99,8 @@ class Transaction:
         return self._first + len(self.leaves)
 
     def written(self, run: str) -> int:
-        """How many events of ``run`` the log has."""
-        return int(self.db.value("SELECT count(*) FROM events WHERE run = ? AND run <> ''", (run,)))
+        """How many events of ``run`` the log has, but for those that the gateway writes about calls within it."""
+        return int(self.db.value(_WRITTEN, (run,)))
 
     def append(self, event: Event) -> int:
         """Write ``event``; its position."""

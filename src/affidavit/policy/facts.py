@@ -75,6 +75,7 @@ def tool(tenant: str, contract: Contract) -> Entity:
         "owner": contract.owner,
         "origin": contract.origin,
         "trusted": contract.trusted,
+        "outward": contract.outward,
     }
     return {"uid": {"type": "Tool", "id": contract.key}, "attrs": attributes, "parents": [_tenant(tenant)]}
 

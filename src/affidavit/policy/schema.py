@@ -50,6 +50,7 @@ _TOOL = {
     "owner": _TEXT,
     "origin": _TEXT,
     "trusted": {"type": "Boolean"},
+    "outward": {"type": "Boolean"},
 }
 
 

@@ -116,6 +116,11 @@ class Run:
         return sorted(self._pending, key=lambda e: e.kind is EventKind.DECISION_MADE)
 
     @property
+    def taken(self) -> int:
+        """The number of the latest step, 0 before the first."""
+        return self._steps
+
+    @property
     def begun(self) -> bool:
         """Whether some of it may be on the log already, by ``flush_begun``."""
         return self._begun

@@ -94,6 +94,16 @@ class Calls:
         rows = self._db.all(f"SELECT {_CALL} FROM calls WHERE run = ? ORDER BY step", (run,))
         return [_made(row) for row in rows]
 
+    def of_unfinished_runs(self, tenant: int) -> list[CallRow]:
+        """The last call of each run of ``tenant`` that has calls and no end, the oldest first."""
+        rows = self._db.all(
+            f"SELECT {_CALL} FROM calls AS c WHERE tenant = ? "
+            "AND NOT EXISTS (SELECT 1 FROM calls AS d WHERE d.run = c.run AND d.step > c.step) "
+            "AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.run = c.run AND e.kind = 'run.finished') ORDER BY id",
+            (tenant,),
+        )
+        return [_made(row) for row in rows]
+
     def at(self, run: str, step: int) -> CallRow | None:
         return _call(self._db.one(f"SELECT {_CALL} FROM calls WHERE run = ? AND step = ?", (run, step)))
 

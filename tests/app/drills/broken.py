@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.adapters.embedded import EmbeddedIndex
+from affidavit.app.acting import LiveDoors
 from affidavit.app.drills.stock import NAME
 from affidavit.app.drills.wrong_schema import UNTRUE
 from affidavit.app.wiring import INDEX, STABLE, Parts, assemble
@@ -18,6 +19,7 @@ from affidavit.ask.scopes import Scopes
 from affidavit.ask.searcher import Hits
 from affidavit.domain.answer import Answer, Refusal
 from affidavit.domain.clock import Clock
+from affidavit.domain.decisions import Verdict
 from affidavit.domain.errors import EmbedderError, LogDamagedError, ModelError, SourceError, WorkspaceError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import RunStatus
@@ -462,6 +464,96 @@ class Miscounting(Workspace):
         with ledger.write():
             ledger.run("UPDATE counters SET micro = micro / 2")
         return answer
+
+
+class Mute(Workspace):
+    """Does not say what became of calls."""
+
+    def act(self, *rest: Any, **more: Any) -> Answer:
+        return dataclasses.replace(super().act(*rest, **more), actions=())
+
+
+class Doubling(Workspace):
+    """Calls every tool twice."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        add = self.tools.add
+        self.tools.add = lambda *tools: add(*(Twice(t) for t in tools))  # type: ignore[method-assign]
+
+
+class Twice:
+    """A tool that is called once more where it failed."""
+
+    def __init__(self, callee: Any) -> None:
+        self.callee, self.contract, self.check = callee, callee.contract, callee.check
+
+    def run(self, arguments: Any, context: Any) -> Any:
+        try:
+            return self.callee.run(arguments, context)
+        except Exception:  # noqa: BLE001  # that is what is wrong with it
+            return self.callee.run(arguments, context)
+
+
+class Permissive(Workspace):
+    """Permits everything, whoever vouches for it."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        decide = self.policy.decide
+
+        def yes(wish: Any) -> Any:
+            found = decide(wish)
+            return found if found.errors else dataclasses.replace(found, verdict=Verdict.PERMIT)
+
+        self.policy.decide = yes  # type: ignore[method-assign]
+
+
+class Forbidding(Workspace):
+    """Permits nothing."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        decide = self.policy.decide
+        self.policy.decide = lambda wish: dataclasses.replace(decide(wish), verdict=Verdict.FORBID)  # type: ignore[method-assign]
+
+
+class Waiting(Workspace):
+    """Waits for approvals for ever."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.tools.gateway._ledger._patience *= 1000
+
+
+class Idle(Workspace):
+    """Never goes on with a run by itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.acting.work = lambda failed=(): iter(())  # type: ignore[method-assign, assignment]
+
+
+class Loyal(Workspace):
+    """Remembers what somebody could do when they first did anything."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        person, first = self.tools.person, dict[Any, Any]()
+        self.tools.person = lambda *who: first.setdefault(who, person(*who))  # type: ignore[method-assign]
+
+
+class Showing(Workspace):
+    """Shows again whatever was shown once."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+
+        class Doors(LiveDoors):
+            def readable(self, places: Any) -> bool:
+                return True
+
+        self.acting.doors = Doors
 
 
 def kinds() -> Iterator[type[Workspace]]:

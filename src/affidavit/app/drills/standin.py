@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from affidavit.ask.prompt import MARK
 from affidavit.domain.errors import ModelError
 from affidavit.domain.routes import Target
-from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, ModelInfo, Usage
+from affidavit.ports.model import Cancel, ChatRequest, ChatResult, Delta, ModelInfo, ToolCall, Usage
 from affidavit.text.sentences import sentences
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ class StandIn:
         self._all.asked.append((self._name, request))
         text = self._all.acts.get(self._name, self._all.act)(request, cancel)
         used = Usage(sum(len(m.content) for m in request.messages) // 2, len(text) // 2 + 1, 0)
-        return ChatResult(text, (), "stop", used, f"stand-in for {self.info.name}")
+        calls = _calls(text) if request.tools else ()
+        said = "" if calls else text
+        return ChatResult(said, calls, "tools" if calls else "stop", used, f"stand-in for {self.info.name}")
 
     def stream(self, request: ChatRequest, cancel: Cancel | None = None) -> Iterator[Delta]:
         whole = self.complete(request, cancel)
@@ -103,6 +105,12 @@ class StandIn:
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+def _calls(text: str) -> tuple[ToolCall, ...]:
+    """The calls that a stand-in proposes, where tools are offered: ``{"calls": [{"name": …, "arguments": …}]}``."""
+    said = json.loads(text)["calls"]
+    return tuple(ToolCall(f"c{n}", c["name"], json.dumps(c["arguments"])) for n, c in enumerate(said, 1))
 
 
 def failing(kind: str) -> Act:
