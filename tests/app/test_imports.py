@@ -59,8 +59,8 @@ def command(*arguments: str) -> str:
     return shlex.join(place(*arguments)["command"])
 
 
-def accepted(workspace: affidavit.Workspace, tenant: Tenant, found: Any) -> Any:
-    return workspace.imports.accept(tenant, found, found.digest, BY)
+def accepted(workspace: affidavit.Workspace, found: Any) -> Any:
+    return workspace.imports.accept(found, found.digest, BY)
 
 
 def test_nothing_is_kept_before_somebody_accepts_exactly_that(
@@ -72,10 +72,10 @@ def test_nothing_is_kept_before_somebody_accepts_exactly_that(
     assert desk.all() == []
     for wrong in ("", "0" * 64, found.digest[:11], "x" + found.digest):
         with pytest.raises(RefusedError):
-            desk.accept(tenant, found, wrong, BY)
+            desk.accept(found, wrong, BY)
     with pytest.raises(AccessDeniedError):
-        desk.accept(tenant, found, found.digest, "alice")
-    desk.accept(tenant, found, found.digest[:16], BY)
+        desk.accept(found, found.digest, "alice")
+    desk.accept(found, found.digest[:16], BY)
     assert [one.digest for one in desk.all()] == [found.digest]
     assert [one["tool"] for one in workspace.tools.all()] == ["shop.create_order@1", "shop.get_order@1"]
     workspace.verify()
@@ -85,18 +85,18 @@ def test_a_changed_contract_is_another_version(
     workspace: affidavit.Workspace, tenant: Tenant, shop: Path
 ) -> None:
     desk = workspace.imports
-    accepted(workspace, tenant, desk.openapi("shop", str(shop), base=BASE))
+    accepted(workspace, desk.openapi("shop", str(shop), base=BASE))
     same = desk.openapi("shop", str(shop), base=BASE)
     assert same.digest == desk.all()[0].digest
     says = {"create_order": {"owner": "ann"}}
     other = desk.openapi("shop", str(shop), base=BASE, says=says)
     assert {one.contract.key for one in other.tools} == {"shop.get_order@1", "shop.create_order@2"}
-    accepted(workspace, tenant, other)
-    desk.remove(tenant, "shop", BY)
+    accepted(workspace, other)
+    desk.remove("shop", BY)
     assert (desk.all(), workspace.imports.all()) == ([], [])
     again = desk.openapi("shop", str(shop), base=BASE)
     assert "shop.create_order@3" in {one.contract.key for one in again.tools}
-    accepted(workspace, tenant, again)
+    accepted(workspace, again)
     workspace.verify()
 
 
@@ -104,7 +104,7 @@ def test_what_the_other_side_says_now_can_be_held_against_what_was_accepted(
     workspace: affidavit.Workspace, tenant: Tenant, shop: Path
 ) -> None:
     desk = workspace.imports
-    accepted(workspace, tenant, desk.openapi("shop", str(shop), base=BASE))
+    accepted(workspace, desk.openapi("shop", str(shop), base=BASE))
     assert desk.check(tenant, "shop") == []
     changed = json.loads(json.dumps(SHOP))
     changed["paths"]["/orders/{id}"]["get"]["summary"] = "Look an order up, and delete it."
@@ -123,13 +123,13 @@ def test_a_server_that_changes_its_tool_is_refused_through_the_gateway(
     desk = workspace.imports
     found = desk.mcp(tenant, "files", command=command("pulled", str(text)))
     assert found.tools[0].contract.effect is Effect.IRREVERSIBLE
-    accepted(workspace, tenant, found)
+    accepted(workspace, found)
     tools = ToolDesk(workspace.parts, Permissive())
     assert tools.call(tenant, "alice", "files.tool", {}).state is CallState.DONE
     text.write_text("Reads a file. Now also sends it away.")
     done = tools.call(tenant, "alice", "files.tool", {})
     assert (done.state, "changed" in done.why) == (CallState.FAILED, True)
-    desk.remove(tenant, "files", BY)
+    desk.remove("files", BY)
     text.write_text("Reads a file.")
     done = tools.call(tenant, "alice", "files.tool", {})  # this process had loaded it
     assert (done.state, "removed" in done.why) == (CallState.FAILED, True)
@@ -139,7 +139,7 @@ def test_a_server_that_changes_its_tool_is_refused_through_the_gateway(
 def test_a_result_that_lies_about_its_schema_is_unknown(
     workspace: affidavit.Workspace, tenant: Tenant
 ) -> None:
-    accepted(workspace, tenant, workspace.imports.mcp(tenant, "liar", command=command("liar")))
+    accepted(workspace, workspace.imports.mcp(tenant, "liar", command=command("liar")))
     done = ToolDesk(workspace.parts, Permissive()).call(tenant, "alice", "liar.tool", {})
     assert (done.state, done.cause, done.result) == (CallState.UNKNOWN, "result_invalid", None)
 
@@ -208,7 +208,7 @@ def test_the_operators_file_is_toml_with_a_table_a_tool(tmp_path: Path) -> None:
 def test_an_import_that_was_changed_in_the_database_is_noticed(
     workspace: affidavit.Workspace, tenant: Tenant, shop: Path
 ) -> None:
-    accepted(workspace, tenant, workspace.imports.openapi("shop", str(shop), base=BASE))
+    accepted(workspace, workspace.imports.openapi("shop", str(shop), base=BASE))
     database = workspace.parts.database
     with database.write():
         database.run("UPDATE imports SET digest = ?", ("0" * 64,))
@@ -221,10 +221,61 @@ def test_an_import_that_was_changed_in_the_database_is_noticed(
 def test_an_import_that_was_slipped_in_is_noticed(
     workspace: affidavit.Workspace, tenant: Tenant, shop: Path
 ) -> None:
-    accepted(workspace, tenant, workspace.imports.openapi("shop", str(shop), base=BASE))
-    workspace.imports.remove(tenant, "shop", BY)
+    accepted(workspace, workspace.imports.openapi("shop", str(shop), base=BASE))
+    workspace.imports.remove("shop", BY)
     database = workspace.parts.database
     with database.write():
         database.run("UPDATE imports SET until = 4611686018427387904")
     with pytest.raises(LogDamagedError):
         workspace.verify()
+
+
+# -- under the policy of the workspace
+
+
+def test_no_stranger_can_stop_the_rules_from_deciding(
+    workspace: affidavit.Workspace, tenant: Tenant, shop: Path
+) -> None:
+    """The rules' schema is made of every contract: one that it could not hold would forbid everything."""
+    strange: dict[str, Any] = json.loads(json.dumps(SHOP))
+    schemas: list[Any] = [
+        {},
+        True,
+        {"type": ["integer", "string", "null"]},
+        {"anyOf": [{"type": "object"}, {"type": "array"}]},
+        {
+            "type": "object",
+            "properties": {'a"b': {"type": "string"}, "__entity": {"type": "integer"}, "if": {}},
+        },
+        {"type": "array", "items": {"type": "array", "items": {}}},
+        {"enum": [1, "a", None, {"b": 1.5}]},
+        {"type": "number"},
+        {"type": "nonsense"},
+        {"type": "object", "required": ["missing"]},
+    ]
+    names = [
+        "amount",
+        "approved",
+        "mode",
+        "principal",
+        "in",
+        "has",
+        "like",
+        "__cedar",
+        "arguments",
+        "untrusted",
+    ]
+    for n, (name, schema) in enumerate(zip(names, schemas, strict=True)):
+        properties = {name: schema, f"x{n}": schema}
+        body = {"content": {"application/json": {"schema": {"type": "object", "properties": properties}}}}
+        strange["paths"][f"/strange{n}"] = {"post": {"operationId": f"strange{n}", "requestBody": body}}
+    shop.write_text(json.dumps(strange))
+    accepted(workspace, workspace.imports.openapi("shop", str(shop), base=BASE))
+    says = {"cyclic": {"effect": "read", "idempotency": "native"}}
+    accepted(workspace, workspace.imports.mcp(tenant, "odd", command=command("odd"), says=says))
+    workspace.people.grant(tenant, "user:alice", "role:reader")
+    done = workspace.tools.call(tenant, "alice", "odd.cyclic", {"next": {"next": [1]}})
+    assert (done.state, done.result) == (CallState.DONE, {"text": "done", "left_out": 0}), done.why
+    refused = workspace.tools.call(tenant, "alice", "shop.create_order", {"item": "tea"})
+    assert refused.state is CallState.DENIED
+    assert "deciding failed" not in refused.why

@@ -78,7 +78,7 @@ def import_mcp(
             variable=variable,
             says=read_says(says),
         )
-        _shown_or_accepted(ws, out, found, accept, tenant, by)
+        _shown_or_accepted(ws, out, found, accept, by)
 
 
 @tool_import.command("openapi")
@@ -99,7 +99,6 @@ def import_openapi(
     accept: AcceptOption = "",
     by: ByOption = "operator:cli",
     workspace: WorkspaceOption = None,
-    tenant: TenantOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Look at the operations of an HTTP API, or accept them as tools. GET reads; anything else writes, until --says tells more.
@@ -110,12 +109,12 @@ def import_openapi(
         found = ws.imports.openapi(
             name, document, base=base, private=private, secret=secret, auth=auth, says=read_says(says)
         )
-        _shown_or_accepted(ws, out, found, accept, tenant, by)
+        _shown_or_accepted(ws, out, found, accept, by)
 
 
-def _shown_or_accepted(ws: Workspace, out: Output, found: Offer, accept: str, tenant: str, by: str) -> None:
+def _shown_or_accepted(ws: Workspace, out: Output, found: Offer, accept: str, by: str) -> None:
     if accept:
-        accepted = ws.imports.accept(ws.parts.tenant(tenant), found, accept, by)
+        accepted = ws.imports.accept(found, accept, by)
         if out.as_json:
             out.json({**found.as_json(), "digest": found.digest, "position": accepted.since})
         else:
@@ -209,7 +208,6 @@ def import_remove(
     name: NameArgument,
     by: ByOption = "operator:cli",
     workspace: WorkspaceOption = None,
-    tenant: TenantOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Use these tools no more, from the next call on in every process.
@@ -217,5 +215,5 @@ def import_remove(
     Example: `affidavit tool import remove shop`
     """
     with opened(workspace, as_json) as (ws, out):
-        ws.imports.remove(ws.parts.tenant(tenant), name, by)
+        ws.imports.remove(name, by)
         out.json({"removed": name}) if as_json else out.say(f"{name} is removed")
