@@ -1,4 +1,4 @@
-"""The suites of the model plane as tables and targets."""
+"""The suites of the model plane, of tools and of parsing as tables and targets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 from bench.tables import pairs, table
 from bench.unsupported import rows
 
-SECTIONS = ("models", "adapters", "cost", "guards", "unsupported", "agentdojo")
+SECTIONS = (
+    *("models", "adapters", "cost", "guards", "unsupported"),
+    *("agentdojo", "policy", "calls", "parsing"),
+)
 Target = tuple[str, str, str, bool]
 _FALSE_ALARMS, _HOSTILE_MS = 0.02, 1000
 _ATTACKS, _UNASKED = 0.008, 60
@@ -22,6 +25,9 @@ def sections(results: Mapping[str, Any]) -> list[str]:
         pairs("## Money", results.get("cost", {})),
         pairs("## Guards", results.get("guards", {})),
         _agentdojo(results.get("agentdojo")),
+        pairs("## Decisions about tools", results.get("policy", {})),
+        pairs("## Calls of tools", results.get("calls", {})),
+        pairs("## Parsing", results.get("parsing", {})),
         *(_unsupported(name, found) for name, found in results.get("unsupported", {}).items()),
     ]
 
@@ -86,6 +92,7 @@ def targets(results: Mapping[str, Any]) -> list[Target]:
         out += _guards(results["guards"])
     if "agentdojo" in results:
         out += _acting(results["agentdojo"])
+    out += _tools(results)
     for name, found in results.get("unsupported", {}).items():
         out += _released(name, found)
     return out
@@ -121,6 +128,29 @@ def _acting(found: Mapping[str, Any]) -> list[Target]:
         ),
         ("agentdojo: tasks that finish with a yes", f"all {tasks}", str(finished), finished == tasks),
     ]
+
+
+def _tools(results: Mapping[str, Any]) -> list[Target]:
+    out: list[Target] = []
+    if "policy" in results:
+        took = results["policy"]["engine_1000_groups"]["p50_us"]
+        out.append(("policy: a decision with 1,000 entities p50", "< 100 µs", f"{took:.0f} µs", took < 100))
+    if "calls" in results:
+        read, waiting = results["calls"]["read_tool"], results["calls"]["waiting"]
+        took = read["without_flush"]["p50_ms"]
+        flush = f"{took:.2f} ms, and {read['commits']} flushes of {read['one_flush_p50_ms']:.2f} ms"
+        out.append(
+            ("calls: propose, execute and record a read p50, without flushes", "< 3 ms", flush, took < 3)
+        )
+        idle = waiting["worker_cpu_ms_a_second"]
+        what = f"calls: {waiting['calls']:,} that wait, processor time of a watching worker"
+        out.append((what, "none", f"{idle:.2f} ms a second", idle < 1))
+    if results.get("parsing"):
+        mean = results["parsing"]["quality"]["mean"]
+        out.append(("parsing: token recall against the reference", "≥ 0.97", f"{mean:.3f}", mean >= 0.97))
+        pages = results["parsing"]["pdf"]["pages_a_second"]
+        out.append(("parsing: PDF pages a second", "≥ 50", f"{pages:.0f}", pages >= 50))
+    return out
 
 
 def _guards(found: Mapping[str, Any]) -> list[Target]:

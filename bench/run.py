@@ -1,7 +1,7 @@
 """``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
 
-Suites: search, governed, replay, revocation, ingest, footprint, quality, log; of the model plane models, adapters, cost, guards
-and unsupported; of acting agentdojo; all. A figure that falls short is reported as it is.
+Suites: search, governed, replay, revocation, ingest, footprint, quality, log, parsing; of the model plane models, adapters, cost,
+guards and unsupported; of acting agentdojo, policy and calls; all. A figure that falls short is reported as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.app.workspace import Workspace
-from bench import adapters, agentdojo, cost, guards, handbook, log, models, outside, report, unsupported
+from bench import (
+    adapters,
+    agentdojo,
+    cost,
+    guards,
+    handbook,
+    log,
+    models,
+    outside,
+    parsing,
+    report,
+    unsupported,
+)
+from bench.calls import calls
 from bench.corpus import ROWS, Corpus, Scope, spelled_text, synthetic
 from bench.follow import follow
 from bench.footprint import footprint
@@ -25,6 +38,7 @@ from bench.ingest import ingest
 from bench.kills import kills
 from bench.measure import say
 from bench.ours import synthetic_workspace
+from bench.policy import policy
 from bench.quality import quality
 from bench.replay import replayed
 from bench.revocation import revocation
@@ -72,6 +86,10 @@ class Bench:
             self._alone("agentdojo", agentdojo.measure)
         elif "agentdojo" in self._suites:
             say("agentdojo is left out: bench/.venv-agentdojo is absent (make bench makes it)")
+        self._alone("policy", policy)
+        (self._folder / "calls").mkdir()
+        self._alone("calls", lambda: calls(self._folder / "calls"))
+        self._alone("parsing", parsing.main)
         self.results["seconds"] = {**self.results.get("seconds", {}), **self._seconds}
         self.results["code_at_end"] = report.code()
 
