@@ -15,9 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from affidavit.entrypoints.cli import app
+from affidavit.entrypoints.later import PANELS
 
 AFFIDAVIT = Path(sys.executable).with_name("affidavit")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -255,3 +257,8 @@ def test_watch_follows_changes_until_interrupted(ready: Path, source: Path, run:
     _, errors = watcher.communicate(timeout=100)
     assert watcher.returncode == 130
     assert "interrupted" in errors
+
+
+def test_every_command_has_its_place_in_the_help() -> None:
+    named = [name for names in PANELS.values() for name in names]
+    assert sorted(named) == sorted(typer.main.get_group(app).list_commands(None))  # type: ignore[arg-type]

@@ -34,20 +34,50 @@ LATER = {
     "approvals": "tools:approvals",
 }
 """Each command or group with the module and name it is found under."""
+PANELS = {
+    "Questions and documents": (
+        "init",
+        "people",
+        "source",
+        "sync",
+        "status",
+        "search",
+        "ask",
+        "embedder",
+        "eval",
+    ),
+    "Acting": ("tool", "approvals", "policy", "mode", "kill", "revive", "secret"),
+    "The record": (
+        "run",
+        "replay",
+        "explain",
+        "audit",
+        "witness",
+        "follow",
+        "feedback",
+        "review",
+        "incident",
+    ),
+    "Running it": ("release", "cost", "budget", "drill", "backup", "restore"),
+}
+"""The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
+_PANEL = {name: panel for panel, names in PANELS.items() for name in names}
 
 
 class LaterGroup(TyperGroup):
     """The commands that are there, and those of ``LATER``."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *LATER]
+        known = {*super().list_commands(ctx), *LATER}
+        return [name for name in _PANEL if name in known] + sorted(known - _PANEL.keys())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in LATER:
-            return super().get_command(ctx, cmd_name)
-        if cmd_name not in self.commands:
+        if cmd_name in LATER and cmd_name not in self.commands:
             self.commands[cmd_name] = _imported(cmd_name)
-        return self.commands[cmd_name]
+        found: Any = super().get_command(ctx, cmd_name)
+        if found is not None:
+            found.rich_help_panel = _PANEL.get(cmd_name)
+        return found
 
 
 def _imported(name: str) -> Any:
