@@ -204,7 +204,7 @@ def test_a_number_vouches_for_no_truth_value() -> None:
 def test_names_that_no_schema_knows_are_values() -> None:
     """``shares: dict[str, int]`` is written by the model, who is to have a share too."""
     made = memory("give bob@acme.com 100", "give eve@evil.net 100")
-    parameters: Json = {
+    parameters: dict[str, Json] = {
         "type": "object",
         "properties": {
             "q": {"type": "object", "additionalProperties": {"type": "integer"}},
@@ -227,7 +227,10 @@ def test_names_that_no_schema_knows_are_values() -> None:
     ],
 )
 def test_the_one_of_many_is_a_choice_inside_a_record_too(found: Json) -> None:
-    result: Json = {"type": "object", "properties": {"files": {"properties": {"id": {}, "inner": {}}}}}
+    result: dict[str, Json] = {
+        "type": "object",
+        "properties": {"files": {"properties": {"id": {}, "inner": {}}}},
+    }
     many = replace(tool(trusts={"files": "file"}), result=result)
     made = memory("share plan.docx", "share 26")
     made.returned(many, {"q": "plan.docx"}, found)
