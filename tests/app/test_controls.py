@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -344,6 +346,8 @@ def test_a_key_given_in_place_of_its_name_is_not_shown(ws: affidavit.Workspace) 
         base64.b64encode(f"ab:{CANARY}:x".encode()).decode(),
         base64.b64encode(f"a{CANARY}".encode()).decode(),
         repr(ValueError(CANARY)),
+        escape(CANARY),
+        re.sub("%..", lambda found: found.group().lower(), quote(CANARY, safe="")),
     ],
 )  # fmt: skip
 def test_results_and_errors_are_scrubbed(said: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import affidavit
 from affidavit.domain.decisions import Verdict
 from affidavit.domain.errors import ArgumentsError, RefusedError, UsageError
 from affidavit.domain.events import EventKind
@@ -435,3 +437,50 @@ def test_secrets_reach_the_tool_and_nothing_else(tmp_path: Path, clock: FixedClo
             world.ws.parts.bodies.get(row[0]) for row in world.ws.parts.database.all("SELECT id FROM bodies")
         )
     assert canary.encode() not in everything
+
+
+@pytest.mark.parametrize("how", ["cut", "base64", "promise", "hidden", "deep", "speechless", "number"])
+def test_a_secret_is_taken_out_in_every_form_and_before_words_are_cut(
+    tmp_path: Path, clock: FixedClock, how: str
+) -> None:
+    canary = "31415926535897932384"
+
+    @tool(effect="write", idempotency="native", secrets=("api",))
+    def leaks(n: int, context: Context) -> list[str]:
+        """Say what it was given."""
+        secret = context.secrets["api"]
+        if how == "cut":
+            raise affidavit.ToolError("x" * 1990 + secret, happened=False)
+        if how == "promise":
+            return {"odd": "x" * 120 + secret}  # type: ignore[return-value]
+        if how == "hidden":
+            return [f"{secret}", int(secret[:16])]  # type: ignore[list-item]
+        if how == "number":
+            return [int(secret)]  # type: ignore[list-item]
+        if how == "deep":
+            found: Any = secret
+            for _ in range(5000):
+                found = [found]
+            return found  # type: ignore[no-any-return]
+        if how == "speechless":
+            raise SpeechlessError(secret)
+        return [b64encode(f"a:{secret}".encode()).decode()]
+
+    with (world := begun(tmp_path / "ws", clock, Table({"leaks@1": PERMIT}), [leaks])).ws:
+        world.gateway._secrets = lambda tenant, names: {"api": canary}
+        done = call(world, "leaks")
+        everything = b"".join(
+            world.ws.parts.bodies.get(row[0]) for row in world.ws.parts.database.all("SELECT id FROM bodies")
+        )
+    assert done.state in (CallState.DONE, CallState.UNKNOWN, CallState.FAILED)
+    assert b"31415926" not in everything or how == "hidden"
+    assert canary.encode() not in everything
+    assert b64encode(canary.encode())[4:20] not in everything
+    assert b64encode(b"a:" + canary.encode())[4:20] not in everything
+
+
+class SpeechlessError(Exception):
+    """Fails when it is asked what is wrong."""
+
+    def __str__(self) -> str:
+        raise ValueError(self.args[0])
