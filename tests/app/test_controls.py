@@ -51,6 +51,14 @@ def ws(workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write) -> a
     return workspace
 
 
+@pytest.mark.parametrize(
+    "name", ["tool:pay@01", "tool:pay@0", "tool:pay@1 ", "tool:Pay", "tool:pay@\u0661", "tool:pay@"]
+)
+def test_what_would_stop_no_tool_is_not_taken_for_a_stop(ws: affidavit.Workspace, name: str) -> None:
+    with pytest.raises(UsageError):
+        kill(ws, name)
+
+
 def tenant(ws: affidavit.Workspace) -> Any:
     return ws.parts.tenant("")
 

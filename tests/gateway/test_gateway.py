@@ -484,3 +484,31 @@ class SpeechlessError(Exception):
 
     def __str__(self) -> str:
         raise ValueError(self.args[0])
+
+
+def test_a_clock_that_jumps_back_brings_no_tool_back(tmp_path: Path, clock: FixedClock) -> None:
+    called: list[int] = []
+
+    @tool(effect="write", idempotency="native", retired="2027-01-01")
+    def old(n: int) -> None:
+        """Retired one day."""
+        called.append(n)
+
+    with (world := begun(tmp_path / "ws", clock, Table({"old@1": PERMIT}), [old])).ws:
+        assert call(world, "old").state is CallState.DONE
+        year = 366 * 86_400 * SECOND
+        clock.advance(year)
+        world.ws.people.ensure_tenant("other")  # the log has seen the year
+        clock.advance(-year)
+        with pytest.raises(RefusedError, match="retired"):
+            call(world, "old", 2)
+    assert called == [1]
+
+
+@pytest.mark.parametrize("rate", [(5, 0), (0, 5), (-1, 60), (5, -1)])
+def test_a_rate_that_limits_nothing_is_no_rate(rate: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match="a rate is"):
+
+        @tool(effect="read", rate=rate)
+        def few(n: int) -> None:
+            """Do nothing."""

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from affidavit.domain.canonical import Json, digest, sha256
 from affidavit.domain.clock import MICROSECONDS, Randomness
 from affidavit.domain.decisions import Decision, Verdict
-from affidavit.domain.errors import ArgumentsError, UsageError, WorkspaceDamagedError
+from affidavit.domain.errors import ArgumentsError, RefusedError, UsageError, WorkspaceDamagedError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CALL, ENDED, CallState, Contract, Effect, Idempotency, contract
@@ -91,8 +91,12 @@ class Ledger:
             return self._same(known, wanted, entry)
         if wanted.undoes:
             self._undone_once(wanted.undoes)
-        first(tx)
         made, name = entry.contract, entry.digest
+        if retired(made, day(tx.at)):  # by the log's time, which no clock sets back
+            raise RefusedError(
+                f"{made.key} was retired on {made.retired}", "use a newer version: affidavit tool list"
+            )
+        first(tx)
         self.calls.keep_contract(made, name)
         decision, stopped = self._decide(wanted, made, NOBODY)
         state = _state_of(decision)
