@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 
 import affidavit
 from affidavit.domain.decisions import Verdict
-from affidavit.domain.errors import ArgumentsError, RefusedError, UsageError
+from affidavit.domain.errors import ArgumentsError, RefusedError, UnknownNameError, UsageError
 from affidavit.domain.events import EventKind
 from affidavit.domain.tools import CallState
+from affidavit.gateway.arguments import parse_arguments
 from affidavit.gateway.contracts import Context, tool
+from affidavit.gateway.rules import binding
 from affidavit.testing.clock import FixedClock
 from tests.gateway.world import SECOND, Outside, Table, World, also, begun, tools_of
 
@@ -512,3 +515,53 @@ def test_a_rate_that_limits_nothing_is_no_rate(rate: tuple[int, int]) -> None:
         @tool(effect="read", rate=rate)
         def few(n: int) -> None:
             """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    "by", ["user:alice", "service:bot", "group:staff", "anyone", "alice", "", "User:bob", "user:Bob"]
+)
+def test_only_another_person_says_yes(world: World, outside: Outside, by: str) -> None:
+    world.table.verdicts["mail@1"] = ASK
+    world.table.approvers |= {"service:bot", "group:staff", "anyone", "alice", ""}
+    waiting = call(world, "mail")
+    with pytest.raises(RefusedError):
+        world.gateway.approve(1, waiting.row.name, by)
+    with pytest.raises(UnknownNameError):
+        world.gateway.approve(2, waiting.row.name, "user:bob")  # of another tenant
+    assert world.gateway.stands(waiting.row.id).state is CallState.WAITING
+    assert world.gateway.deny(1, waiting.row.name, "service:bot").state is CallState.DENIED
+
+
+def test_a_run_of_another_tenant_is_not_gone_on_with(world: World) -> None:
+    wanted, first = world.wanted("pay")
+    world.gateway.call(wanted, first)
+    with pytest.raises(UsageError, match="another call"):
+        world.gateway.call(replace(wanted, tenant=2), first)
+
+
+def test_an_approval_is_to_arguments_letter_for_letter() -> None:
+    same: dict[str, Any] = {"n": 1, "m": [{"a": "\u00e9"}]}
+    others: list[dict[str, Any]] = [
+        {"n": True, "m": [{"a": "\u00e9"}]},
+        {"n": "1", "m": [{"a": "\u00e9"}]},
+        {"n": 1, "m": [{"a": "e\u0301"}]},
+        {"n": 1, "m": {"a": "\u00e9"}},
+        {"n": 1, "m": [{"a": "\u00e9"}, None]},
+        {"n": 1, "m": [{"a": "\u00e9 "}]},
+        {"n": 1, "m": [{"A": "\u00e9"}]},
+        {"n": 1},
+    ]
+    bound = binding(same, "contract", "policy")
+    assert binding({"m": [{"a": "\u00e9"}], "n": -0 + 1}, "contract", "policy") == bound
+    assert all(binding(other, "contract", "policy") != bound for other in others)
+    assert binding(same, "policy", "contract") != bound
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"n": 1, "n": 2}', '{"a": {"n": 1, "n": 1}}', '{"n": -0.0}', '{"n": 1e2}', '{"n": NaN}', '{"n": 9007199254740992}',
+     '{"n": "\\ud800"}', "[1]", "1", '{"n": 1} {}', '{"n": ' + "9" * 5000 + "}", '{"a":' * 40 + "1" + "}" * 40],
+)  # fmt: skip
+def test_what_two_readers_could_read_differently_is_no_argument(text: str) -> None:
+    with pytest.raises(ArgumentsError):
+        parse_arguments(text)

@@ -9,6 +9,7 @@ from typing import Any
 from affidavit.app.layout import damaged
 from affidavit.domain.canonical import sha256
 from affidavit.domain.events import EventKind
+from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CallState, contract
 from affidavit.events.verify import Noted
 from affidavit.store.calls import APPROVED, DENIED, EXPIRED, OPEN, UNRESOLVED, VOID
@@ -23,11 +24,14 @@ _NEXT = {
     "unknown": {"done", "failed", "unknown"},
 }
 """What follows what in a call. A row that was set back by hand, and gone on with, shows as a step that there is not."""
+_LATE = """SELECT c.id FROM calls c LEFT JOIN approvals a ON a.call = c.id AND a.state = 'open'
+  WHERE CASE c.state WHEN 'waiting' THEN a.expires IS NOT c.due WHEN 'ready' THEN 0 WHEN 'running' THEN 0 ELSE c.due <> ? END"""
 _RESOLVED = {OPEN: {APPROVED, DENIED, EXPIRED, VOID}, APPROVED: {VOID}}
 
 
 class CallFold:
-    """Takes the events of calls in order. ``due`` is not folded: when to look again decides nothing by itself."""
+    """Takes the events of calls in order. ``due`` of a call that is ready or running is not folded: when to look
+    again decides nothing by itself."""
 
     def __init__(self) -> None:
         self.calls: dict[int, dict[str, Any]] = {}
@@ -106,6 +110,9 @@ def check_calls(database: Database, fold: CallFold) -> None:
         {id: {**said, "tool": tools.get(said["contract"])} for id, said in fold.calls.items()},
     )
     _same(database, "approvals", dict(enumerate(fold.approvals, 1)))
+    late = database.value(_LATE, (FOREVER,))
+    if late is not None:
+        raise damaged(f"call {late} is to be looked at at another time than the log says")
     stray = database.value(
         "SELECT c.id FROM calls c LEFT JOIN events e ON e.position = c.proposed WHERE e.run IS NOT c.run"
     )

@@ -155,11 +155,16 @@ class Ledger:
     def _same(self, known: CallRow, wanted: Proposal, entry: Entry) -> CallRow:
         body = self._events.body(self._events.event(known.proposed))
         said = body["tool"], body["principal"], digest(dict(wanted.arguments)), known.undoes
-        if isinstance(body, ErasedBody) or said != (
-            entry.contract.key,
-            wanted.principal,
-            digest(body["arguments"]),
-            wanted.undoes,
+        if (
+            known.tenant != wanted.tenant
+            or isinstance(body, ErasedBody)
+            or said
+            != (
+                entry.contract.key,
+                wanted.principal,
+                digest(body["arguments"]),
+                wanted.undoes,
+            )
         ):
             raise UsageError(
                 f"step {wanted.step} of {wanted.run} is another call: {known.name}", "count steps up"
@@ -355,6 +360,8 @@ class Ledger:
             return row, f"the arguments of {row.name} were erased"
         if by == wanted.principal:
             return row, f"{by} asked for it: somebody else must decide"
+        if yes and not by.startswith("user:"):
+            return row, f"{by} is no person: a yes is somebody's who can answer for it"
         roles = sorted(self._people(row.tenant, by).roles & set(asked.roles))
         if not roles:
             return row, f"{by} holds none of the roles {', '.join(asked.roles)}"
