@@ -391,3 +391,16 @@ def test_an_address_behind_any_userinfo_is_seen() -> None:
     assert _forbidden('context.domains.contains("good.example,.evil.example")', wish({"to": text}))
     both = wish({"to": "https://good.example,https://evil.example"})
     assert _forbidden('context.domains.containsAll(["good.example", "evil.example"])', both)
+
+
+def test_an_amount_that_is_written_as_text_is_not_overlooked() -> None:
+    wide = replace(
+        PAY,
+        roles={},
+        parameters={"type": "object", "properties": {"amount": {"type": "string"}, "to": {"type": "string"}}},
+    )
+    rule = '@id("x") forbid (principal, action in Action::"tool:call", resource)'
+    for amount, unseen in (("5000.00", True), ("\u0665 EUR", True), ("all of it", False)):
+        given = wish({"amount": amount, "to": "bob 5"})
+        said = engine(f'{BASE}{rule} when {{ context.unseen == ["amount"] }};', wide)
+        assert (said.decide(given, "acme").verdict is Verdict.FORBID) is unseen

@@ -94,7 +94,7 @@ def _story(out: Output, story: Mapping[str, Any]) -> None:
             said = f"decided to {one['when']}: {one['verdict']} by {', '.join(one['rules']) or 'no rule'}"
         else:
             said = f"{one['verdict']} by {one['by'] or 'nobody'} {one['why'] or ''}"
-        out.say(f"  {one['position']}  {one['at']}  {said.strip()}")
+        out.say(f"  {one['position']}  {one['at']}  {_in_a_line(said)}")
     if story["undone_by"]:
         out.say(f"  undone by {', '.join(story['undone_by'])}")
 
@@ -104,9 +104,14 @@ def _line(out: Output, one: Mapping[str, Any]) -> None:
     out.say(f"{one['call']}: {one['tool']} for {one['principal']}, {one['state']}", colour)
     out.say(f"  arguments {one['arguments']}")
     if one["result"] is not None:
-        out.say(f"  result {one['result']}")
+        out.say(f"  result {_in_a_line(one['result'])}")
     if one["why"]:
-        out.say(f"  {one['why']}")
+        out.say(f"  {_in_a_line(one['why'])}")
+
+
+def _in_a_line(text: object) -> str:
+    """What others say begins no line of its own: among the lines of a story it would pass for one."""
+    return " ".join(str(text).split())
 
 
 @tool.command("call")

@@ -122,7 +122,8 @@ def calling(tenant: str, context: Mapping[str, Any], contract: Contract, kinds: 
         if name not in kinds:
             raise ValueError(f"{contract.key} has no argument {name!r}")
     seen = {name: shown(kinds[name], value) for name, value in given.items()}
-    hidden = [name for name, value in seen.items() if value is _UNSEEN]
+    # an amount that is written as text is none to a rule about amounts
+    hidden = [name for name, value in seen.items() if value is _UNSEEN or _worded(name, given[name])]
     labels: Mapping[str, Any] = context.get("labels") or {}
     control = {n: v for n, v in given.items() if contract.role(n) is Role.CONTROL}
     amounts = [abs(a) for a in _amounts("", given)]
@@ -183,6 +184,15 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (dict, list, tuple)):
         for each in (*value, *value.values()) if isinstance(value, dict) else value:
             yield from _texts(each)
+
+
+def _worded(name: str, value: Any) -> bool:
+    """Whether a text under a name such as ``amount`` holds a number, however deep."""
+    if isinstance(value, dict):
+        return any(_worded(str(key), each) for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(_worded(name, each) for each in value)
+    return isinstance(value, str) and any(map(str.isnumeric, value)) and bool(_AMOUNT.search(name))
 
 
 def _amounts(name: str, value: Any) -> Iterator[int]:
