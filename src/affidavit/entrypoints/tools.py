@@ -11,7 +11,7 @@ from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import UsageError
 from affidavit.domain.tools import CallState
 from affidavit.entrypoints.common import FAILED, AsOption, JsonOption, TenantOption, WorkspaceOption, opened
-from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.output import Output, in_a_line
 from affidavit.gateway.arguments import parse_arguments
 from affidavit.gateway.gateway import Done
 
@@ -94,7 +94,7 @@ def _story(out: Output, story: Mapping[str, Any]) -> None:
             said = f"decided to {one['when']}: {one['verdict']} by {', '.join(one['rules']) or 'no rule'}"
         else:
             said = f"{one['verdict']} by {one['by'] or 'nobody'} {one['why'] or ''}"
-        out.say(f"  {one['position']}  {one['at']}  {_in_a_line(said)}")
+        out.say(f"  {one['position']}  {one['at']}  {in_a_line(said)}")
     if story["undone_by"]:
         out.say(f"  undone by {', '.join(story['undone_by'])}")
 
@@ -104,14 +104,9 @@ def _line(out: Output, one: Mapping[str, Any]) -> None:
     out.say(f"{one['call']}: {one['tool']} for {one['principal']}, {one['state']}", colour)
     out.say(f"  arguments {one['arguments']}")
     if one["result"] is not None:
-        out.say(f"  result {_in_a_line(one['result'])}")
+        out.say(f"  result {in_a_line(one['result'])}")
     if one["why"]:
-        out.say(f"  {_in_a_line(one['why'])}")
-
-
-def _in_a_line(text: object) -> str:
-    """What others say begins no line of its own: among the lines of a story it would pass for one."""
-    return " ".join(str(text).split())
+        out.say(f"  {in_a_line(one['why'])}")
 
 
 @tool.command("call")
