@@ -565,3 +565,17 @@ def test_an_approval_is_to_arguments_letter_for_letter() -> None:
 def test_what_two_readers_could_read_differently_is_no_argument(text: str) -> None:
     with pytest.raises(ArgumentsError):
         parse_arguments(text)
+
+
+def test_the_yes_of_somebody_who_may_not_any_more_is_asked_for_again(world: World, outside: Outside) -> None:
+    world.table.verdicts["mail@1"] = ASK
+    waiting = call(world, "mail")
+    world.gateway.approve(1, waiting.row.name, "user:bob")
+    world.table.approvers.discard("user:bob")
+    assert world.gateway.work() == 0
+    world.table.approvers |= {"user:bob", "user:carol"}  # what is void stays void
+    assert world.gateway.work() == 0
+    assert world.gateway.stands(waiting.row.id).state is CallState.WAITING
+    world.gateway.approve(1, waiting.row.name, "user:carol")
+    assert world.gateway.work() == 1
+    assert sum(outside.delivered.values()) == 1

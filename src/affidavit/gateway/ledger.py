@@ -274,8 +274,8 @@ class Ledger:
         )
 
     def _on_record(self, given: Approval, wanted: Proposal) -> bool:
-        """Whether the log has this yes, to these arguments: a row says so to whoever can write rows. What was erased is not
-        on record any more."""
+        """Whether the log has this yes, to these arguments, and whoever gave it still may: a row says so to whoever can write
+        rows. What was erased is not on record any more."""
         asked, said = self._events.event(given.opened), self._events.event(given.resolved)
         until, body = self._events.body(asked)["expires"], self._events.body(said)
         facts = {"subject": given.id, "verdict": APPROVED}
@@ -285,6 +285,7 @@ class Ledger:
             and asked.facts["subject"] == given.call
             and until == given.expires
             and body["binding"] == binding(wanted.arguments, given.contract, given.policy)
+            and self._people(wanted.tenant, body["by"]).roles.issuperset(body["roles"])
         )
 
     def _as_recorded(self, row: CallRow) -> None:
