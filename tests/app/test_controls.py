@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -47,6 +49,14 @@ def ws(workspace: affidavit.Workspace, tmp_path: Path, write_folder: Write) -> a
         workspace.add_source("folder", root, name)
     workspace.sync()
     return workspace
+
+
+@pytest.mark.parametrize(
+    "name", ["tool:pay@01", "tool:pay@0", "tool:pay@1 ", "tool:Pay", "tool:pay@\u0661", "tool:pay@"]
+)
+def test_what_would_stop_no_tool_is_not_taken_for_a_stop(ws: affidavit.Workspace, name: str) -> None:
+    with pytest.raises(UsageError):
+        kill(ws, name)
 
 
 def tenant(ws: affidavit.Workspace) -> Any:
@@ -344,6 +354,8 @@ def test_a_key_given_in_place_of_its_name_is_not_shown(ws: affidavit.Workspace) 
         base64.b64encode(f"ab:{CANARY}:x".encode()).decode(),
         base64.b64encode(f"a{CANARY}".encode()).decode(),
         repr(ValueError(CANARY)),
+        escape(CANARY),
+        re.sub("%..", lambda found: found.group().lower(), quote(CANARY, safe="")),
     ],
 )  # fmt: skip
 def test_results_and_errors_are_scrubbed(said: str) -> None:

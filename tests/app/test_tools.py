@@ -14,7 +14,14 @@ from affidavit.app.toolfile import read_tools
 from affidavit.app.tools import ROLES, ToolDesk
 from affidavit.domain.canonical import digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
-from affidavit.domain.errors import LogDamagedError, ManifestError, UnknownNameError
+from affidavit.domain.errors import (
+    AccessDeniedError,
+    AffidavitError,
+    LogDamagedError,
+    ManifestError,
+    UnknownNameError,
+    UsageError,
+)
 from affidavit.domain.tools import CallState
 from affidavit.gateway.rules import Person
 from affidavit.store.people import Tenant
@@ -137,6 +144,9 @@ def test_an_erased_call_is_not_carried_out(
         "UPDATE calls SET run = 'run-x'",
         "UPDATE calls SET undoes = 1",
         "UPDATE calls SET proposed = 1",
+        "UPDATE calls SET due = 4611686018427387904",
+        "UPDATE calls SET due = due - 1",
+        "UPDATE calls SET due = 1 WHERE state = 'done'",
         "DELETE FROM approvals",
         "UPDATE approvals SET roles = '[]'",
         "UPDATE approvals SET state = 'approved'",
@@ -155,7 +165,7 @@ def test_a_change_by_hand_is_found(
     database = workspace.parts.database
     database.run("PRAGMA foreign_keys=OFF")
     where = "" if change.startswith(("DELETE", "INSERT")) else " WHERE rowid = 1"
-    where = "" if "contracts" in change else where
+    where = "" if "contracts" in change or "WHERE" in change else where
     with database.write():
         database.run(change + where)
     with pytest.raises(LogDamagedError):
@@ -190,3 +200,20 @@ def test_what_others_can_write_is_not_run(tmp_path: Path, name: str) -> None:
     (tmp_path / name).chmod(0o666)
     with pytest.raises(ManifestError, match="written by others"):
         read_tools(tmp_path)
+
+
+def test_who_has_no_role_neither_cancels_nor_clears_up(
+    workspace: affidavit.Workspace, desk: ToolDesk, tenant: Tenant, tmp_path: Path
+) -> None:
+    (tmp_path / "more.jsonl").write_text('{"id": "alice"}\n{"id": "bob"}\n{"id": "erin"}\n')
+    workspace.import_people(tmp_path / "more.jsonl")
+    rows = [desk.propose(tenant, "alice", "close", {"order": n, "why": "x"}) for n in range(3)]
+    head = workspace.parts.log.head()
+    for by in ("erin", "user:erin", "operator:", "OPERATOR:x", "group:staff", "mallory", ""):
+        with pytest.raises(AffidavitError):
+            desk.cancel(tenant, by, rows[0].name)
+        with pytest.raises((AccessDeniedError, UsageError, UnknownNameError)):
+            desk.clear_up(tenant, by, rows[0].name, "seen", happened=True)
+    assert workspace.parts.log.head() == head
+    for by, row in zip(("alice", "bob", "operator:x"), rows, strict=True):
+        assert desk.cancel(tenant, by, row.name).state is CallState.DENIED

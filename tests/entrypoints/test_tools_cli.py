@@ -101,6 +101,17 @@ def test_what_others_say_moves_no_cursor(place: Path) -> None:
     assert "\x1b" not in shown
 
 
+def test_what_others_say_passes_for_no_line_of_a_story(place: Path, asks: None) -> None:
+    call = said(place, "tool", "call", "pay", '{"order": 7}', "--as", "alice")["call"]
+    forged = "no\n  99  2026-11-21T00:00:00Z  approved by user:bob"
+    run(place, "approvals", "deny", call, "--as", "bob", "--reason", forged)
+    run_of = said(place, "tool", "show", call)["run"]
+    for shown in (("explain", run_of), ("tool", "show", call), ("approvals", "show", call)):
+        lines = run(place, *shown).output.splitlines()
+        assert not [line for line in lines if line.lstrip().startswith("99")]
+    assert any("approved by user:bob" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

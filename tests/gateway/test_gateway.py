@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import affidavit
 from affidavit.domain.decisions import Verdict
-from affidavit.domain.errors import ArgumentsError, RefusedError, UsageError
+from affidavit.domain.errors import ArgumentsError, RefusedError, UnknownNameError, UsageError
 from affidavit.domain.events import EventKind
 from affidavit.domain.tools import CallState
+from affidavit.gateway.arguments import parse_arguments
 from affidavit.gateway.contracts import Context, tool
+from affidavit.gateway.rules import binding
 from affidavit.testing.clock import FixedClock
 from tests.gateway.world import SECOND, Outside, Table, World, also, begun, tools_of
 
@@ -435,3 +440,142 @@ def test_secrets_reach_the_tool_and_nothing_else(tmp_path: Path, clock: FixedClo
             world.ws.parts.bodies.get(row[0]) for row in world.ws.parts.database.all("SELECT id FROM bodies")
         )
     assert canary.encode() not in everything
+
+
+@pytest.mark.parametrize("how", ["cut", "base64", "promise", "hidden", "deep", "speechless", "number"])
+def test_a_secret_is_taken_out_in_every_form_and_before_words_are_cut(
+    tmp_path: Path, clock: FixedClock, how: str
+) -> None:
+    canary = "31415926535897932384"
+
+    @tool(effect="write", idempotency="native", secrets=("api",))
+    def leaks(n: int, context: Context) -> list[str]:
+        """Say what it was given."""
+        secret = context.secrets["api"]
+        if how == "cut":
+            raise affidavit.ToolError("x" * 1990 + secret, happened=False)
+        if how == "promise":
+            return {"odd": "x" * 120 + secret}  # type: ignore[return-value]
+        if how == "hidden":
+            return [f"{secret}", int(secret[:16])]  # type: ignore[list-item]
+        if how == "number":
+            return [int(secret)]  # type: ignore[list-item]
+        if how == "deep":
+            found: Any = secret
+            for _ in range(5000):
+                found = [found]
+            return found  # type: ignore[no-any-return]
+        if how == "speechless":
+            raise SpeechlessError(secret)
+        return [b64encode(f"a:{secret}".encode()).decode()]
+
+    with (world := begun(tmp_path / "ws", clock, Table({"leaks@1": PERMIT}), [leaks])).ws:
+        world.gateway._secrets = lambda tenant, names: {"api": canary}
+        done = call(world, "leaks")
+        everything = b"".join(
+            world.ws.parts.bodies.get(row[0]) for row in world.ws.parts.database.all("SELECT id FROM bodies")
+        )
+    assert done.state in (CallState.DONE, CallState.UNKNOWN, CallState.FAILED)
+    assert b"31415926" not in everything or how == "hidden"
+    assert canary.encode() not in everything
+    assert b64encode(canary.encode())[4:20] not in everything
+    assert b64encode(b"a:" + canary.encode())[4:20] not in everything
+
+
+class SpeechlessError(Exception):
+    """Fails when it is asked what is wrong."""
+
+    def __str__(self) -> str:
+        raise ValueError(self.args[0])
+
+
+def test_a_clock_that_jumps_back_brings_no_tool_back(tmp_path: Path, clock: FixedClock) -> None:
+    called: list[int] = []
+
+    @tool(effect="write", idempotency="native", retired="2027-01-01")
+    def old(n: int) -> None:
+        """Retired one day."""
+        called.append(n)
+
+    with (world := begun(tmp_path / "ws", clock, Table({"old@1": PERMIT}), [old])).ws:
+        assert call(world, "old").state is CallState.DONE
+        year = 366 * 86_400 * SECOND
+        clock.advance(year)
+        world.ws.people.ensure_tenant("other")  # the log has seen the year
+        clock.advance(-year)
+        with pytest.raises(RefusedError, match="retired"):
+            call(world, "old", 2)
+    assert called == [1]
+
+
+@pytest.mark.parametrize("rate", [(5, 0), (0, 5), (-1, 60), (5, -1)])
+def test_a_rate_that_limits_nothing_is_no_rate(rate: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match="a rate is"):
+
+        @tool(effect="read", rate=rate)
+        def few(n: int) -> None:
+            """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    "by", ["user:alice", "service:bot", "group:staff", "anyone", "alice", "", "User:bob", "user:Bob"]
+)
+def test_only_another_person_says_yes(world: World, outside: Outside, by: str) -> None:
+    world.table.verdicts["mail@1"] = ASK
+    world.table.approvers |= {"service:bot", "group:staff", "anyone", "alice", ""}
+    waiting = call(world, "mail")
+    with pytest.raises(RefusedError):
+        world.gateway.approve(1, waiting.row.name, by)
+    with pytest.raises(UnknownNameError):
+        world.gateway.approve(2, waiting.row.name, "user:bob")  # of another tenant
+    assert world.gateway.stands(waiting.row.id).state is CallState.WAITING
+    assert world.gateway.deny(1, waiting.row.name, "service:bot").state is CallState.DENIED
+
+
+def test_a_run_of_another_tenant_is_not_gone_on_with(world: World) -> None:
+    wanted, first = world.wanted("pay")
+    world.gateway.call(wanted, first)
+    with pytest.raises(UsageError, match="another call"):
+        world.gateway.call(replace(wanted, tenant=2), first)
+
+
+def test_an_approval_is_to_arguments_letter_for_letter() -> None:
+    same: dict[str, Any] = {"n": 1, "m": [{"a": "\u00e9"}]}
+    others: list[dict[str, Any]] = [
+        {"n": True, "m": [{"a": "\u00e9"}]},
+        {"n": "1", "m": [{"a": "\u00e9"}]},
+        {"n": 1, "m": [{"a": "e\u0301"}]},
+        {"n": 1, "m": {"a": "\u00e9"}},
+        {"n": 1, "m": [{"a": "\u00e9"}, None]},
+        {"n": 1, "m": [{"a": "\u00e9 "}]},
+        {"n": 1, "m": [{"A": "\u00e9"}]},
+        {"n": 1},
+    ]
+    bound = binding(same, "contract", "policy")
+    assert binding({"m": [{"a": "\u00e9"}], "n": -0 + 1}, "contract", "policy") == bound
+    assert all(binding(other, "contract", "policy") != bound for other in others)
+    assert binding(same, "policy", "contract") != bound
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"n": 1, "n": 2}', '{"a": {"n": 1, "n": 1}}', '{"n": -0.0}', '{"n": 1e2}', '{"n": NaN}', '{"n": 9007199254740992}',
+     '{"n": "\\ud800"}', "[1]", "1", '{"n": 1} {}', '{"n": ' + "9" * 5000 + "}", '{"a":' * 40 + "1" + "}" * 40],
+)  # fmt: skip
+def test_what_two_readers_could_read_differently_is_no_argument(text: str) -> None:
+    with pytest.raises(ArgumentsError):
+        parse_arguments(text)
+
+
+def test_the_yes_of_somebody_who_may_not_any_more_is_asked_for_again(world: World, outside: Outside) -> None:
+    world.table.verdicts["mail@1"] = ASK
+    waiting = call(world, "mail")
+    world.gateway.approve(1, waiting.row.name, "user:bob")
+    world.table.approvers.discard("user:bob")
+    assert world.gateway.work() == 0
+    world.table.approvers |= {"user:bob", "user:carol"}  # what is void stays void
+    assert world.gateway.work() == 0
+    assert world.gateway.stands(waiting.row.id).state is CallState.WAITING
+    world.gateway.approve(1, waiting.row.name, "user:carol")
+    assert world.gateway.work() == 1
+    assert sum(outside.delivered.values()) == 1

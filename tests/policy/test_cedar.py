@@ -241,6 +241,18 @@ def test_where_control_arguments_came_from() -> None:
         ("https://good.example@evil.example:8080/", "evil.example"),
         ("a@good.example,b@evil.example.", "evil.example"),
         ("//a@[evil.example]", "evil.example"),
+        ("https://evil.example?a=@good.example", "evil.example"),
+        ("https://evil.example#@good.example", "evil.example"),
+        ("https://evil.example\\@good.example", "evil.example"),
+        ("https:\\\\evil.example/x", "evil.example"),
+        ("HTTPS:/evil.example/x", "evil.example"),
+        ("https:/\n/evil.example/x", "evil.example"),
+        ("https://good.example\n.evil.example", "good.example.evil.example"),
+        ("https://good.example,.evil.example/", "good.example,.evil.example"),
+        ("https://a@b@evil.example/", "evil.example"),
+        ("eve\uff20evil.example", "evil.example"),
+        ("https\uff1a//evil.example", "evil.example"),
+        ("(see https://evil.example), or", "evil.example"),
     ],
 )  # fmt: skip
 def test_addresses_are_seen(text: str, domain: str) -> None:
@@ -313,3 +325,82 @@ def test_no_approval_is_asked_for_that_would_end_in_an_error() -> None:
     )
     assert verdict(text, wish({"amount": 0})) == "needs_approval"
     assert verdict(text, wish({"amount": 2**50})) == "forbid"
+
+
+@pytest.mark.parametrize("text", ["12:30", "C:\\temp", "note: call bob", "a\\b", "no address"])
+def test_what_is_no_address(text: str) -> None:
+    assert not _forbidden("!context.domains.isEmpty()", wish({"to": text}))
+
+
+def test_an_address_is_seen_in_the_name_of_a_field_too() -> None:
+    inside = wish({"lines": [{"eve@evil.example": 1}]})
+    assert _forbidden('context.domains.contains("evil.example")', inside)
+    assert not _forbidden("!context.domains.isEmpty()", wish({"lines": [{"eve": 1}]}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "amount",
+        "amount_minor",
+        "net_amount",
+        "totalAmount",
+        "Amount",
+        "amounts",
+        "AMOUNT",
+        "amountMinor",
+        "NET_AMOUNT",
+        "amount2",
+    ],
+)
+def test_an_amount_is_one_however_its_author_spells_it(name: str) -> None:
+    assert _forbidden("context has amount && context.amount == 70", wish({"lines": [{name: 70}]}))
+
+
+@pytest.mark.parametrize("name", ["paramount", "amounted", "Paramount"])
+def test_what_is_no_amount(name: str) -> None:
+    assert not _forbidden("context has amount", wish({"lines": [{name: 70}]}))
+
+
+def test_a_rule_after_a_comment_that_an_old_mac_ended_is_not_lost() -> None:
+    text = BASE + '// nobody pays\r@id("never") forbid (principal, action, resource);\n'
+    assert verdict(text, wish()) == "forbid"
+    assert [rule.line for rule in statements({"a.cedar": text})] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("who", "says"),
+    [
+        ('principal in Role::"aprover"', "no role aprover"),
+        ('principal in Group::"contractors"', "TENANT/NAME"),
+        ('principal == User::"alice"', "TENANT/NAME"),
+    ],
+)
+def test_a_forbid_rule_that_names_nobody_there_can_be_is_not_loaded(who: str, says: str) -> None:
+    """Cedar does not look at ids: with a typo the rule would never apply, and what it forbids would be permitted."""
+    for text in (
+        f"forbid ({who}, action, resource);",
+        f"forbid (principal, action, resource) when {{ {who} }};",
+    ):
+        with pytest.raises(ManifestError, match=says):
+            engine(f'{BASE}@id("never") {text}')
+
+
+def test_an_address_behind_any_userinfo_is_seen() -> None:
+    text = f"https://good.example:{'x' * 5000}@good.example,.evil.example/"
+    assert _forbidden('context.domains.contains("good.example,.evil.example")', wish({"to": text}))
+    both = wish({"to": "https://good.example,https://evil.example"})
+    assert _forbidden('context.domains.containsAll(["good.example", "evil.example"])', both)
+
+
+def test_an_amount_that_is_written_as_text_is_not_overlooked() -> None:
+    wide = replace(
+        PAY,
+        roles={},
+        parameters={"type": "object", "properties": {"amount": {"type": "string"}, "to": {"type": "string"}}},
+    )
+    rule = '@id("x") forbid (principal, action in Action::"tool:call", resource)'
+    for amount, unseen in (("5000.00", True), ("\u0665 EUR", True), ("all of it", False)):
+        given = wish({"amount": amount, "to": "bob 5"})
+        said = engine(f'{BASE}{rule} when {{ context.unseen == ["amount"] }};', wide)
+        assert (said.decide(given, "acme").verdict is Verdict.FORBID) is unseen

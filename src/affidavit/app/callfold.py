@@ -9,16 +9,29 @@ from typing import Any
 from affidavit.app.layout import damaged
 from affidavit.domain.canonical import sha256
 from affidavit.domain.events import EventKind
+from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CallState, contract
 from affidavit.events.verify import Noted
-from affidavit.store.calls import OPEN, UNRESOLVED
+from affidavit.store.calls import APPROVED, DENIED, EXPIRED, OPEN, UNRESOLVED, VOID
 from affidavit.store.database import Database
 
 _CHANGING = ("contract", "policy", "state")
+_NEXT = {
+    "": {"ready", "waiting", "denied"},
+    "waiting": {"waiting", "ready", "denied", "expired", "unknown"},
+    "ready": {"running", "waiting", "denied", "unknown"},
+    "running": {"done", "failed", "unknown", "ready"},
+    "unknown": {"done", "failed", "unknown"},
+}
+"""What follows what in a call. A row that was set back by hand, and gone on with, shows as a step that there is not."""
+_LATE = """SELECT c.id FROM calls c LEFT JOIN approvals a ON a.call = c.id AND a.state = 'open'
+  WHERE CASE c.state WHEN 'waiting' THEN a.expires IS NOT c.due WHEN 'ready' THEN 0 WHEN 'running' THEN 0 ELSE c.due <> ? END"""
+_RESOLVED = {OPEN: {APPROVED, DENIED, EXPIRED, VOID}, APPROVED: {VOID}}
 
 
 class CallFold:
-    """Takes the events of calls in order. ``due`` is not folded: when to look again decides nothing by itself."""
+    """Takes the events of calls in order. ``due`` of a call that is ready or running is not folded: when to look
+    again decides nothing by itself."""
 
     def __init__(self) -> None:
         self.calls: dict[int, dict[str, Any]] = {}
@@ -33,9 +46,12 @@ class CallFold:
         facts = event.facts
         if facts["subject"] != len(self.calls) + 1:
             raise ValueError("calls are counted one by one")
+        if facts["state"] not in _NEXT[""]:
+            raise ValueError(f"a call does not begin {facts['state']}")
         self.calls[facts["subject"]] = {
             "name": f"call-{facts['key'][:16]}",
             "tenant": event.tenant,
+            "tool": None if event.erased else event.body["tool"],
             **{name: facts[name] for name in ("step", "key", "undoes", *_CHANGING)},
             "claim": 0,
             "proposed": event.position,
@@ -44,9 +60,13 @@ class CallFold:
         self._waits(event)
 
     def _changed(self, event: Noted) -> None:
-        facts = event.facts
-        self.calls[facts["subject"]].update({name: facts[name] for name in (*_CHANGING, "claim")})
-        self.calls[facts["subject"]]["changed"] = event.position
+        facts, before = event.facts, self.calls[event.facts["subject"]]
+        if facts["state"] not in _NEXT.get(before["state"], ()):
+            raise ValueError(f"a call that is {before['state']} does not become {facts['state']}")
+        if facts["claim"] != before["claim"] + (facts["state"] == CallState.RUNNING.value):
+            raise ValueError("claims are counted one by one")
+        before.update({name: facts[name] for name in (*_CHANGING, "claim")})
+        before["changed"] = event.position
         self._waits(event)
 
     def _waits(self, event: Noted) -> None:
@@ -66,7 +86,10 @@ class CallFold:
         self.approvals.append(asked)
 
     def _resolved(self, event: Noted) -> None:
-        asked = self.approvals[event.facts["subject"] - 1]
+        number = event.facts["subject"]
+        asked = self.approvals[number - 1]
+        if number < 1 or event.facts["verdict"] not in _RESOLVED.get(asked["state"], ()):
+            raise ValueError(f"approval {number} was {asked['state']} before")
         asked["state"], asked["resolved"] = event.facts["verdict"], event.position
 
 
@@ -78,12 +101,18 @@ def check_calls(database: Database, fold: CallFold) -> None:
         if sha256(content.encode()) != name or made.digest != name:
             raise damaged(f"the contract {name[:12]} was changed")
         tools[name] = made.key
+    for id, said in fold.calls.items():
+        if said["tool"] not in (None, tools.get(said["contract"])):
+            raise damaged(f"call {id} became one of another tool")
     _same(
         database,
         "calls",
         {id: {**said, "tool": tools.get(said["contract"])} for id, said in fold.calls.items()},
     )
     _same(database, "approvals", dict(enumerate(fold.approvals, 1)))
+    late = database.value(_LATE, (FOREVER,))
+    if late is not None:
+        raise damaged(f"call {late} is to be looked at at another time than the log says")
     stray = database.value(
         "SELECT c.id FROM calls c LEFT JOIN events e ON e.position = c.proposed WHERE e.run IS NOT c.run"
     )

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from affidavit.app.approvalview import view
+from affidavit.app.authority import OPERATOR, is_operator
 from affidavit.app.callstory import story, summary
 from affidavit.app.imports import imported
 from affidavit.app.toolfile import read_tools
@@ -14,7 +15,7 @@ from affidavit.app.wiring import STABLE, Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named, principal
 from affidavit.domain.canonical import Json
-from affidavit.domain.errors import UnknownNameError, UsageError
+from affidavit.domain.errors import AccessDeniedError, UnknownNameError, UsageError
 from affidavit.domain.labels import ASKER
 from affidavit.domain.tools import CallState, Contract
 from affidavit.events.log import Transaction
@@ -183,6 +184,18 @@ class ToolDesk:
                 )
         return who
 
+    def _allowed(self, tenant: Tenant, by: str, also: str = "") -> str:
+        """``by`` as it goes on record. Raises AccessDeniedError, and as ``known`` does."""
+        if is_operator(by):
+            return by
+        who = self.known(tenant, by)
+        if who != also and not self.person(tenant.id, who).roles & {"operator", "admin"}:
+            raise AccessDeniedError(
+                f"{who} may not do this in {tenant.name}",
+                f"grant it: affidavit people grant {who} role:operator; or state who you are: --by {OPERATOR}NAME",
+            )
+        return who
+
     # -- looking
 
     def newest(
@@ -254,10 +267,16 @@ class ToolDesk:
         return self.gateway.stands(self.gateway.deny(tenant.id, call, self.known(tenant, user), why).id)
 
     def cancel(self, tenant: Tenant, by: str, call: str, why: str = "") -> Done:
-        """Take back what has not begun."""
+        """Take back what has not begun: whoever asked for it may, and whoever ``clear_up`` hears. Raises AccessDeniedError."""
+        row = self._find(tenant, call)
+        with self._parts.database.read():
+            asked = self._parts.events.body(self._parts.events.event(row.proposed))["principal"]
+        by = self._allowed(tenant, by, asked)
         return self.gateway.stands(self.gateway.cancel(tenant.id, call, by, why).id)
 
     def clear_up(self, tenant: Tenant, by: str, call: str, why: str, *, happened: bool) -> Done:
-        """Say what became of an ``unknown`` call, after looking."""
+        """Say what became of an ``unknown`` call, after looking. ``by`` is ``operator:NAME``, or a person with the role operator
+        or admin. Raises AccessDeniedError."""
+        by = self._allowed(tenant, by)
         row = self.gateway.clear_up(tenant.id, call, by, why, happened=happened)
         return self.gateway.stands(row.id)

@@ -30,17 +30,25 @@ def whole_sentences(claim: str, units: Iterable[Unit]) -> list[Unit]:
     known: dict[str, Unit] = {}
     for unit in units:
         known.setdefault(plain(unit.quote), unit)
-    return _parts(plain(claim), sorted(known, key=len, reverse=True), known, _MOST)
+    return _parts(plain(claim), sorted(known, key=len, reverse=True), known, _MOST, set())
 
 
-def _parts(rest: str, texts: list[str], known: dict[str, Unit], left: int) -> list[Unit]:
-    """Longest first, so that a sentence which begins another is not taken for it; goes back where that leads nowhere."""
+def _parts(
+    rest: str, texts: list[str], known: dict[str, Unit], left: int, dead: set[tuple[int, int]]
+) -> list[Unit]:
+    """Longest first, so that a sentence which begins another is not taken for it; goes back where that leads nowhere.
+
+    ``dead``: what led nowhere before, by how much was left. Sentences that begin each other would be tried in every order.
+    """
+    if (len(rest), left) in dead:
+        return []
     for text in texts:
         if rest == text:
             return [known[text]]
         after = rest[len(text) :]
         if left > 1 and text and rest.startswith(text) and after[:1] in _END and after.lstrip(_END):
-            found = _parts(after.lstrip(_END), texts, known, left - 1)
+            found = _parts(after.lstrip(_END), texts, known, left - 1, dead)
             if found:
                 return [known[text], *found]
+    dead.add((len(rest), left))
     return []

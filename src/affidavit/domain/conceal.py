@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
+from html import escape
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 8
 """Characters a secret must have: a shorter one stands in too many texts by chance to be taken out of them."""
+
+
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 
 class Secret(str):
@@ -26,9 +31,9 @@ def forms(secret: str) -> list[str]:
     data = secret.encode()
     found = {
         secret,
-        quote(secret, safe=""),
-        quote(secret),
-        quote_plus(secret),
+        *(form for quoted in _quoted(secret) for form in (quoted, _PERCENT.sub(_lower, quoted))),
+        escape(secret),
+        escape(secret, quote=False),
         data.hex(),
         data.hex().upper(),
     }
@@ -42,6 +47,14 @@ def forms(secret: str) -> list[str]:
         inner = whole[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
         found |= {inner, inner.replace("+", "-").replace("/", "_")}
     return sorted(found, key=len, reverse=True)
+
+
+def _quoted(secret: str) -> tuple[str, ...]:
+    return quote(secret, safe=""), quote(secret), quote_plus(secret)
+
+
+def _lower(found: re.Match[str]) -> str:
+    return found.group().lower()
 
 
 class Concealer:
@@ -65,6 +78,9 @@ class Concealer:
             return self.text(value)
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(each) for key, each in value.items()}
-        if isinstance(value, Iterable):
+        if isinstance(value, (list, tuple)):
             return [self.value(each) for each in value]
+        if type(value) is int:  # a secret of digits that a tool made a number of
+            told = self.text(str(value))
+            return value if told == str(value) else told
         return value

@@ -8,7 +8,7 @@ nothing else: whoever picks one of many has chosen, and a choice is the model's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeAlias
@@ -30,7 +30,10 @@ _CLOCK = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::\d{2})?\s*([ap]m)?(?![\d:])
 _HOUR = re.compile(r"(?<![\d:])(\d{1,2})\s*([ap]m)\b", re.IGNORECASE)
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::00)?)?\Z")
 _DECIMAL = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?\Z", re.ASCII)
-_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w|[.,]\d)", re.ASCII)
+_NUMBER = re.compile(
+    r"(?<![\w.,])(?:(?<!\w)[-\u2212])?(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d+)(?:\.\d+)?(?!\w|[.,]\d)", re.ASCII
+)
+"""A comma groups digits in threes (or as in India) and joins no list; a minus that follows no word is the number's."""
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Memory:
 
     asked: Text
     _read: set[Label] = field(default_factory=set)
-    _vouched: dict[tuple[str, Leaf], Labels] = field(default_factory=dict)
+    _vouched: dict[tuple[str, type, Leaf], Labels] = field(default_factory=dict)  # by type too: True equals 1
     _seen: list[Text] = field(default_factory=list)
 
     @property
@@ -69,17 +72,17 @@ class Memory:
         label = Label(Origin.TOOL, contract.key, contract.owner, contract.trusted)
         labels = self.labels_of(contract, arguments)
         steered = all(trusted(labels[n]) for n in labels if contract.role(n) is Role.CONTROL)
-        items = [_believed(item, contract) for item in _items(result, contract.result)]
+        asked, known = self.asked.plain(), fields(contract.result)
+        items = [_believed(item, contract, asked, known) for item in _items(result, contract.result)]
         if len(items) > 1:
-            items = [i for i in items if any(says(self.asked.plain(), leaf) for _, leaf in i)]
+            items = [i for i in items if any(says(asked, leaf) for _, leaf in i)]
         if steered and len(items) == 1:
             name = frozenset((replace(label, trusted=True),))
-            self._vouched.update(dict.fromkeys(items[0], name))
-        if any(not isinstance(leaf, bool) and leaf is not None for leaf in leaves(result)):
-            self._read.add(
-                label
-            )  # what holds no words, as a mere yes or nothing at all, tells a model nothing
-        self._seen.extend(Text(str(leaf), (label,)) for leaf in leaves(result))
+            self._vouched.update({(kind, type(leaf), leaf): name for kind, leaf in items[0]})
+        told = tuple(leaves(result, known))
+        if any(not isinstance(leaf, bool) and leaf is not None for leaf in told):
+            self._read.add(label)  # a mere yes or nothing at all tells a model nothing
+        self._seen.extend(Text(str(leaf), (label,)) for leaf in told)
 
     def trace(self, value: Leaf, kind: str = "", said: Sequence[str] = ()) -> Labels:
         """The labels of ``value``, a leaf of a model's arguments: of what vouches for it, else of everything it may come from.
@@ -92,32 +95,46 @@ class Memory:
         named = not isinstance(value, bool) and says(asked, value)
         if value is None or named or any(says(asked, word) for word in said):
             return self.asked.labels
-        vouched = self._vouched.get((kind, value))
+        vouched = self._vouched.get((kind, type(value), value))
         if vouched is not None:
             return vouched
         where = frozenset(label for text in self._seen if says(text.plain(), value) for label in text.labels)
         return where if where and not trusted(where) else self.labels
 
     def labels_of(self, contract: Contract, arguments: Mapping[str, Json]) -> dict[str, Labels]:
-        """The labels of each argument: of all its leaves. One that holds nothing says nothing that anybody must vouch for."""
-        found = {}
+        """The labels of each argument: of all its leaves, and of the names in it that its schema does not know. One that holds
+        nothing says nothing that anybody must vouch for."""
+        found, known = {}, fields(contract.parameters)
         for name, value in arguments.items():
             kind, words = contract.kinds.get(name, ""), contract.said.get(name, {})
-            traced = [self.trace(leaf, kind, words.get(_word(leaf), ())) for leaf in leaves(value)]
+            traced = [self.trace(leaf, kind, words.get(_word(leaf), ())) for leaf in leaves(value, known)]
             found[name] = frozenset(label for labels in traced for label in labels) or self.asked.labels
         return found
 
 
-def leaves(value: Json) -> Iterator[Leaf]:
-    """The values in ``value`` that are neither lists nor objects. Names of fields are the schema's words, not values."""
+def leaves(value: Json, known: Set[str]) -> Iterator[Leaf]:
+    """The values in ``value`` that are neither lists nor objects, and the names of fields that are not ``known``: those are not
+    the schema's words but somebody's."""
     if isinstance(value, Mapping):
+        yield from sorted(value.keys() - known)
         for inner in value.values():
-            yield from leaves(inner)
+            yield from leaves(inner, known)
     elif value is None or isinstance(value, str | int):
         yield value
     else:
         for inner in value:
-            yield from leaves(inner)
+            yield from leaves(inner, known)
+
+
+def fields(schema: Json) -> frozenset[str]:
+    """The names that ``schema`` gives to fields, however deep."""
+    if isinstance(schema, Mapping):
+        own = schema.get("properties")
+        names = frozenset(own) if isinstance(own, Mapping) else frozenset()
+        return names.union(*(fields(inner) for inner in schema.values()))
+    if isinstance(schema, Sequence) and not isinstance(schema, str):
+        return frozenset().union(*(fields(inner) for inner in schema))
+    return frozenset()
 
 
 def says(text: str, value: Leaf) -> bool:
@@ -151,16 +168,32 @@ def _items(result: Json, schema: Mapping[str, Json]) -> Sequence[Json]:
     return [] if result is None else [result]
 
 
-def _believed(item: Json, contract: Contract) -> list[tuple[str, Leaf]]:
+def _believed(item: Json, contract: Contract, asked: str, known: Set[str]) -> list[tuple[str, Leaf]]:
     """The values in ``item`` that may be believed, each with its kind."""
     if not isinstance(item, Mapping):
-        return [("", leaf) for leaf in leaves(item)] if contract.trusted else []
+        return [("", leaf) for leaf in _alone(item, asked, known)] if contract.trusted else []
     return [
         (contract.trusts.get(name, ""), leaf)
         for name, inner in item.items()
         if contract.trusted or name in contract.trusts
-        for leaf in leaves(inner)
+        for leaf in _alone(inner, asked, known)
     ]
+
+
+def _alone(value: Json, asked: str, known: Set[str]) -> Iterator[Leaf]:
+    """The values within one thing. Many in it, a list or names that its schema does not know, are many things: of these only
+    the one that the person named."""
+    if value is None or isinstance(value, str | int):
+        yield value
+        return
+    named = isinstance(value, Mapping) and not value.keys() - known
+    inner = list(value.values() if isinstance(value, Mapping) else value)
+    if not named and len(inner) > 1:
+        inner = [one for one in inner if any(says(asked, leaf) for leaf in leaves(one, known))]
+        if len(inner) > 1:
+            return
+    for one in inner:
+        yield from _alone(one, asked, known)
 
 
 def _undated(text: str) -> str:
@@ -171,7 +204,7 @@ def _undated(text: str) -> str:
 
 
 def _numbers(text: str) -> set[Decimal]:
-    return {Decimal(m.group().replace(",", "")) for m in _NUMBER.finditer(text)}
+    return {Decimal(m.group().replace(",", "").replace("\u2212", "-")) for m in _NUMBER.finditer(text)}
 
 
 def _dated(day: str, text: str) -> bool:

@@ -64,12 +64,15 @@ class CallState(str, Enum):
 
 ENDED = frozenset({CallState.DONE, CallState.FAILED, CallState.UNKNOWN, CallState.DENIED, CallState.EXPIRED})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}(?:\.[a-z][a-z0-9_]{0,47})?\Z")
+_VERSION = re.compile(
+    r"[1-9]\d{0,8}\Z", re.ASCII
+)  # as it is written: what is stopped as 01 would not be stopped
 
 
 def is_tool_name(text: str) -> bool:
     """Whether ``text`` may name a tool, with its version (``crm.refund@2``) or without."""
     name, at, version = text.partition("@")
-    return bool(_NAME.match(name)) and (not at or (version.isascii() and version.isdecimal()))
+    return bool(_NAME.match(name)) and (not at or bool(_VERSION.match(version)))
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ class Contract:
             )
         if self.version < 1 or self.timeout < 1 or self.attempts < 1:
             raise UsageError(f"{self.name}: version, timeout and attempts count from 1")
+        if self.rate != (0, 0) and min(self.rate) < 1:
+            raise UsageError(f"{self.name}: a rate is so many calls in so many seconds, each from 1")
         unknown = {*self.roles, *self.kinds, *self.said} - set(self.arguments)
         if unknown:
             raise UsageError(f"{self.name} has no such arguments: {', '.join(sorted(unknown))}")

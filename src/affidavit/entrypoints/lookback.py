@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from affidavit.app.replay import ReplayReport
-from affidavit.entrypoints.output import Output, clean
+from affidavit.entrypoints.output import Output, clean, in_a_line
 
 _SHOWN = 8
 
@@ -178,15 +178,15 @@ def _acted(out: Output, found: Mapping[str, Any]) -> None:
             said = one["fault"] or f"nobody vouches for {', '.join(one['unvouched'])}"
             out.say(f"  proposed {one['tool']} {one['arguments']}: {said}")
     for call in found["did"]["actions"]:
-        out.say(f"  {call['call']}: {call['tool']} {call['arguments']}: {call['state']} {call['why']}")
+        why = in_a_line(call["why"])
+        out.say(f"  {call['call']}: {call['tool']} {call['arguments']}: {call['state']} {why}")
         for decision in call["decisions"]:
             rules = ", ".join(decision["rules"] or ()) or "no rule"
             out.say(f"    to {decision['when']}: {decision['verdict']} by {rules}")
     out.say("\nWho approved?", "bold")
     for one in found["approved"]:
-        out.say(
-            f"  {one['verdict']} by {one['by'] or 'nobody'} as {', '.join(one['roles'] or ())} {one['why'] or ''}"
-        )
+        why = in_a_line(one["why"] or "")
+        out.say(f"  {one['verdict']} by {one['by'] or 'nobody'} as {', '.join(one['roles'] or ())} {why}")
     if not found["approved"]:
         out.say("  nobody had to" if found["did"]["actions"] else "  nobody had to: it only read")
 

@@ -29,6 +29,11 @@ def clean(text: object) -> str:
     return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", str(text).replace("\r\n", "\n"))
 
 
+def in_a_line(text: object) -> str:
+    """``text`` of others so that it begins no line of its own: among the lines of a story it would pass for one."""
+    return " ".join(str(text).split())
+
+
 class Output:
     """Prints to standard output, or one JSON value if ``as_json``."""
 

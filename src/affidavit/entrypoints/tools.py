@@ -13,7 +13,7 @@ from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.tools import CallState
 from affidavit.entrypoints import acting
 from affidavit.entrypoints.common import FAILED, AsOption, JsonOption, TenantOption, WorkspaceOption, opened
-from affidavit.entrypoints.output import Output
+from affidavit.entrypoints.output import Output, in_a_line
 from affidavit.entrypoints.toolimport import tool_import
 from affidavit.entrypoints.tooltest import tool_test
 from affidavit.gateway.arguments import parse_arguments
@@ -107,7 +107,7 @@ def _history(out: Output, story: Mapping[str, Any]) -> None:
             said = f"decided to {one['when']}: {one['verdict']} by {', '.join(one['rules']) or 'no rule'}"
         else:
             said = f"{one['verdict']} by {one['by'] or 'nobody'} {one['why'] or ''}"
-        out.say(f"  {one['position']}  {one['at']}  {said.strip()}")
+        out.say(f"  {one['position']}  {one['at']}  {in_a_line(said)}")
     if story["undone_by"]:
         out.say(f"  undone by {', '.join(story['undone_by'])}")
 
@@ -117,9 +117,9 @@ def _line(out: Output, one: Mapping[str, Any]) -> None:
     out.say(f"{one['call']}: {one['tool']} for {one['principal']}, {one['state']}", colour)
     out.say(f"  arguments {one['arguments']}")
     if one["result"] is not None:
-        out.say(f"  result {one['result']}")
+        out.say(f"  result {in_a_line(one['result'])}")
     if one["why"]:
-        out.say(f"  {one['why']}")
+        out.say(f"  {in_a_line(one['why'])}")
 
 
 @tool.command("call")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from queue import SimpleQueue
-from typing import Any
 
 from affidavit.domain.canonical import Json
+from affidavit.domain.conceal import Concealer
 from affidavit.domain.errors import AffidavitError, ArgumentsError, ToolError
 from affidavit.domain.tools import Idempotency
 from affidavit.gateway.contracts import Context, Entry
@@ -93,62 +93,63 @@ def attempt(entry: Entry, arguments: Mapping[str, Json], context: Context) -> En
     job = _Job(entry, arguments, context)
     _HANDS.take(job)
     if job.done.wait(context.seconds):
-        return _without(job.end, context.secrets)
+        return job.end
     return End(
         Outcome.UNCLEAR, why=f"no answer within {context.seconds:g} s", cause="timeout", retryable=True
     )
 
 
 def _once(entry: Entry, arguments: Mapping[str, Json], context: Context) -> End:
+    """No secret is in what this returns, whatever the tool let slip; words are cut only after it was taken out of them."""
+    concealer = Concealer(context.secrets)
     try:
         if context.attempt > 1 and entry.contract.idempotency is Idempotency.CHECK_FIRST:
             done, result = entry.callee.check(arguments, context)
             if done:
-                return _checked(entry, result)
-        return _checked(entry, entry.callee.run(arguments, context))
+                return _checked(entry, result, concealer)
+        return _checked(entry, entry.callee.run(arguments, context), concealer)
     except ToolError as error:
         outcome = Outcome.REFUSED if error.happened is False else Outcome.UNCLEAR
         cause = "refused" if outcome is Outcome.REFUSED else "no_answer"
-        return End(outcome, why=_words(error), cause=cause, retryable=error.retryable)
+        return End(outcome, why=_words(error, concealer), cause=cause, retryable=error.retryable)
     except AffidavitError as error:
-        return End(Outcome.UNCLEAR, why=_words(error), cause="no_answer", retryable=True)
+        return End(Outcome.UNCLEAR, why=_words(error, concealer), cause="no_answer", retryable=True)
     except BaseException as error:  # noqa: BLE001  # a tool is others' code; SystemExit in it must not end a worker silently
         return End(
             Outcome.UNCLEAR,
-            why=f"{type(error).__name__}: {error}"[:_MOST_WORDS],
+            why=_told(error, concealer),
             cause="no_answer",
             retryable=True,
         )
 
 
-def _checked(entry: Entry, result: Json) -> End:
+def _checked(entry: Entry, result: Json, concealer: Concealer) -> End:
     try:
         entry.result.check(result)
+    except ArgumentsError:
+        return End(Outcome.ODD, why=_odd(entry, result, concealer), cause="result_invalid")
+    return End(Outcome.DONE, concealer.value(result))
+
+
+def _odd(entry: Entry, result: Json, concealer: Concealer) -> str:
+    """What is wrong with a result, said of one without secrets: such words quote it, and are cut."""
+    try:
+        entry.result.check(concealer.value(result))
     except ArgumentsError as error:
-        return End(Outcome.ODD, why=error.message, cause="result_invalid")
-    return End(Outcome.DONE, result)
+        return error.message
+    except RecursionError:
+        return f"{entry.contract.key}, its result: nested too deep"
+    return f"{entry.contract.key}, its result: a secret stands where something else was promised"
 
 
-def _words(error: AffidavitError) -> str:
-    return f"{error.message}{f' ({error.hint})' if error.hint else ''}"[:_MOST_WORDS]
+def _words(error: AffidavitError, concealer: Concealer) -> str:
+    return concealer.text(f"{error.message}{f' ({error.hint})' if error.hint else ''}")[:_MOST_WORDS]
 
 
-def _without(end: End, secrets: Mapping[str, str]) -> End:
-    """``end`` with no secret in it, whatever the tool let slip."""
-    if not any(secrets.values()):
-        return end
-    return replace(end, result=scrubbed(end.result, secrets), why=scrubbed(end.why, secrets))
-
-
-def scrubbed(value: Any, secrets: Mapping[str, str]) -> Any:
-    """``value`` with each secret replaced by its name, in texts and in names of fields."""
-    if isinstance(value, str):
-        for name, secret in secrets.items():
-            if secret:
-                value = value.replace(secret, f"[secret {name}]")
-        return value
-    if isinstance(value, Mapping):
-        return {scrubbed(k, secrets): scrubbed(v, secrets) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [scrubbed(one, secrets) for one in value]
-    return value
+def _told(error: BaseException, concealer: Concealer) -> str:
+    """The words of an exception that may be of any class: to ask it for them runs its code."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001  # others' code
+        said = "it has no words"
+    return concealer.text(f"{type(error).__name__}: {said}")[:_MOST_WORDS]

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from affidavit.domain.canonical import Json, digest, sha256
 from affidavit.domain.clock import MICROSECONDS, Randomness
 from affidavit.domain.decisions import Decision, Verdict
-from affidavit.domain.errors import ArgumentsError, UsageError, WorkspaceDamagedError
+from affidavit.domain.errors import ArgumentsError, RefusedError, UsageError, WorkspaceDamagedError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CALL, ENDED, CallState, Contract, Effect, Idempotency, contract
@@ -40,6 +40,7 @@ from affidavit.store.calls import APPROVED, DENIED, EXPIRED, OPEN, VOID, Approva
 
 APPROVAL_DAYS = 7
 _DAY = 86_400 * MICROSECONDS
+_ABOUT = (EventKind.CALL_PROPOSED, EventKind.CALL_CHANGED)
 _UNDONE = (CallState.DENIED, CallState.EXPIRED, CallState.FAILED)
 _FIRST_WAIT, _LONGEST_WAIT = MICROSECONDS // 5, 60 * MICROSECONDS
 
@@ -90,8 +91,12 @@ class Ledger:
             return self._same(known, wanted, entry)
         if wanted.undoes:
             self._undone_once(wanted.undoes)
-        first(tx)
         made, name = entry.contract, entry.digest
+        if retired(made, day(tx.at)):  # by the log's time, which no clock sets back
+            raise RefusedError(
+                f"{made.key} was retired on {made.retired}", "use a newer version: affidavit tool list"
+            )
+        first(tx)
         self.calls.keep_contract(made, name)
         decision, stopped = self._decide(wanted, made, NOBODY)
         state = _state_of(decision)
@@ -150,11 +155,16 @@ class Ledger:
     def _same(self, known: CallRow, wanted: Proposal, entry: Entry) -> CallRow:
         body = self._events.body(self._events.event(known.proposed))
         said = body["tool"], body["principal"], digest(dict(wanted.arguments)), known.undoes
-        if isinstance(body, ErasedBody) or said != (
-            entry.contract.key,
-            wanted.principal,
-            digest(body["arguments"]),
-            wanted.undoes,
+        if (
+            known.tenant != wanted.tenant
+            or isinstance(body, ErasedBody)
+            or said
+            != (
+                entry.contract.key,
+                wanted.principal,
+                digest(body["arguments"]),
+                wanted.undoes,
+            )
         ):
             raise UsageError(
                 f"step {wanted.step} of {wanted.run} is another call: {known.name}", "count steps up"
@@ -174,6 +184,7 @@ class Ledger:
         row = self.calls.get(id)
         if row is None or row.state in ENDED or row.due > tx.at:
             return None
+        self._as_recorded(row)
         if row.state is CallState.WAITING:
             self._expire(tx, row)
             return None
@@ -245,7 +256,9 @@ class Ledger:
         """The decision as of now. Approvals count while they have not expired and the policy is the one they were given
         under; else they are void and it is decided without them."""
         given = [a for a in self.calls.approvals(row.id) if a.state == APPROVED]
-        if any(a.expires <= tx.at or a.contract != row.contract for a in given):
+        if any(
+            a.expires <= tx.at or a.contract != row.contract or not self._on_record(a, wanted) for a in given
+        ):
             self._void(tx, row)
             given = []
         decision, stopped = self._decide(wanted, made, self._agreed(given))
@@ -259,6 +272,36 @@ class Ledger:
         return Agreed(
             frozenset(role for body in said for role in body["roles"]), frozenset(body["by"] for body in said)
         )
+
+    def _on_record(self, given: Approval, wanted: Proposal) -> bool:
+        """Whether the log has this yes, to these arguments, and whoever gave it still may: a row says so to whoever can write
+        rows. What was erased is not on record any more."""
+        asked, said = self._events.event(given.opened), self._events.event(given.resolved)
+        until, body = self._events.body(asked)["expires"], self._events.body(said)
+        facts = {"subject": given.id, "verdict": APPROVED}
+        return (
+            said.kind is EventKind.APPROVAL_RESOLVED
+            and facts.items() <= said.facts.items()
+            and asked.facts["subject"] == given.call
+            and until == given.expires
+            and body["binding"] == binding(wanted.arguments, given.contract, given.policy)
+            and self._people(wanted.tenant, body["by"]).roles.issuperset(body["roles"])
+        )
+
+    def _as_recorded(self, row: CallRow) -> None:
+        """A call is taken up as the log knows it. Raises WorkspaceDamagedError where its row was changed by hand."""
+        mine = [e for e in self._events.of_run(row.run) if e.kind in _ABOUT and e.facts["subject"] == row.id]
+        first, last = mine[:1], mine[-1:]
+        known = [(e.tenant, e.position, e.facts["key"], e.facts["undoes"]) for e in first] + [
+            (e.position, e.facts["state"], e.facts["contract"], e.facts.get("claim", 0)) for e in last
+        ]
+        if known != [
+            (row.tenant, row.proposed, row.key, row.undoes),
+            (row.changed, row.state.value, row.contract, row.claim),
+        ]:
+            raise WorkspaceDamagedError(
+                f"{row.name} is not as the log knows it", "run `affidavit audit verify`; restore a backup"
+            )
 
     # -- ends
 
@@ -318,6 +361,8 @@ class Ledger:
             return row, f"the arguments of {row.name} were erased"
         if by == wanted.principal:
             return row, f"{by} asked for it: somebody else must decide"
+        if yes and not by.startswith("user:"):
+            return row, f"{by} is no person: a yes is somebody's who can answer for it"
         roles = sorted(self._people(row.tenant, by).roles & set(asked.roles))
         if not roles:
             return row, f"{by} holds none of the roles {', '.join(asked.roles)}"
@@ -369,6 +414,10 @@ class Ledger:
         body = self._events.body(self._events.event(row.proposed))
         if isinstance(body, ErasedBody):
             return None
+        if body["tool"] != row.tool:
+            raise WorkspaceDamagedError(
+                f"{row.name} was a call of {body['tool']}", "run `affidavit audit verify`; restore a backup"
+            )
         return Proposal(
             tenant=row.tenant,
             principal=body["principal"],

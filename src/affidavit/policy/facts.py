@@ -7,6 +7,7 @@ entities, and arguments are written by models.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,8 +20,12 @@ from affidavit.policy.schema import cedar_type
 
 READ_ONLY, LIVE = "read-only", "live"
 _TYPES = {"String": str, "Long": int, "Boolean": bool}
-_DOMAIN = re.compile(r"(?:@|://(?:[^\s/@]*@)?)\[?([^\s,;:/?#<>()\"'\[\]@]+)")
-_AMOUNT = re.compile(r"(?:\A|_)amount(?:\Z|_)")
+_ADDRESS = re.compile(r"(?:@|:[/\\]{2})\[?([^\s,;:/?#<>()\"'\[\]@\\]+)")
+_LINK = re.compile(r"(?::[/\\]{2}|\b(?:https?|wss?|ftp):[/\\]*)([^\s/?#\\]+)", re.IGNORECASE)
+_HOST = re.compile(r"\[?([^:<>\[\]]+)")
+_AFTER = ".,;)(\"'"
+_DROPPED = str.maketrans("", "", "\t\r\n")
+_AMOUNT = re.compile(r"(?:\A|_|[^A-Za-z])(?:amounts?|AMOUNTS?)(?![a-z])|(?:\A|[^A-Z])Amounts?(?![a-z])")
 _LARGEST = 2**63 - 1
 _UNSEEN = object()
 
@@ -118,7 +123,8 @@ def calling(tenant: str, context: Mapping[str, Any], contract: Contract, kinds: 
         if name not in kinds:
             raise ValueError(f"{contract.key} has no argument {name!r}")
     seen = {name: shown(kinds[name], value) for name, value in given.items()}
-    hidden = [name for name, value in seen.items() if value is _UNSEEN]
+    # an amount that is written as text is none to a rule about amounts
+    hidden = [name for name, value in seen.items() if value is _UNSEEN or _worded(name, given[name])]
     labels: Mapping[str, Any] = context.get("labels") or {}
     control = {n: v for n, v in given.items() if contract.role(n) is Role.CONTROL}
     amounts = [abs(a) for a in _amounts("", given)]
@@ -128,15 +134,26 @@ def calling(tenant: str, context: Mapping[str, Any], contract: Contract, kinds: 
         "origins": sorted({str(label["origin"]) for each in labels.values() for label in each}),
         "untrusted": sorted(n for n in control if not _trusted(labels.get(n))),
         "unseen": hidden,
-        "domains": sorted({d for text in _texts(control) for d in _domains(text)}),
+        "domains": sorted({d for text in _texts(list(control.values())) for d in _domains(text)}),
         **({"amount": max(amounts)} if amounts else {}),
     }
 
 
-def _domains(text: str) -> list[str]:
-    if "@" not in text and "://" not in text:
-        return []
-    return [found.lower().rstrip(".") for found in _DOMAIN.findall(text)]
+def _domains(text: str) -> Iterator[str]:
+    """As it stands; and as readers of links see it, who drop line ends and know wide letters."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    for form in {text, plain, plain.translate(_DROPPED)}:
+        if "@" in form or ":" in form:
+            for found in (*_ADDRESS.findall(form), *_hosts(form)):
+                yield found.lower().strip(_AFTER)
+
+
+def _hosts(text: str) -> Iterator[str]:
+    """Of links, as far as any reader of links might take a host to go: a comma may be part of one."""
+    for authority in _LINK.findall(text):
+        host = _HOST.match(authority.rpartition("@")[2])
+        if host is not None:
+            yield host[1]
 
 
 def _trusted(labels: Any) -> bool:
@@ -166,8 +183,17 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list, tuple)):
-        for each in value.values() if isinstance(value, dict) else value:
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
             yield from _texts(each)
+
+
+def _worded(name: str, value: Any) -> bool:
+    """Whether a text under a name such as ``amount`` holds a number, however deep."""
+    if isinstance(value, dict):
+        return any(_worded(str(key), each) for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(_worded(name, each) for each in value)
+    return isinstance(value, str) and any(map(str.isnumeric, value)) and bool(_AMOUNT.search(name))
 
 
 def _amounts(name: str, value: Any) -> Iterator[int]:

@@ -5,11 +5,13 @@ Cedar names rules by their place in the text and errors by nothing at all; peopl
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from cedarpy import PolicySet
+from cedarpy import PolicySet, policies_to_json_str
 
 from affidavit.domain.canonical import digest
 from affidavit.domain.errors import ManifestError
@@ -18,7 +20,7 @@ from affidavit.domain.roles import ROLES
 LARGEST = 500_000
 """Characters of all files together."""
 _ID = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
-_TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;|\n|[^\S\n]+|[^;"/\s]+|.', re.DOTALL)
+_TOKEN = re.compile(r'//[^\r\n]*|"(?:\\.|[^"\\])*"|;|\n|[^\S\n]+|[^;"/\s]+|.', re.DOTALL)
 _TEACH = (
     'for example: @id("writes-need-live") forbid (principal, action in Action::"tool:write", resource) …;'
 )
@@ -100,4 +102,18 @@ def _statement(file: str, line: int, text: str) -> Statement:
         raise ManifestError(
             f"{where}: {id}: @approval names who may lift a forbid rule", f"a role: {', '.join(ROLES)}"
         )
+    for wrong in _misnamed(json.loads(policies_to_json_str(text))):
+        raise ManifestError(f"{where}: {id}: {wrong}", "the rule would never apply to anybody")
     return Statement(id, file, line, rule.effect, approval or "", text)
+
+
+def _misnamed(node: Any) -> Iterator[str]:
+    """What is wrong with the ids in a rule: Cedar does not look at them, and a forbid rule about nobody forbids nothing."""
+    if isinstance(node, dict):
+        kind, id = node.get("type"), node.get("id")
+        if kind == "Role" and isinstance(id, str) and id not in ROLES:
+            yield f"there is no role {id}, there are {', '.join(ROLES)}"
+        if kind in ("User", "Service", "Group") and isinstance(id, str) and "/" not in id:
+            yield f"{kind}::{json.dumps(id)} names nobody: TENANT/NAME is how people and groups are called"
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _misnamed(inner)
