@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
@@ -343,8 +344,6 @@ def test_a_result_is_as_promised_or_it_is_none(
 
 
 def test_a_slow_tool_is_not_waited_for(tmp_path: Path, clock: FixedClock) -> None:
-    import threading
-
     free = threading.Event()
 
     @tool(effect="write", idempotency="none", timeout=50)
@@ -579,3 +578,27 @@ def test_the_yes_of_somebody_who_may_not_any_more_is_asked_for_again(world: Worl
     world.gateway.approve(1, waiting.row.name, "user:carol")
     assert world.gateway.work() == 1
     assert sum(outside.delivered.values()) == 1
+
+
+def test_what_is_still_at_it_is_not_asked_whether_it_was_done(tmp_path: Path, clock: FixedClock) -> None:
+    free, over = threading.Event(), threading.Event()
+    booked: list[str] = []
+
+    @tool(effect="write", idempotency="check_first", attempts=3, timeout=50)
+    def slow(n: int, context: Context) -> None:
+        """Book when the test lets it."""
+        if context.attempt == 1:
+            free.wait()
+        booked.append(context.key)
+        over.set()
+
+    @slow.checks
+    def done(context: Context) -> bool | None:
+        return context.key in booked or None
+
+    with (world := begun(tmp_path / "ws", clock, Table({"slow@1": PERMIT}), [slow])).ws:
+        ended = call(world, "slow")
+        free.set()
+        assert over.wait(30)
+        world.gateway.work()
+    assert (ended.state, ended.cause, len(booked)) == (CallState.UNKNOWN, "timeout", 1)

@@ -565,6 +565,8 @@ def _after(end: End, made: Contract, row: CallRow) -> CallState:
     """The state that the end of an attempt leads to: what may have happened is never called failed, and never tried again
     unless the contract says that twice is as once."""
     again = row.claim < made.attempts and made.idempotency is not Idempotency.NONE
+    if made.idempotency is Idempotency.CHECK_FIRST and end.cause == "timeout":
+        again = False  # it is still at it: asked now, it would say that nothing was done, and then do it
     match end.outcome:
         case Outcome.DONE:
             return CallState.DONE
