@@ -258,3 +258,21 @@ def test_the_one_of_many_is_a_choice_inside_a_record_too(found: Json) -> None:
     alone = memory("share plan.docx", "x")
     alone.returned(many, {"q": "plan.docx"}, {"files": [{"id": "26"}]})
     assert vouched(alone, "26", "file")
+
+
+def test_a_list_within_one_thing_is_believed_whole_and_no_part_of_it_alone() -> None:
+    made = memory("invite those of plan.docx again", "and eve@evil.net")
+    guests: Json = ["ann@acme.com", "bob@acme.com", "eve@evil.net"]
+    made.returned(
+        tool(trusts={"guests": "file"}), {"q": "plan.docx"}, [{"guests": guests, "text": ["a b", "c d"]}]
+    )
+
+    def vouches(value: Json) -> bool:
+        return trusted(made.labels_of(tool(), {"q": value})["q"])
+
+    assert vouches(["bob@acme.com", "ann@acme.com", "eve@evil.net"])
+    assert not vouches(["eve@evil.net"])
+    assert not vouches(["ann@acme.com", "bob@acme.com"]), "leaving one out is a choice"
+    assert not vouches(["ann@acme.com", "bob@acme.com", "eve@evil.net", "joe@evil.net"])
+    assert not vouches(["a b", "c d"]), "its field is not believed"
+    assert not trusted(made.labels_of(tool(), {"body": guests})["body"]), "nor for another kind"

@@ -46,6 +46,7 @@ class Memory:
     asked: Text
     _read: set[Label] = field(default_factory=set)
     _vouched: dict[tuple[str, type, Leaf], Labels] = field(default_factory=dict)  # by type too: True equals 1
+    _whole: dict[tuple[str, frozenset[tuple[type, Leaf]]], Labels] = field(default_factory=dict)
     _seen: list[Text] = field(default_factory=list)
 
     @property
@@ -67,18 +68,19 @@ class Memory:
         """What a tool returned, as its contract says how far it is to be believed.
 
         An item is believed if the control arguments that found it are vouched for, and it came alone or is the only one that
-        the person named. Of many items none is.
+        the person named. Of many items none is; a list within a believed item is, taken whole: leaving out or adding is choosing.
         """
         label = Label(Origin.TOOL, contract.key, contract.owner, contract.trusted)
         labels = self.labels_of(contract, arguments)
         steered = all(trusted(labels[n]) for n in labels if contract.role(n) is Role.CONTROL)
         asked, known = self.asked.plain(), fields(contract.result)
-        items = [_believed(item, contract, asked, known) for item in _items(result, contract.result)]
+        items = [(item, _believed(item, contract, asked, known)) for item in _items(result, contract.result)]
         if len(items) > 1:
-            items = [i for i in items if any(says(asked, leaf) for _, leaf in i)]
+            items = [(item, told) for item, told in items if any(says(asked, leaf) for _, leaf in told)]
         if steered and len(items) == 1:
             name = frozenset((replace(label, trusted=True),))
-            self._vouched.update({(kind, type(leaf), leaf): name for kind, leaf in items[0]})
+            self._vouched.update({(kind, type(leaf), leaf): name for kind, leaf in items[0][1]})
+            self._whole.update(dict.fromkeys(_lists(items[0][0], contract), name))
         told = tuple(leaves(result, known))
         if any(not isinstance(leaf, bool) and leaf is not None for leaf in told):
             self._read.add(label)  # a mere yes or nothing at all tells a model nothing
@@ -107,6 +109,10 @@ class Memory:
         found, known = {}, fields(contract.parameters)
         for name, value in arguments.items():
             kind, words = contract.kinds.get(name, ""), contract.said.get(name, {})
+            whole = self._whole.get((kind, _set(value) or frozenset()))
+            if whole is not None and self.tainted:
+                found[name] = whole
+                continue
             traced = [self.trace(leaf, kind, words.get(_word(leaf), ())) for leaf in leaves(value, known)]
             found[name] = frozenset(label for labels in traced for label in labels) or self.asked.labels
         return found
@@ -178,6 +184,23 @@ def _believed(item: Json, contract: Contract, asked: str, known: Set[str]) -> li
         if contract.trusted or name in contract.trusts
         for leaf in _alone(inner, asked, known)
     ]
+
+
+def _lists(item: Json, contract: Contract) -> Iterator[tuple[str, frozenset[tuple[type, Leaf]]]]:
+    """The lists of values in ``item`` that may be believed, each as a set with its kind."""
+    if isinstance(item, Mapping):
+        for name, inner in item.items():
+            values = _set(inner)
+            if values and (contract.trusted or name in contract.trusts):
+                yield contract.trusts.get(name, ""), values
+
+
+def _set(value: Json) -> frozenset[tuple[type, Leaf]] | None:
+    """What a list of plain values holds; None for anything else."""
+    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+        return None
+    plain = [one for one in value if one is None or isinstance(one, str | int)]
+    return frozenset((type(one), one) for one in plain) if len(plain) == len(value) else None
 
 
 def _alone(value: Json, asked: str, known: Set[str]) -> Iterator[Leaf]:
