@@ -35,7 +35,7 @@ from affidavit.events.verify import LogVerifier
 from affidavit.store.catalog import chunk_details, unpack_path
 from affidavit.store.database import Row
 
-_GOVERNANCE = ("owner", "classification", "rank", "fresh_days")
+_GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
 _EMPTY_CHUNK = (0, 0, "[]", "", "")
 
@@ -168,7 +168,7 @@ class Verifier:
         last: dict[int, int] = {}
         seen = set()
         rows = self._db.each(
-            "SELECT document, since, until, rule, owner, classification, rank, fresh_days FROM governance "
+            "SELECT document, since, until, rule, owner, classification, rank, fresh_days, deprecated FROM governance "
             "ORDER BY document, since"
         )
         for document, since, until, rule, *rest in rows:

@@ -12,6 +12,7 @@ from affidavit.ask.drafts import Quoted, Written, streams
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
+from affidavit.ask.falling_short import not_enough
 from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
 from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
@@ -23,7 +24,6 @@ from affidavit.domain.answer import (
     GUARDED_ANSWER,
     GUARDED_QUESTION,
     NO_MODEL,
-    NOT_ENOUGH,
     Answer,
     Citation,
     Claim,
@@ -34,7 +34,7 @@ from affidavit.domain.answer import (
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
 from affidavit.domain.filter import Filter
-from affidavit.domain.records import RunStatus
+from affidavit.domain.records import BEHIND, RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
@@ -184,7 +184,7 @@ class Asker:
         evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
         if not evidence.sufficient:
-            return _refuse(run, reader, release, NOT_ENOUGH)
+            return _refuse(run, reader, release, not_enough(asked.text, passages))
         giving = self._giving(run, passages, clock, watch, handing)
         written: Written | None = None
         if writer is not None:
@@ -206,7 +206,7 @@ class Asker:
         if watch.refused or (watch.dropped and not claims):
             return _refuse(run, reader, release, GUARDED_ANSWER)
         if not claims:
-            return _refuse(run, reader, release, NOT_ENOUGH)
+            return _refuse(run, reader, release, not_enough(asked.text, passages))
         given = "\n".join(claim.text for claim in claims)
         understood = text if text != question.text else ""
         return _given(
@@ -396,8 +396,9 @@ def _citation(passage: Passage, start: int, end: int, quote: str, clock: int) ->
         location=view.location,
         indexed_at=instant(view.indexed_at),
         permitted_by=passage.permitted_by,
-        rank=view.rank,
+        rank=view.rank - BEHIND if view.deprecated else view.rank,
         stale=bool(view.fresh_days) and clock - modified > view.fresh_days * _DAY,
+        deprecated=view.deprecated,
     )
 
 

@@ -62,6 +62,7 @@ def hit_json(rank: int, passage: Passage) -> dict[str, Any]:
         "text": passage.text,
         "location": view.location,
         "indexed_at": instant(view.indexed_at),
+        "deprecated": view.deprecated,
         "permitted_by": passage.permitted_by,
     }
 

@@ -64,8 +64,10 @@ def _where(cited: Mapping[str, Any]) -> str:
 
 def _note(cited: Mapping[str, Any]) -> str:
     stale = "; older than its freshness limit" if cited["stale"] else ""
+    old = "; deprecated" if cited.get("deprecated") else ""
     return (
-        f"{_where(cited)}, revision {cited['revision']}, {cited['permitted_by']}, rank {cited['rank']}{stale}"
+        f"{_where(cited)}, revision {cited['revision']}, {cited['permitted_by']}, "
+        f"rank {cited['rank']}{stale}{old}"
     )
 
 
@@ -98,7 +100,10 @@ def hits(out: Output, result: Mapping[str, Any]) -> None:
         out.warn(f"searched by keyword alone: {result['degraded']}")
     for hit in result["hits"]:
         heading = " > ".join(hit["path"]) or hit["title"]
-        out.say(f"{hit['rank']:>3}. {hit['source']}/{hit['document']}  {hit['score']:.3f}  {heading}", "bold")
+        old = "  (deprecated)" if hit["deprecated"] else ""
+        out.say(
+            f"{hit['rank']:>3}. {hit['source']}/{hit['document']}  {hit['score']:.3f}  {heading}{old}", "bold"
+        )
         text = " ".join(hit["text"].split())
         out.say(f"     {text[:240]}{'…' if len(text) > 240 else ''}")
     if not result["hits"]:

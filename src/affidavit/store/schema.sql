@@ -43,6 +43,7 @@ CREATE TABLE access_rules (
 CREATE TABLE governance (
   id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id), rule INTEGER NOT NULL REFERENCES access_rules (id),
   owner TEXT NOT NULL, classification TEXT NOT NULL, rank INTEGER NOT NULL, fresh_days INTEGER NOT NULL,
+  deprecated INTEGER NOT NULL,
   since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE INDEX governance_by_document ON governance (document, until);
 CREATE INDEX governance_by_since ON governance (since);
