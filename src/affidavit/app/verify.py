@@ -353,11 +353,16 @@ class Verifier:
             raise _row("the prices are not those that the log knows")
 
     def _controls(self) -> None:
-        """Modes, kill switches and where secrets are: each decides what may be done, so each is on the log."""
+        """Modes, kill switches, where secrets are, and what is promised: each is on the log."""
         for table, columns, folded in (
             ("modes", "tenant, mode, since, until", self._fold.modes),
             ("kills", "tenant, kind, name, reason, stated_by, since, until", self._fold.kills),
             ("secrets", "tenant, name, kind, place, since, until", self._fold.secrets),
+            (
+                "objectives",
+                "tenant, level, source, within, share, days, since, until",
+                self._fold.objectives,
+            ),
         ):
             rows = self._db.all(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own constants
             if sorted(rows) != sorted(map(tuple, folded)):

@@ -53,6 +53,7 @@ class EventKind(str, Enum):
     APPROVAL_RESOLVED = "approval.resolved"
     MODE_CHANGED = "mode.changed"
     KILL_CHANGED = "kill.changed"
+    LEVEL_CHANGED = "level.changed"
     SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
 
 
@@ -104,6 +105,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.APPROVAL_RESOLVED: {"subject": int, "verdict": str},
     EventKind.MODE_CHANGED: {"mode": str},
     EventKind.KILL_CHANGED: {"subject": str, "change": str},
+    EventKind.LEVEL_CHANGED: {"subject": str, "source": int, "change": str},
     EventKind.SECRET_CHANGED: {"change": str},
 }
 

@@ -32,6 +32,7 @@ LATER = {
     "restore": "keep:restore_command",
     "tool": "tools:tool",
     "approvals": "tools:approvals",
+    "level": "levels:level",
 }
 """Each command or group with the module and name it is found under."""
 

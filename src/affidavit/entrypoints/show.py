@@ -173,9 +173,38 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
         )
         if sink["error"]:
             out.say(f"  failed at {sink['tried_at']}: {sink['error']}", "yellow")
+    _promises(out, value)
+
+
+def _promises(out: Output, value: Mapping[str, Any]) -> None:
     for budget in value["budgets"]:
         word = "spent" if budget["state"] == "spent" else "nearly spent"
         out.say(f"budget {budget['budget']} (a {budget['per']}) is {word}: affidavit budget show", "yellow")
+    for said in value["levels"]:
+        level(out, said)
+
+
+_LEVEL_STYLES = {"breached": "red", "unmeasured": "yellow"}
+
+
+def level(out: Output, said: Mapping[str, Any]) -> None:
+    """A line about a level of service: its objective, its figure, and what is left of its error budget."""
+    objective, place = said["objective"], said["source"] or said["tenant"]
+    promised = "nothing is promised"
+    if objective:
+        within = f" within {objective['within_seconds']} s" if objective["within_seconds"] else ""
+        promised = f"{objective['percent']} %{within} over {objective['days']} days"
+    figure = f"{said['percent']} % of {said['total']}" if said["total"] else "nothing to count"
+    late = f"; nothing was read for {said['unread_seconds']} s" if said["overdue"] else ""
+    left = (
+        ""
+        if said["budget_left_percent"] is None
+        else f"; {said['budget_left_percent']} % of the error budget left"
+    )
+    out.say(
+        f"{said['level']} of {place}: {said['state']}: {figure} ({promised}){left}{late}",
+        _LEVEL_STYLES.get(said["state"], ""),
+    )
 
 
 def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:

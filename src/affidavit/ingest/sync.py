@@ -378,7 +378,8 @@ class Sync:
                 )
             )
         faults = [
-            {"name": f.name, "code": f.code, "message": f.message} for f in self.report.faults[:_FAULTS_KEPT]
+            {"name": f.name, "code": f.code, "message": f.message, "hides": f.hides}
+            for f in self.report.faults[:_FAULTS_KEPT]
         ]
         self._charge()
         self._run.step(

@@ -132,3 +132,9 @@ CREATE TABLE secrets (
   id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
   since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611686018427387904;
+-- What is promised of a source (0: of each) or, for citations, of the tenant: a share in ten-thousandths over so many days, and for
+-- what takes time within so many seconds.
+CREATE TABLE objectives (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, level TEXT NOT NULL, source INTEGER NOT NULL, within INTEGER NOT NULL,
+  share INTEGER NOT NULL, days INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+CREATE UNIQUE INDEX objectives_by_level ON objectives (tenant, level, source) WHERE until = 4611686018427387904;
