@@ -97,7 +97,9 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
-        self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        self._searcher = Searcher(
+            parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness, parts.caches
+        )
         parts.models.meter = self._meter
         parts.charge_by(self._embedding)
         self._asker = Asker(
@@ -111,6 +113,7 @@ class Workspace:
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
             parts.guards.of,
+            parts.caches,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:

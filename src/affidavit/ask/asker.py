@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from affidavit.ask.caches import Caches
 from affidavit.ask.conversation import Conversations, stand_alone
 from affidavit.ask.drafts import Quoted, Written, streams
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
@@ -82,7 +83,9 @@ class Asker:
         writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
         guards: Callable[[Release], Guards] = lambda release: Guards(),
+        caches: Caches | None = None,
     ) -> None:
+        self._caches = caches
         self._guards = guards
         self._callers = callers
         self._writers = writers
@@ -158,9 +161,10 @@ class Asker:
         streaming = question.streamed and streams(release)
         embedder, fingerprint = self._retriever.serving()
         fingerprint = fingerprint if past is None else past.embedder
+        memory = self._caches.of(run, question.principal) if self._caches and past is None else None
         with self._db.read():
             reader = self._scopes.resolve(
-                question.tenant, question.principal, question.as_of, question.filter, past
+                question.tenant, question.principal, question.as_of, question.filter, past, memory
             )
             timer.lap("identify_scope")
             clock = self._clock.now() if past is None else past.clock
@@ -176,7 +180,7 @@ class Asker:
             text, refusal = self._understood(run, reader, question, release, caller, watch)
             if refusal is not None:
                 return _refuse(run, reader, release, refusal)
-            asked = embed_question(run, embedder, fingerprint, text)
+            asked = embed_question(run, embedder, fingerprint, text, memory)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
