@@ -57,7 +57,7 @@ class QualityDesk:
             owners, ranks = (self._rows.by(source.id, column) for column in ("owner", "rank"))
             classes = self._rows.by(source.id, "classification")
         total = counts["documents"] or 0
-        unparsed = [f for f in sync["faults"] if f["name"] and f["hides"]]
+        unparsed = [f for f in sync["faults"] if f["name"] and f["hides"] and f["code"] != "no_rule"]
         listed = total + len(unparsed)
         return {
             **describe(source),
