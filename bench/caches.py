@@ -47,7 +47,7 @@ def measure(ws: Workspace, texts: Sequence[str], who: str) -> dict[str, Any]:
         "ask": {name: spread(ms) for name, ms in whole.items()},
         "search": {name: spread(ms) for name, ms in search.items()},
         "stages_p50_ms": {n: {s: percentile(ms, 50) for s, ms in of.items()} for n, of in stages.items()},
-        "kilobytes": (kept.vectors.bytes + kept.identities.bytes + kept.results.bytes) // 1000,
+        "kilobytes": sum(k.bytes for k in (kept.vectors, kept.identities, kept.results, kept.scores)) // 1000,
         "said_cached": _said(ws),
     }
 

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -24,6 +24,7 @@ from affidavit.app.people import Entry
 from affidavit.ask.caches import Kept, Memory
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.events import EventKind
+from affidavit.ports.index import Feed
 from affidavit.testing.embedder import HashEmbedder
 from tests.properties.world import Crowd, make, opened, write_records
 
@@ -225,7 +226,7 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
                 def head(self) -> int:
                     return 0
 
-            return known(self, Still(), scope, *rest)
+            return known(self, cast(Feed, Still()), scope, *rest)
 
         monkeypatch.setattr(Memory, "result", result)
     else:
@@ -249,10 +250,13 @@ def test_the_record_says_what_was_cached_and_replays_identically(folders: Callab
         ws = world.remembers
         runs = [ws.ask(QUESTIONS[0], "alice", ACME).run for _ in range(2)]
         runs.append(ws.search(QUESTIONS[0], "alice", 3, ACME).run)
+        story = ws.runs.show(world._tenant, runs[1], None, audit=True)
+        assert story["cached"] == ["scope", "embed", "retrieve", "score"]
+        assert "cached" not in ws.runs.show(world._tenant, runs[1], "user:alice")
         finished = {e.run: ws.parts.events.body(e) for e in ws.parts.events.of_kind(EventKind.RUN_FINISHED)}
         assert [finished[run].get("cached") for run in runs] == [
             None,
-            ["scope", "embed", "retrieve"],
+            ["scope", "embed", "retrieve", "score"],
             ["scope", "embed", "retrieve"],
         ]
 

@@ -7,17 +7,19 @@ sync before, which would have seen it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.app.authority import OPERATOR, is_operator
+from affidavit.app.sources import SourceDesk
 from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import AffidavitError, UnknownNameError, UsageError
+from affidavit.domain.errors import AffidavitError, ErasedError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.log import Transaction
 from affidavit.store.catalog import Source
@@ -55,23 +57,24 @@ class Counted:
 
 @dataclass
 class _Timeline:
-    """Whole and broken syncs of one source in order; ``floor`` is when it was registered."""
+    """Syncs of one source in order: those that brought a change, when whole ones began; ``floor`` is when it was registered."""
 
     floor: int
-    runs: list[tuple[str, int]] = field(default_factory=list)
+    changed: list[tuple[str, int]] = field(default_factory=list)
     whole: list[int] = field(default_factory=list)
 
     def before(self, started: int) -> int:
         """When the last whole sync began before the one that began at ``started``."""
-        n = bisect_right(self.whole, started - 1)
+        n = bisect_left(self.whole, started)
         return self.whole[n - 1] if n else self.floor
 
 
 class LevelDesk:
     """Declares objectives, measures, and puts what it finds on record, once."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, sources: SourceDesk) -> None:
         self._parts = parts
+        self._sources = sources
         self._rows = Levels(parts.database)
 
     # -- objectives
@@ -91,7 +94,7 @@ class LevelDesk:
         _check(level, within, days, by)
         if source and level == CITATIONS:
             raise UsageError("citations are promised of a tenant's answers", "leave --source out")
-        id = self._source(tenant, source).id if source else EACH
+        id = self._sources.get(tenant, source).id if source else EACH
         objective = Objective(tenant.id, level, id, within, _share(percent), days)
 
         def write(tx: Transaction) -> None:
@@ -110,7 +113,7 @@ class LevelDesk:
     def remove(self, tenant: Tenant, level: str, by: str, source: str = "") -> None:
         """Promise it no longer. Raises UnknownNameError if it was not."""
         _check(level, 1 if level in _TIMED else 0, 1, by)
-        id = self._source(tenant, source).id if source else EACH
+        id = self._sources.get(tenant, source).id if source else EACH
 
         def write(tx: Transaction) -> None:
             if not any((o.level, o.source) == (level, id) for o in self._rows.objectives(tenant.id)):
@@ -122,15 +125,6 @@ class LevelDesk:
             )
 
         self._parts.log.write(write)
-
-    def _source(self, tenant: Tenant, name: str) -> Source:
-        with self._parts.database.read():
-            found = self._parts.catalog.source(tenant.id, name)
-        if found is None:
-            raise UnknownNameError(
-                f"there is no source {name!r} in {tenant.name}", "`affidavit source list` lists them"
-            )
-        return found
 
     # -- how they are kept
 
@@ -182,9 +176,13 @@ class LevelDesk:
 
     # -- measuring; inside a snapshot
 
-    def _of(self, tenant: Tenant, levels: Iterable[str]) -> list[dict[str, Any]]:
+    def _of(self, tenant: Tenant, levels: Collection[str]) -> list[dict[str, Any]]:
         objectives = {(o.level, o.source): o for o in self._rows.objectives(tenant.id)}
         sources = self._parts.catalog.sources(tenant.id)
+        windows = [_DAYS, *(o.days for o in objectives.values())]
+        # what came early in the window counts from the sync before, which may lie before it
+        earliest = self._parts.clock.now() - 2 * max(windows) * _DAY
+        lines = self._timelines(tenant, sources, earliest) if not _TIMED.keys().isdisjoint(levels) else {}
         stopped = {k.name for k in self._parts.controls.kills(tenant.id) if k.kind == "source"}
         out = []
         for level in levels:
@@ -194,46 +192,55 @@ class LevelDesk:
                 continue
             for source in sources:
                 objective = objectives.get((level, source.id)) or objectives.get((level, EACH))
-                counted = self._of_source(tenant, level, source, objective)
+                if level == PERMISSIONS:
+                    counted = self._permissions(source, self._begin(objective))
+                else:
+                    counted = self._delays(lines[source.id], level, source, objective)
                 if level != FRESHNESS and source.name in stopped:
                     counted.unread = None  # nothing of it is answered anyway
                 out.append(_described(tenant, level, source, objective, counted))
         return out
 
-    def _of_source(self, tenant: Tenant, level: str, source: Source, objective: Objective | None) -> Counted:
-        if level == PERMISSIONS:
-            return self._permissions(source, self._begin(objective))
-        return self._delays(tenant, level, source, objective)
-
     def _begin(self, objective: Objective | None) -> int:
         return self._parts.clock.now() - (objective.days if objective else _DAYS) * _DAY
 
-    def _delays(self, tenant: Tenant, level: str, source: Source, objective: Objective | None) -> Counted:
-        now, begin = self._parts.clock.now(), self._begin(objective)
+    def _delays(self, line: _Timeline, level: str, source: Source, objective: Objective | None) -> Counted:
+        now, begin, counted = self._parts.clock.now(), self._begin(objective), Counted()
         within = (objective.within if objective else _MOST_SECONDS) * MICROSECONDS
-        line, counted = self._timeline(tenant, source, begin - (now - begin)), Counted()
-        for run, started in line.runs:
-            if started < begin:
-                continue
-            for change in self._rows.changes(run, line.before(started), within):
-                if change.kind == _TIMED[level]:
-                    counted.total += change.count
-                    counted.good += change.count - change.late
+        for run, started in line.changed:
+            if started >= begin:
+                change = self._rows.changes(run, _TIMED[level], line.before(started), within)
+                counted.total += change.count
+                counted.good += change.count - change.late
+                if change.count:
                     counted.worst = max(counted.worst or 0, change.worst)
         # a last sync older than all that was looked at is known by its end alone
         last = line.whole[-1] if line.whole else max(line.floor, source.synced_at)
         counted.unread = max(0, now - last)
         return counted
 
-    def _timeline(self, tenant: Tenant, source: Source, begin: int) -> _Timeline:
-        line = _Timeline(self._rows.added(source.id))
-        for run in self._rows.syncs(tenant.id, max(begin, line.floor)):
-            about = self._parts.events.body(self._parts.events.event(run.position))
-            if about.get("source") == source.name:
-                line.runs.append((run.run, run.started))
-                if run.finished:
-                    line.whole.append(run.started)
-        return line
+    def _timelines(self, tenant: Tenant, sources: Sequence[Source], begin: int) -> dict[int, _Timeline]:
+        """The syncs of ``sources`` from ``begin`` on, by the source's number."""
+        lines = {source.id: _Timeline(self._rows.added(source.id)) for source in sources}
+        named = {source.name: lines[source.id] for source in sources}
+        for run in self._rows.syncs(tenant.id, begin):
+            line = named.get(self._synced(run.body))
+            if (
+                line is None or run.started < line.floor
+            ):  # of a source that is gone, though one of its name came back
+                continue
+            if run.changed:
+                line.changed.append((run.run, run.started))
+            if run.finished:
+                line.whole.append(run.started)
+        return lines
+
+    def _synced(self, body: int) -> str:
+        """The name of the source that a sync was of; "" where that was erased."""
+        try:
+            return str(json.loads(self._parts.bodies.get(body))["source"])
+        except ErasedError:
+            return ""
 
     def _permissions(self, source: Source, begin: int) -> Counted:
         counted = Counted()

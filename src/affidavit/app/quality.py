@@ -95,17 +95,13 @@ class QualityDesk:
 
     def _last_sync(self, tenant: Tenant, source: Source) -> Mapping[str, Any]:
         """What the last whole sync of ``source`` put on record, empty before the first."""
-        events, syncs = self._parts.events, Levels(self._parts.database).syncs(tenant.id, 0)
-        for run in reversed(syncs):
-            if not run.finished:
-                continue
-            for event in reversed(events.of_run(run.run)):
-                if event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "sync":
-                    said = events.body(event)
-                    if said["input"].get("source") == source.name:
-                        found: Mapping[str, Any] = said["output"]
-                        return found
-                    break
+        events, levels = self._parts.events, Levels(self._parts.database)
+        for run in reversed(levels.syncs(tenant.id, 0)):
+            step = levels.last_step(run.run) if run.finished else -1
+            said = events.body(events.event(step)) if step >= 0 else {"input": {}}
+            if said["input"].get("source") == source.name:
+                found: Mapping[str, Any] = said["output"]
+                return found
         return {"faults": []}
 
     # -- against the source itself

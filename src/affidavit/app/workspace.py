@@ -219,7 +219,7 @@ class Workspace:
     @cached_property
     def levels(self) -> LevelDesk:
         """What is promised, and how it is kept."""
-        return _later("levels", "LevelDesk")(self.parts)  # type: ignore[no-any-return]
+        return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:

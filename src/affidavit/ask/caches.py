@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from affidavit.domain.canonical import text_digest
+from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.records import Scope
 from affidavit.policy.scope import Identity
 from affidavit.ports.index import Feed, Query, SearchResult
@@ -25,7 +25,8 @@ V = TypeVar("V")
 _ENTRY = 500  # bytes that an entry takes besides its value, roughly
 _CANDIDATE = 250
 _NAME = 120
-VECTORS, IDENTITIES, RESULTS = 16_000_000, 8_000_000, 32_000_000
+_NUMBER = 60
+VECTORS, IDENTITIES, RESULTS, SCORES = 16_000_000, 8_000_000, 32_000_000, 8_000_000
 """Bytes each kind may take, roughly; what was not used for longest goes first."""
 
 
@@ -70,6 +71,7 @@ class Caches:
         self.vectors: Kept[Mapping[str, Any]] = Kept(int(VECTORS * share))
         self.identities: Kept[Identity] = Kept(int(IDENTITIES * share))
         self.results: Kept[SearchResult] = Kept(int(RESULTS * share))
+        self.scores: Kept[Mapping[str, Any]] = Kept(int(SCORES * share))
 
     def of(self, run: Run, principal: str) -> Memory:
         """What ``principal`` may be given again in ``run``, whose record will say so."""
@@ -96,6 +98,18 @@ class Memory:
         said = compute()
         if fingerprint and said["vector"] is not None:
             self._caches.vectors.put(key, said, len(said["vector"]))
+        return said
+
+    def scores(self, given: Json, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What the embedder says of the sentences that ``given`` names, by digests of all that goes into it."""
+        key = (*self._who, digest(given))
+        found = self._caches.scores.get(key)
+        if found is not None:
+            self._run.reuse("score")
+            return found
+        said = compute()
+        if "unavailable" not in said:
+            self._caches.scores.put(key, said, sum(_NUMBER * len(numbers) for numbers in said.values()))
         return said
 
     def identity(self, position: tuple[int, ...], compute: Callable[[], Identity]) -> Identity:

@@ -112,13 +112,15 @@ def score_sentences(
             "alike": _alike(means, same),
         }
 
-    given = {
+    given: dict[str, Json] = {
         "text": text_digest(asked.text),
         "embedder": asked.fingerprint,
         "sentences": digest(list(sentences)),
         "same": repr(same),
     }
-    said = run.effect("score", given, compute)  # type: ignore[arg-type]  # JSON, said in a wider type
+    memory = asked.memory
+    known = compute if memory is None else lambda: memory.scores(given, compute)
+    said = run.effect("score", given, known)  # type: ignore[arg-type]  # JSON, said in a wider type
     if "unavailable" in said:
         return None
     return Scores(

@@ -253,6 +253,8 @@ def _audit(out: Output, story: Mapping[str, Any]) -> None:
     out.say(f"  events {story['positions'][0]} to {story['positions'][1]}")
     for step in story["steps"]:
         out.say(f"  step {step['step']} {step['name']}")
+    if story["cached"]:
+        out.say(f"  known from before: {', '.join(story['cached'])}")
     for denied in story["denied_at_recheck"]:
         out.say(
             f"  denied at the recheck: {denied['source']}/{denied['document']}: {denied['reason']}", "red"

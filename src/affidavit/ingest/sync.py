@@ -377,7 +377,7 @@ class Sync:
                     hides=False,
                 )
             )
-        faults = [
+        faults: list[Json] = [
             {"name": f.name, "code": f.code, "message": f.message, "hides": f.hides}
             for f in self.report.faults[:_FAULTS_KEPT]
         ]

@@ -12,7 +12,7 @@ EACH = 0
 """The source of an objective that holds for each of them."""
 _OPEN = f"until = {FOREVER}"
 _FACT = "json_extract(CAST(e.header AS TEXT), '$.facts.{}')"
-_KINDS = ("document.indexed", "document.removed", "access.changed")
+_MARKS = "'document.indexed', 'document.removed', 'access.changed'"
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Objective:
 
 @dataclass(frozen=True)
 class SyncRun:
-    """A sync: the position and time of its beginning; ``finished`` is 0 for one that was cut off."""
+    """A sync: when it began; ``finished``: 0 for one that was cut off; ``body``: says of what; ``changed``: it brought some."""
 
     run: str
-    position: int
     started: int
     finished: int
+    body: int
+    changed: bool
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of one kind that a sync brought: how many, how many later than allowed, and the worst delay in microseconds."""
+    """Changes that a sync brought: how many, how many later than allowed, and the worst delay in microseconds."""
 
-    kind: str
     count: int
     late: int
     worst: int
@@ -97,29 +97,37 @@ class Levels:
     def syncs(self, tenant: int, begin: int) -> list[SyncRun]:
         """The tenant's syncs that began at ``begin`` or later, oldest first."""
         rows = self._db.all(
-            "SELECT e.run, e.position, e.at, coalesce((SELECT f.at FROM events f WHERE f.run = e.run AND f.run <> '' "
-            "AND f.kind = 'run.finished'), 0) FROM events e WHERE e.kind = 'run.started' AND e.tenant = ? "
+            "SELECT e.run, e.at, coalesce((SELECT f.at FROM events f WHERE f.run = e.run AND f.run <> '' "
+            "AND f.kind = 'run.finished'), 0), e.body, EXISTS (SELECT 1 FROM events c WHERE c.run = e.run AND c.run <> '' "
+            f"AND c.kind IN ({_MARKS})) FROM events e WHERE e.kind = 'run.started' AND e.tenant = ? "
             f"AND e.at >= ? AND {_FACT.format('journey')} = 'sync' ORDER BY e.position",
             (tenant, begin),
         )
         return [SyncRun(*row) for row in rows]
 
-    def changes(self, run: str, floor: int, within: int) -> list[Changes]:
-        """What the sync ``run`` brought. A change took from the source's own time of it, or where that says nothing credible
-        (none, before ``floor``, in the future) from ``floor``, until its event; ``within``: microseconds it may take."""
-        marks = ", ".join(f"'{kind}'" for kind in _KINDS)
-        rows = self._db.all(
-            f"""SELECT kind, sum(weight), sum(CASE WHEN lag > ? THEN weight ELSE 0 END), max(lag) FROM (
-                  SELECT e.kind AS kind,
-                         CASE e.kind WHEN 'access.changed' THEN {_FACT.format("documents")} ELSE 1 END AS weight,
+    def last_step(self, run: str) -> int:
+        """The position of the last step of ``run``, -1 if it has none."""
+        found = self._db.value(
+            "SELECT position FROM events WHERE run = ? AND run <> '' AND kind = 'step.recorded' "
+            "ORDER BY position DESC LIMIT 1",
+            (run,),
+        )
+        return -1 if found is None else int(found)
+
+    def changes(self, run: str, kind: str, floor: int, within: int) -> Changes:
+        """What of ``kind`` the sync ``run`` brought. A change took from the source's own time of it until its event, or from
+        ``floor`` where that time says nothing credible (none, before ``floor``, in the future). ``within``: microseconds."""
+        row = self._db.one(
+            f"""SELECT coalesce(sum(weight), 0), coalesce(sum(CASE WHEN lag > ? THEN weight ELSE 0 END), 0),
+                       coalesce(max(lag), 0) FROM (
+                  SELECT CASE e.kind WHEN 'access.changed' THEN {_FACT.format("documents")} ELSE 1 END AS weight,
                          max(0, e.at - CASE WHEN r.modified BETWEEN ? AND e.at THEN r.modified ELSE ? END) AS lag
                   FROM events e LEFT JOIN revisions r ON e.kind = 'document.indexed'
                     AND r.document = {_FACT.format("subject")} AND r.since = e.position
-                  WHERE e.run = ? AND e.run <> '' AND e.kind IN ({marks}))
-                GROUP BY kind""",
-            (within, floor, floor, run),
+                  WHERE e.run = ? AND e.run <> '' AND e.kind = ?)""",
+            (within, floor, floor, run, kind),
         )
-        return [Changes(*row) for row in rows]
+        return Changes(*(row or (0, 0, 0)))
 
     def answers(self, tenant: int, begin: int, most: int) -> Sequence[int]:
         """The positions of the newest ``most`` answers given at ``begin`` or later."""
