@@ -14,7 +14,7 @@ from affidavit import Workspace
 from affidavit.app.people import Entry
 from affidavit.app.workspace import open_with
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import LogDamagedError, UnknownNameError, UsageError
+from affidavit.domain.errors import LogDamagedError, StoppedError, UnknownNameError, UsageError
 from affidavit.domain.events import EventKind
 from affidavit.events.follow import Tail
 from affidavit.testing.clock import FixedClock
@@ -190,6 +190,12 @@ def test_a_check_tells_which_way_it_differs_and_changes_nothing(
     found = place.ws.quality.check(place.tenant, "wiki", BY)
     assert found["drift"] == [{"document": "a.md", "how": how}]
     assert place.ws.search("tea", "alice").hits
+
+
+def test_a_source_that_is_stopped_is_not_read_for_a_check_either(place: Place) -> None:
+    place.ws.controls.kill(place.tenant, "source:wiki", BY, "tried")
+    with pytest.raises(StoppedError):
+        place.ws.quality.check(place.tenant, "wiki", BY)
 
 
 def test_citations_are_those_of_the_answers_given(place: Place) -> None:

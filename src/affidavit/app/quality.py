@@ -108,12 +108,13 @@ class QualityDesk:
 
     def check(self, tenant: Tenant, name: str, by: str, sample: int = SAMPLE) -> dict[str, Any]:
         """Ask the source again who may read ``sample`` documents, drawn so that nobody can tell which, and put what comes out on
-        record. Nothing is changed: a sync is what brings a difference in. Raises SourceError if the source is out of reach."""
+        record. Nothing is changed: a sync is what brings a difference in. Raises SourceError if the source is out of reach, StoppedError."""
         if not 1 <= sample <= _MOST:
             raise UsageError(f"--sample {sample} is not between 1 and {_MOST}", "for example --sample 100")
         if not is_operator(by):
             raise UsageError(f"{by!r} cannot check a source", f"say who you are: --by {OPERATOR}NAME")
         source = self._sources.get(tenant, name)
+        self._sources.check_running(source)
         with self._parts.database.read():
             known = self._parts.catalog.known(source.id)
             rules = self._parts.catalog.rules(tenant.id)
