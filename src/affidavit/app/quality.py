@@ -108,7 +108,7 @@ class QualityDesk:
 
     def check(self, tenant: Tenant, name: str, by: str, sample: int = SAMPLE) -> dict[str, Any]:
         """Ask the source again who may read ``sample`` documents, drawn so that nobody can tell which, and put what comes out on
-        record. Nothing is changed: a sync is what brings a difference in. Raises SourceError if the source is out of reach, StoppedError."""
+        record. Nothing is changed: a sync is what brings a difference in. Raises SourceError, StoppedError."""
         if not 1 <= sample <= _MOST:
             raise UsageError(f"--sample {sample} is not between 1 and {_MOST}", "for example --sample 100")
         if not is_operator(by):
