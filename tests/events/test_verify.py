@@ -136,10 +136,11 @@ TAMPERS: dict[str, tuple[str | Callable[[Database], None], str]] = {
     ),
     "document re-pointed": ("UPDATE governance SET rule = 1 WHERE rule = 2", "governed"),
     "governance added": (
-        "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
-        "SELECT document, rule, owner, classification, 1, fresh_days, 3, 4 FROM governance LIMIT 1",
+        "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, deprecated, since, until) "
+        "SELECT document, rule, owner, classification, 1, fresh_days, 0, 3, 4 FROM governance LIMIT 1",
         "governed",
     ),
+    "deprecation taken back": ("UPDATE governance SET deprecated = 1 - deprecated", "governed"),
     "rank edited": ("UPDATE governance SET rank = 1", "governed"),
     "access ended by hand": ("UPDATE governance SET until = since + 1", "document"),
     "text of a revision edited": (_text, "text of the revision"),

@@ -165,17 +165,18 @@ class SourceDesk:
     ) -> Callable[[SyncReport], None]:
         """``progress`` that ends the sync once the source is stopped. Raises StoppedError if it is already."""
 
-        def check() -> None:
-            for kill in self._parts.controls.kills(source.tenant):
-                if kill.whole or (kill.kind, kill.name) == ("source", source.name):
-                    raise kill.error()
-
         def step(report: SyncReport) -> None:
-            check()
+            self.check_running(source)
             progress(report)
 
-        check()
+        self.check_running(source)
         return step
+
+    def check_running(self, source: Source) -> None:
+        """Raise StoppedError if ``source`` may not be read now."""
+        for kill in self._parts.controls.kills(source.tenant):
+            if kill.whole or (kill.kind, kill.name) == ("source", source.name):
+                raise kill.error()
 
     def _barred(self, source: Source) -> Callable[[str], bool]:
         """Whether an item of ``source`` was erased and not let in again."""

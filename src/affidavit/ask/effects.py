@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from affidavit.ask.caches import Memory
 from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.errors import EmbedderError
 from affidavit.models.caller import CHARGED, EMBED
@@ -25,13 +26,14 @@ from affidavit.runs.recorder import Run
 class Asked:
     """A question as the embedder ``fingerprint`` sees it. ``vector`` is a unit float32 vector, or None: then search is by
     keyword alone, and ``degraded`` says why unless that is how the workspace is set up. ``late``: whether the embedder
-    gives token vectors too."""
+    gives token vectors too. ``memory``: what the search may use again."""
 
     text: str
     fingerprint: str
     vector: NDArray[np.float32] | None
     degraded: str
     late: bool
+    memory: Memory | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,26 @@ class Scores:
     alike: frozenset[tuple[int, int]]
 
 
-def embed_question(run: Run, embedder: Embedder | None, fingerprint: str, text: str) -> Asked:
+def embed_question(
+    run: Run, embedder: Embedder | None, fingerprint: str, text: str, memory: Memory | None = None
+) -> Asked:
     """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked."""
 
     owed: list[Json] = []
 
-    def compute() -> dict[str, Json]:
+    def ask() -> dict[str, Json]:
         said = _vector(embedder, text)
         owed.extend(charges(embedder))
+        return said
+
+    def compute() -> Mapping[str, Json]:
+        said = ask() if memory is None else memory.vector(fingerprint, text, ask)
         return {**said, "charged": True} if owed else said
 
     said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
     if said.get("charged"):
         run.effect(f"{CHARGED}{EMBED}", {"text": text_digest(text)}, lambda: {"charges": owed})
-    return as_recorded(text, fingerprint, said)
+    return replace(as_recorded(text, fingerprint, said), memory=memory)
 
 
 def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
@@ -104,13 +112,15 @@ def score_sentences(
             "alike": _alike(means, same),
         }
 
-    given = {
+    given: dict[str, Json] = {
         "text": text_digest(asked.text),
         "embedder": asked.fingerprint,
         "sentences": digest(list(sentences)),
         "same": repr(same),
     }
-    said = run.effect("score", given, compute)  # type: ignore[arg-type]  # JSON, said in a wider type
+    memory = asked.memory
+    known = compute if memory is None else lambda: memory.scores(given, compute)
+    said = run.effect("score", given, known)  # type: ignore[arg-type]  # JSON, said in a wider type
     if "unavailable" in said:
         return None
     return Scores(

@@ -108,8 +108,16 @@ class Retriever:
 
     def search(self, scope: Scope, asked: Asked, settings: Retrieval, pool: int = 0) -> Found:
         """The pool of candidates, fused. Call inside a snapshot."""
-        query = Query(asked.text, asked.vector)
-        result = self._index.search(self._feed(asked.fingerprint), scope, query, max(pool, settings.pool))
+        query, feed, k = (
+            Query(asked.text, asked.vector),
+            self._feed(asked.fingerprint),
+            max(pool, settings.pool),
+        )
+
+        def compute() -> SearchResult:
+            return self._index.search(feed, scope, query, k)
+
+        result = compute() if asked.memory is None else asked.memory.result(feed, scope, query, k, compute)
         return Found(fuse(result.candidates, settings), result)
 
     def recheck(self, reader: Reader, ranked: Sequence[Ranked], at: int | None = None) -> Checked:

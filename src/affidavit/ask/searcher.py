@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.ask.asker import Question, instant
+from affidavit.ask.caches import Caches
 from affidavit.ask.effects import Asked, embed_question
 from affidavit.ask.rank import Ranked, document_scores
 from affidavit.ask.retrieve import Denied, Passage, Retriever, hit_record
@@ -62,6 +63,7 @@ def hit_json(rank: int, passage: Passage) -> dict[str, Any]:
         "text": passage.text,
         "location": view.location,
         "indexed_at": instant(view.indexed_at),
+        "deprecated": view.deprecated,
         "permitted_by": passage.permitted_by,
     }
 
@@ -70,8 +72,15 @@ class Searcher:
     """Searches. Safe to share between threads."""
 
     def __init__(
-        self, database: Database, log: Log, scopes: Scopes, retriever: Retriever, randomness: Randomness
+        self,
+        database: Database,
+        log: Log,
+        scopes: Scopes,
+        retriever: Retriever,
+        randomness: Randomness,
+        caches: Caches | None = None,
     ) -> None:
+        self._caches = caches
         self._db = database
         self._log = log
         self._scopes = scopes
@@ -124,13 +133,14 @@ class Searcher:
         """One search, collected in ``run`` and not written: now, or once more as at an earlier moment."""
         embedder, fingerprint = self._retriever.serving()
         fingerprint = fingerprint if past is None else past.embedder
+        memory = self._caches.of(run, question.principal) if self._caches and past is None else None
         with self._db.read():
             reader = self._scopes.resolve(
-                question.tenant, question.principal, question.as_of, question.filter, past
+                question.tenant, question.principal, question.as_of, question.filter, past, memory
             )
             run.start(_asked(question, reader, k, chunks, fingerprint))
             run.step("scope", *scope_record(reader))
-            asked = embed_question(run, embedder, fingerprint, question.text)
+            asked = embed_question(run, embedder, fingerprint, question.text, memory)
         deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
         passages = deepening.run(self._db, k, chunks)
         run.step(

@@ -9,7 +9,7 @@ state and half a feed is a mix of states that never existed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, sha256
@@ -352,9 +352,7 @@ class Sync:
         if old is None or wanted.access.within(old):
             return wanted
         self._widen[document] = wanted
-        return Governance(
-            wanted.access.meet(old), wanted.owner, wanted.classification, wanted.rank, wanted.fresh_days
-        )
+        return replace(wanted, access=wanted.access.meet(old))
 
     def _intern(self, rule: AccessRule) -> int:
         id = self._catalog.intern(self._source.tenant, rule)
@@ -379,8 +377,9 @@ class Sync:
                     hides=False,
                 )
             )
-        faults = [
-            {"name": f.name, "code": f.code, "message": f.message} for f in self.report.faults[:_FAULTS_KEPT]
+        faults: list[Json] = [
+            {"name": f.name, "code": f.code, "message": f.message, "hides": f.hides}
+            for f in self.report.faults[:_FAULTS_KEPT]
         ]
         self._charge()
         self._run.step(
@@ -397,8 +396,9 @@ class Sync:
         self._run.flush(tx)
 
 
-def _columns(governance: Governance) -> tuple[str, str, int, int]:
-    return (governance.owner, governance.classification, governance.rank, governance.fresh_days)
+def _columns(governance: Governance) -> tuple[str, str, int, int, int]:
+    g = governance
+    return (g.owner, g.classification, g.rank, g.fresh_days, int(g.deprecated))
 
 
 def _batches(items: list[Known], size: int = 1000) -> Iterator[list[Known]]:

@@ -14,7 +14,7 @@ from typing import Any
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, canonical, digest
 from affidavit.domain.media import at_page
-from affidavit.domain.records import FOREVER, Governance, Span, chunk_name
+from affidavit.domain.records import BEHIND, FOREVER, Governance, Span, chunk_name
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
@@ -43,7 +43,7 @@ class Known:
     stamp: str
     rule: int
     governance: Row
-    """(owner, classification, rank, fresh_days)"""
+    """(owner, classification, rank, fresh_days, deprecated)"""
     location: str
     revision: str
     metadata: str
@@ -105,7 +105,9 @@ class ChunkView:
     owner: str
     classification: str
     rank: int
+    """As governed; what is deprecated comes ``BEHIND`` everything else."""
     fresh_days: int
+    deprecated: bool
     valid: bool
 
 
@@ -229,7 +231,7 @@ class Catalog:
     def known(self, source: int) -> dict[str, Known]:
         """Every live document of a source by name."""
         rows = self._db.each(
-            f"""SELECT d.name, d.id, d.stamp, g.rule, g.owner, g.classification, g.rank, g.fresh_days,
+            f"""SELECT d.name, d.id, d.stamp, g.rule, g.owner, g.classification, g.rank, g.fresh_days, g.deprecated,
                        r.location, r.name, r.metadata, r.title
                 FROM documents d
                 JOIN governance g ON g.document = d.id AND g.{_OPEN}
@@ -238,7 +240,7 @@ class Catalog:
             (source,),
         )
         return {
-            row[0]: Known(row[1], row[2], row[3], row[4:8], row[8], row[9], row[10], row[11]) for row in rows
+            row[0]: Known(row[1], row[2], row[3], row[4:9], row[9], row[10], row[11], row[12]) for row in rows
         }
 
     def next_document(self) -> int:
@@ -320,9 +322,9 @@ class Catalog:
                 (position, listed),
             )
             self._db.run(
-                "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
-                f"SELECT value, ?, ?, ?, ?, ?, ?, {FOREVER} FROM json_each(?)",
-                (rule, g.owner, g.classification, g.rank, g.fresh_days, position, listed),
+                "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, deprecated, since, until) "
+                f"SELECT value, ?, ?, ?, ?, ?, ?, ?, {FOREVER} FROM json_each(?)",
+                (rule, g.owner, g.classification, g.rank, g.fresh_days, int(g.deprecated), position, listed),
             )
         self._touch(position)
 
@@ -349,7 +351,8 @@ class Catalog:
             rows = self._db.all(
                 f"""SELECT c.id, c.document, c.tenant, d.name, s.name, r.name, c.ordinal, c.start, c.stop, c.path, c.kind,
                            r.title, r.location, r.modified, r.indexed_at, r.text_body, g.rule, coalesce(g.owner, ''),
-                           coalesce(g.classification, ''), coalesce(g.rank, 100), coalesce(g.fresh_days, 0),
+                           coalesce(g.classification, ''), coalesce(g.rank, 100) + {BEHIND} * coalesce(g.deprecated, 0),
+                           coalesce(g.fresh_days, 0), coalesce(g.deprecated, 0),
                            c.since <= ? AND c.until > ?, r.metadata
                     FROM chunks c JOIN revisions r ON r.id = c.revision
                     JOIN documents d ON d.id = c.document JOIN sources s ON s.id = d.source
@@ -361,6 +364,7 @@ class Catalog:
                 *fields, metadata = row
                 fields[9] = unpack_path(row[9])
                 fields[12] = at_page(row[12], row[7], metadata)
+                fields[21] = bool(row[21])
                 out[row[0]] = ChunkView(*fields)
         return out
 
