@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affidavit.domain.records import Block, Parsed, Span
-from affidavit.ingest.chunk import HEADER_MOST, LIMIT, chunk, chunk_input, estimate_tokens
+from affidavit.domain.release import CHUNKING, Chunking
+from affidavit.ingest.chunk import HEADER_MOST, chunk, chunk_input, estimate_tokens
 from affidavit.ingest.parse.read import parse
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +27,8 @@ def md(text: str) -> Parsed:
     return parse(text.encode(), "text/markdown", "a.md")
 
 
-def slices(parsed: Parsed, limit: int = LIMIT) -> list[str]:
-    return [parsed.text[span.start : span.end] for span in chunk(parsed, limit)]
+def slices(parsed: Parsed, limit: int = CHUNKING.limit) -> list[str]:
+    return [parsed.text[span.start : span.end] for span in chunk(parsed, Chunking(limit=limit))]
 
 
 def words(n: int) -> str:
@@ -76,8 +77,8 @@ def documents(draw: st.DrawFn) -> Parsed:
 @given(documents(), st.integers(5, 240))
 @settings(max_examples=300, deadline=None)
 def test_spans_are_ordered_bounded_and_cover_every_block(parsed: Parsed, limit: int) -> None:
-    spans = chunk(parsed, limit)
-    assert spans == chunk(parsed, limit)
+    spans = chunk(parsed, Chunking(limit=limit))
+    assert spans == chunk(parsed, Chunking(limit=limit))
     end = 0
     covered = [False] * len(parsed.text)
     in_block = [False] * len(parsed.text)
@@ -102,7 +103,7 @@ def test_any_single_block_is_cut_to_size(text: str) -> None:
         return
     for kind in ("paragraph", "code", "heading", "row"):
         parsed = Parsed(text, "", (Block(kind, 0, len(text)),), "text/plain")
-        spans = chunk(parsed, 10)
+        spans = chunk(parsed, Chunking(limit=10))
         assert all(estimate_tokens(text[s.start : s.end], text) <= 10 for s in spans)
         kept = "".join(text[s.start : s.end] for s in spans)
         assert "".join(kept.split()) == "".join(text.split())
@@ -193,7 +194,7 @@ def test_long_headers_make_smaller_chunks() -> None:
 
 def test_the_limit_must_be_positive() -> None:
     with pytest.raises(ValueError, match="limit"):
-        chunk(md("a"), 0)
+        chunk(md("a"), Chunking(limit=0))
 
 
 @given(st.text(), st.text())
@@ -223,7 +224,7 @@ def test_the_handbook_is_parsed_and_chunked_quickly() -> None:
         parsed = parse(page["text"].encode(), "text/markdown", page["id"])
         sizes += [estimate_tokens(parsed.text[s.start : s.end], parsed.text) for s in chunk(parsed)]
     assert time.process_time() - before < 40  # 3 to 4 s where it was measured
-    assert max(sizes) <= LIMIT
+    assert max(sizes) <= CHUNKING.limit
     assert sum(sizes) / len(sizes) >= 120
     assert sum(size < 40 for size in sizes) / len(sizes) < 0.03
 
@@ -248,7 +249,7 @@ def test_estimates_are_safe_against_the_real_tokenizer() -> None:
             inputs.append(chunk_input(page["title"], span, parsed.text))
     real = [len(e.ids) for e in tokenizer.encode_batch(bodies, add_special_tokens=False)]
     whole = [len(e.ids) for e in tokenizer.encode_batch(inputs)]
-    assert sum(size > LIMIT for size in real) / len(real) <= 0.001
+    assert sum(size > CHUNKING.limit for size in real) / len(real) <= 0.001
     assert sum(size > 256 for size in whole) / len(whole) <= 0.001
     assert sum(e >= r for e, r in zip(estimates, real, strict=True)) / len(real) >= 0.995
     assert sum(estimates) / sum(real) < 1.25
