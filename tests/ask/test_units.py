@@ -20,7 +20,10 @@ def quotes(text: str, kind: str) -> list[str]:
 
 
 def test_a_short_row_is_quoted_whole() -> None:
-    assert quotes("| Sales team | 400 euros a day |\n| x | y |", "table")[0] == "| Sales team | 400 euros a day |"
+    assert (
+        quotes("| Sales team | 400 euros a day |\n| x | y |", "table")[0]
+        == "| Sales team | 400 euros a day |"
+    )
 
 
 def test_of_a_long_row_each_cell_is_quoted() -> None:

@@ -138,9 +138,12 @@ def clauses(text: str, blocks: Sequence[Block]) -> list[tuple[int, str]]:
 
 
 def clause_parts(text: str, blocks: Sequence[Block], marks: Sequence[tuple[int, str]]) -> Iterator[Part]:
-    """The blocks, cut where a clause begins. What follows a clause's first block belongs to it until the next begins."""
+    """The blocks, cut where a clause begins. What follows a clause's first block belongs to it until the next begins.
+
+    The clauses under one number ("4.1" and "4.2", "4(A)") are a group.
+    """
     left = list(reversed(marks))
-    number = ""
+    number, group = "", 0
     cutters = (ITEMS, SENTENCES, LINES)
     for block in blocks:
         at = block.start
@@ -149,11 +152,16 @@ def clause_parts(text: str, blocks: Sequence[Block], marks: Sequence[tuple[int, 
             place, called = left.pop()
             span = trim(text, at, place)
             if span is not None:
-                yield Part(block.kind, *span, block.path, _clause(number), begins, cutters)
+                yield Part(block.kind, *span, block.path, _clause(number), begins, group, cutters)
+            group += _outermost(called) != _outermost(number)
             at, number, begins = place, called, True
         span = trim(text, at, block.end)
         if span is not None:
-            yield Part(block.kind, *span, block.path, _clause(number), begins, cutters)
+            yield Part(block.kind, *span, block.path, _clause(number), begins, group, cutters)
+
+
+def _outermost(number: str) -> str:
+    return re.split(r"[.(]", number, maxsplit=1)[0]
 
 
 def _clause(number: str) -> Fields:

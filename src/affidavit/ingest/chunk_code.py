@@ -23,7 +23,7 @@ def code_part(text: str, block: Block, name: str) -> Part:
     symbol = len(block.path) > 1
     if symbol:
         fields += (("symbol", value(block.path[-1])), ("signature", _signature(text, block)))
-    return Part(block.kind, block.start, block.end, block.path, fields, symbol, (PARAGRAPHS, LINES))
+    return Part(block.kind, block.start, block.end, block.path, fields, symbol, 0, (PARAGRAPHS, LINES))
 
 
 def _signature(text: str, block: Block) -> str:

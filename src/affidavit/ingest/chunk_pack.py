@@ -133,7 +133,8 @@ class Packer:
         smaller = min(one.cost, other.cost)
         settings = self._settings
         if other.begins:
-            return smaller < 100 * settings.own
+            first, second = one.pieces[-1].part.group, other.pieces[0].part.group
+            return bool(first and first == second) or smaller < 100 * settings.own
         inner = one.section == other.section or (other.depth is not None and other.depth >= 2)
         return smaller < 100 * (settings.small if inner else settings.tiny)
 

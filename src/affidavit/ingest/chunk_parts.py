@@ -22,8 +22,8 @@ MOST_VALUES = 24
 class Part:
     """A block or a stretch of one that no chunk cuts while it fits the limit: a clause, a row, a symbol, a message, an item.
 
-    ``begins``: a chunk begins here (a chunk may still hold several small ones); ``rank``: how far it may join the part
-    before it, see ``chunk_pack``; ``cutters``: where it is cut if it is longer than the limit, the best place first.
+    ``begins``: a chunk begins here; ``group``: parts with one number (not 0) may share a chunk all the same, as the
+    sub-clauses of a clause; ``cutters``: where it is cut if it is longer than the limit, the best place first.
     """
 
     kind: str
@@ -32,6 +32,7 @@ class Part:
     path: tuple[str, ...]
     fields: Fields = ()
     begins: bool = False
+    group: int = 0
     cutters: tuple[Cutter, ...] = ()
 
 
