@@ -23,6 +23,10 @@ HANDBOOK = SHARED / "sghandbook" / "corpus.jsonl"
 needs_handbook = pytest.mark.skipif(not HANDBOOK.exists(), reason="../shared/datasets/sghandbook is absent")
 
 
+WINDOW = Chunking(limit=220)
+"""With a short header and two special tokens such chunks fill a window of 256."""
+
+
 def md(text: str) -> Parsed:
     return parse(text.encode(), "text/markdown", "a.md")
 
@@ -134,7 +138,7 @@ def test_small_sections_join_below_level_two_only() -> None:
 
 def test_sizes_are_even() -> None:
     parsed = md("\n\n".join(f"{words(55)}." for _ in range(5)))
-    sizes = [estimate_tokens(piece, parsed.text) for piece in slices(parsed)]
+    sizes = [estimate_tokens(piece, parsed.text) for piece in slices(parsed, WINDOW.limit)]
     assert len(sizes) == 2
     assert min(sizes) > 90
 
@@ -188,7 +192,7 @@ def test_the_input_line_is_bounded(title: str, path: list[str]) -> None:
 
 def test_long_headers_make_smaller_chunks() -> None:
     parsed = md(f"# {words(80)}\n\n" + ". ".join([words(20)] * 40))
-    for span in chunk(parsed)[1:]:
+    for span in chunk(parsed, WINDOW)[1:]:
         assert estimate_tokens(chunk_input(parsed.title, span, parsed.text), parsed.text) <= 256
 
 
@@ -243,13 +247,13 @@ def test_estimates_are_safe_against_the_real_tokenizer() -> None:
     for line in HANDBOOK.read_text().splitlines()[::4]:
         page = json.loads(line)
         parsed = parse(page["text"].encode(), "text/markdown", page["id"])
-        for span in chunk(parsed):
+        for span in chunk(parsed, WINDOW):
             bodies.append(parsed.text[span.start : span.end])
             estimates.append(estimate_tokens(bodies[-1], parsed.text))
             inputs.append(chunk_input(page["title"], span, parsed.text))
     real = [len(e.ids) for e in tokenizer.encode_batch(bodies, add_special_tokens=False)]
     whole = [len(e.ids) for e in tokenizer.encode_batch(inputs)]
-    assert sum(size > CHUNKING.limit for size in real) / len(real) <= 0.001
+    assert sum(size > WINDOW.limit for size in real) / len(real) <= 0.001
     assert sum(size > 256 for size in whole) / len(whole) <= 0.001
     assert sum(e >= r for e, r in zip(estimates, real, strict=True)) / len(real) >= 0.995
     assert sum(estimates) / sum(real) < 1.25

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from affidavit.domain.media import UNKNOWN
 from affidavit.domain.records import Parsed
 from affidavit.domain.release import CHUNKING, Chunking
 from affidavit.ingest.chunk import chunk, estimate_tokens
 from affidavit.ingest.chunk_clause import clauses
 from affidavit.ingest.chunk_code import is_source
 from affidavit.ingest.chunk_thread import messages
-from affidavit.ingest.parse.detect import UNKNOWN
 from affidavit.ingest.parse.lines import line_starts, trim
 from affidavit.ingest.parse.read import parse
 

@@ -14,6 +14,7 @@ import affidavit
 from affidavit.adapters.folder import FolderConnector
 from affidavit.app.config import EmbedderSpec
 from affidavit.domain.errors import BusyError, EmbedderError, SourceError, UnknownNameError, UsageError
+from affidavit.domain.release import Chunking
 from affidavit.ports.connector import Content, Item
 from affidavit.testing.clock import FixedClock, SeededRandomness
 from affidavit.testing.embedder import HashEmbedder
@@ -338,7 +339,7 @@ def test_other_chunk_settings_cut_anew_and_embed_only_what_is_new(
         h["chunk"]: (h["start"], h["end"]) for h in ws.search("walrus", "alice", k=50).as_json()["hits"]
     }
     content = ws.parts.release().content
-    ws.publish({**content, "chunker": {**content["chunker"], "limit": 120}})
+    ws.publish({**content, "chunker": Chunking(limit=120).content()})
     fetched.clear()
     (report,) = ws.sync()
     assert fetched == ["long.md", "short.md"]

@@ -83,10 +83,10 @@ class Chunking:
     between; ``small``: below so many within a section of level 2; ``own``: a clause or symbol below so many shares a chunk
     with its neighbour; ``strategies``: those in use."""
 
-    limit: int = 220
+    limit: int = 400
     tiny: int = 40
     small: int = 100
-    own: int = 40
+    own: int = 200
     strategies: tuple[str, ...] = STRATEGIES
 
     def content(self) -> dict[str, Json]:
@@ -226,10 +226,13 @@ def _chunking(content: Mapping[str, Any]) -> Chunking:
         raise ValueError(
             f"a chunker has {', '.join(CHUNKING.content())}; strategies: {', '.join(STRATEGIES)}"
         )
-    limit, *joins = (int(content[key]) for key in ("limit", "tiny", "small", "own"))
-    if not _LEAST_LIMIT <= limit <= _MOST_LIMIT or not all(0 <= join <= _MOST_LIMIT for join in joins):
+    limit, tiny, small, own = (int(content[key]) for key in ("limit", "tiny", "small", "own"))
+    if (
+        not _LEAST_LIMIT <= limit <= _MOST_LIMIT
+        or not 0 <= min(tiny, small, own) <= max(tiny, small, own) <= _MOST_LIMIT
+    ):
         raise ValueError(f"a chunk has {_LEAST_LIMIT} to {_MOST_LIMIT} tokens")
-    return Chunking(limit, *joins, strategies)
+    return Chunking(limit, tiny, small, own, strategies)
 
 
 def _policy(content: Mapping[str, Any]) -> Mapping[str, str]:
