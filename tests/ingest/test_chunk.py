@@ -23,7 +23,7 @@ HANDBOOK = SHARED / "sghandbook" / "corpus.jsonl"
 needs_handbook = pytest.mark.skipif(not HANDBOOK.exists(), reason="../shared/datasets/sghandbook is absent")
 
 
-WINDOW = Chunking(limit=220)
+WINDOW = Chunking(limit=220, tiny=40, small=100)
 """With a short header and two special tokens such chunks fill a window of 256."""
 
 
@@ -31,8 +31,8 @@ def md(text: str) -> Parsed:
     return parse(text.encode(), "text/markdown", "a.md")
 
 
-def slices(parsed: Parsed, limit: int = CHUNKING.limit) -> list[str]:
-    return [parsed.text[span.start : span.end] for span in chunk(parsed, Chunking(limit=limit))]
+def slices(parsed: Parsed) -> list[str]:
+    return [parsed.text[span.start : span.end] for span in chunk(parsed, WINDOW)]
 
 
 def words(n: int) -> str:
@@ -117,8 +117,8 @@ def test_a_heading_begins_the_chunk_it_heads() -> None:
     body = words(60)
     parsed = md(f"# Title\n\n## A\n\n{body}\n\n## B\n\n{body}\n\n## C\n")
     assert slices(parsed) == [f"# Title\n\n## A\n\n{body}", f"## B\n\n{body}\n\n## C"]
-    assert [span.path for span in chunk(parsed)] == [("Title", "A"), ("Title", "B")]
-    assert {span.kind for span in chunk(parsed)} == {"paragraph"}
+    assert [span.path for span in chunk(parsed, WINDOW)] == [("Title", "A"), ("Title", "B")]
+    assert {span.kind for span in chunk(parsed, WINDOW)} == {"paragraph"}
 
 
 def test_a_heading_is_never_left_alone_above_what_it_heads() -> None:
@@ -129,16 +129,16 @@ def test_a_heading_is_never_left_alone_above_what_it_heads() -> None:
 
 def test_small_sections_join_below_level_two_only() -> None:
     inner = md(f"# T\n\n## A\n\n### B\n\n{words(50)}\n\n### C\n\n{words(50)}\n")
-    assert len(chunk(inner)) == 1
+    assert len(chunk(inner, WINDOW)) == 1
     outer = md(f"# T\n\n## B\n\n{words(50)}\n\n## C\n\n{words(50)}\n")
-    assert len(chunk(outer)) == 2
+    assert len(chunk(outer, WINDOW)) == 2
     tiny = md(f"# T\n\n## B\n\n{words(5)}\n\n## C\n\n{words(50)}\n")
-    assert len(chunk(tiny)) == 1
+    assert len(chunk(tiny, WINDOW)) == 1
 
 
 def test_sizes_are_even() -> None:
     parsed = md("\n\n".join(f"{words(55)}." for _ in range(5)))
-    sizes = [estimate_tokens(piece, parsed.text) for piece in slices(parsed, WINDOW.limit)]
+    sizes = [estimate_tokens(piece, parsed.text) for piece in slices(parsed)]
     assert len(sizes) == 2
     assert min(sizes) > 90
 

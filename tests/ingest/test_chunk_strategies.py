@@ -125,7 +125,21 @@ def test_a_symbol_keeps_its_signature_and_file_over_its_pieces() -> None:
         given = chunk_input("billing", span, parsed.text)
         assert "def total(self" in given
         assert "pkg/billing.py" in given
-        assert all(line.strip() == "" or line.startswith(" " * 4) for line in text.splitlines()[1:])
+        assert text.startswith(("@property", "step_"))
+
+
+def test_a_long_item_of_a_list_is_cut_before_the_items_inside_it() -> None:
+    inner = "\n".join(f"  - {filler(6)}. {filler(12).capitalize()}." for _ in range(9))
+    parsed = parse(f"- {filler(5)}\n{inner}\n".encode(), "text/markdown", "a.md")
+    pieces = [text for text, _ in texts(parsed, SMALL)]
+    assert len(pieces) > 2
+    assert all(piece.startswith("- ") for piece in pieces)
+
+
+def test_what_fits_is_not_cut_for_the_heading_above_it() -> None:
+    item = "- " + ". ".join([filler(9)] * 5)
+    parsed = parse(f"# {filler(10)}\n\n{item}\n".encode(), "text/markdown", "a.md")
+    assert item in [text for text, _ in texts(parsed, SMALL)]
 
 
 CHAT = "\n\n".join(

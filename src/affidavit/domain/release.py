@@ -84,8 +84,8 @@ class Chunking:
     with its neighbour; ``strategies``: those in use."""
 
     limit: int = 400
-    tiny: int = 40
-    small: int = 100
+    tiny: int = 80
+    small: int = 200
     own: int = 200
     strategies: tuple[str, ...] = STRATEGIES
 
