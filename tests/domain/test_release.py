@@ -27,14 +27,30 @@ def test_every_setting_is_part_of_the_name(path: tuple[Any, ...]) -> None:
     target = changed
     for key in path[:-1]:
         target = target[key]
-    target[path[-1]] = target[path[-1]] + 1 if isinstance(target[path[-1]], int) else target[path[-1]] + "1"
+    value = target[path[-1]]
+    another = value[1:] if isinstance(value, list) else value + 1 if isinstance(value, int) else value + "1"
+    target[path[-1]] = another
+    if path == ("chunker", "name"):  # unlike the others it names code: what is not there cannot cut
+        with pytest.raises(UsageError, match="no such chunker"):
+            load(changed)
+        return
     assert load(changed).digest != load(DEFAULT).digest
 
 
-@pytest.mark.parametrize("missing", ["retrieve", "suffice", "answer", "guard"])
+@pytest.mark.parametrize("missing", ["retrieve", "suffice", "answer", "guard", "chunker"])
 def test_a_release_that_lacks_a_part_is_refused(missing: str) -> None:
     with pytest.raises(UsageError, match="malformed"):
         load({k: v for k, v in DEFAULT.items() if k != missing})
+
+
+@pytest.mark.parametrize(
+    "change", [{"limit": 3}, {"limit": 10**6}, {"tiny": -1}, {"strategies": ["magic"]}, {"overlap": 3}]
+)
+def test_a_chunker_that_could_not_cut_is_refused(change: dict[str, Any]) -> None:
+    changed = copy.deepcopy(dict(DEFAULT))
+    changed["chunker"].update(change)
+    with pytest.raises(UsageError, match="chunk"):
+        load(changed)
 
 
 def test_an_unknown_feature_is_refused() -> None:

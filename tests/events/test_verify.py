@@ -159,9 +159,11 @@ TAMPERS: dict[str, tuple[str | Callable[[Database], None], str]] = {
     "chunk ended early": ("UPDATE chunks SET until = since + 1 WHERE id = 1", "chunk 0"),
     "chunk moved": ("UPDATE chunks SET start = start + 1", "the chunks are not those"),
     "chunk renamed": ("UPDATE chunks SET path = '[]', kind = 'code'", "the chunks are not those"),
+    "chunk's fields edited": ('UPDATE chunks SET fields = \'[["clause","9"]]\'', "the chunks are not those"),
     "chunk twice": (
-        "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
-        "SELECT revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until FROM chunks WHERE id = 1",
+        "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until) "
+        "SELECT revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until FROM chunks "
+        "WHERE id = 1",
         "chunk 0",
     ),
     "metadata edited": ("UPDATE revisions SET metadata = '{}'", "metadata or times"),

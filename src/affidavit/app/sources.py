@@ -136,7 +136,8 @@ class SourceDesk:
                     vectors.fill(reindex=True, live=True)
                 except EmbedderError as error:
                     late.append(Fault("", error.code, error.message, error.hint, hides=False))
-            run = Run(new_run_id(self._parts.randomness), source.tenant, "sync", self._parts.release().digest)
+            release = self._parts.release()
+            run = Run(new_run_id(self._parts.randomness), source.tenant, "sync", release.digest)
             sync = Sync(
                 self._parts.database,
                 self._parts.log,
@@ -148,6 +149,7 @@ class SourceDesk:
                 run,
                 progress,
                 self._barred(source),
+                release.chunking,
             )
             report = sync.run()
             late += (

@@ -95,12 +95,17 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Span:
-    """A chunk before it is stored: offsets into the revision's text, its headings and kind."""
+    """A chunk before it is stored: offsets into the revision's text, its headings and kind.
+
+    ``fields`` are (name, value) pairs that are searched with it: ``clause`` numbers, the terms it ``defines``, what it
+    ``refers`` to, the ``columns`` of its table, its ``file``, ``symbol`` and ``signature``, its ``author``.
+    """
 
     start: int
     end: int
     path: tuple[str, ...]
     kind: str
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,10 @@ class RunStatus(str, Enum):
     FAILED = "failed"
 
 
-def revision_name(source: str, document: str, title: str, text_digest: str) -> str:
-    """A revision's public id: a function of what it is, never of what else the catalog holds."""
-    return "r" + digest([source, document, title, text_digest])[:20]
+def revision_name(source: str, document: str, title: str, text_digest: str, chunking: str) -> str:
+    """A revision's public id: a function of what it is, never of what else the catalog holds. ``chunking`` is the digest of
+    the settings by which it was cut, so that a chunk's id never means two stretches."""
+    return "r" + digest([source, document, title, text_digest, chunking])[:20]
 
 
 def chunk_name(revision: str, ordinal: int) -> str:

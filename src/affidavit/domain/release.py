@@ -20,6 +20,8 @@ from affidavit.domain.routes import load as load_routes
 
 _MOST = 1_000_000
 """Of passages, sentences or letters: far more than any question needs, and still no danger to memory."""
+_LEAST_LIMIT, _MOST_LIMIT = 20, 4_000
+"""Tokens of a chunk: fewer make no sense, and no embedder reads more."""
 FEATURES = (
     "sentence_coverage",
     "best_coverage",
@@ -71,6 +73,42 @@ class Answering:
     same: float
 
 
+STRATEGIES = ("clause", "code", "table", "thread")
+"""The ways of cutting a text besides by its sections."""
+CHUNKER = "structure/1"
+
+
+@dataclass(frozen=True)
+class Chunking:
+    """``limit``: tokens of a chunk's slice at most; ``tiny``: below so many it joins a neighbour, whatever heading lies
+    between; ``small``: below so many within a section of level 2; ``own``: a clause or symbol below so many shares a chunk
+    with its neighbour; ``strategies``: those in use."""
+
+    limit: int = 400
+    tiny: int = 80
+    small: int = 200
+    own: int = 200
+    strategies: tuple[str, ...] = STRATEGIES
+
+    def content(self) -> dict[str, Json]:
+        """As it stands in a release."""
+        return {
+            "name": CHUNKER,
+            "limit": self.limit,
+            "tiny": self.tiny,
+            "small": self.small,
+            "own": self.own,
+            "strategies": list(self.strategies),
+        }
+
+    @property
+    def digest(self) -> str:
+        """Names the settings: what was cut by others is cut anew at the next sync."""
+        return digest(self.content())
+
+
+CHUNKING = Chunking()
+
 VERBATIM, REPHRASED = "verbatim", "rephrased"
 
 
@@ -120,6 +158,7 @@ class Release:
     writing: Writing | None = None
     policy: Mapping[str, str] | None = None
     acting: Acting | None = None
+    chunking: Chunking = CHUNKING
 
     @property
     def digest(self) -> str:
@@ -150,6 +189,7 @@ def load(content: Mapping[str, Any]) -> Release:
             _writing(content["write"]) if "write" in content else None,
             _policy(content["policy"]) if "policy" in content else None,
             parse_acting(content["act"]) if "act" in content else None,
+            _chunking(content["chunker"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
@@ -180,6 +220,23 @@ def _writing(content: Mapping[str, Any]) -> Writing:
         partial,
         wording,
     )
+
+
+def _chunking(content: Mapping[str, Any]) -> Chunking:
+    if content["name"] != CHUNKER:
+        raise ValueError(f"no such chunker: {content['name']}; the one there is: {CHUNKER}")
+    strategies = tuple(content["strategies"])
+    if set(content) != set(CHUNKING.content()) or not set(strategies) <= set(STRATEGIES):
+        raise ValueError(
+            f"a chunker has {', '.join(CHUNKING.content())}; strategies: {', '.join(STRATEGIES)}"
+        )
+    limit, tiny, small, own = (int(content[key]) for key in ("limit", "tiny", "small", "own"))
+    if (
+        not _LEAST_LIMIT <= limit <= _MOST_LIMIT
+        or not 0 <= min(tiny, small, own) <= max(tiny, small, own) <= _MOST_LIMIT
+    ):
+        raise ValueError(f"a chunk has {_LEAST_LIMIT} to {_MOST_LIMIT} tokens")
+    return Chunking(limit, tiny, small, own, strategies)
 
 
 def _policy(content: Mapping[str, Any]) -> Mapping[str, str]:
@@ -215,7 +272,7 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
 DEFAULT: Mapping[str, Any] = {
     "version": 1,
     "analyzer": "snowball-english/1",
-    "chunker": {"name": "blocks/1", "limit": 220},
+    "chunker": CHUNKING.content(),
     "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "support": "0.3", "k": 8, "per_document": 3},
     "suffice": {
         "dense": {

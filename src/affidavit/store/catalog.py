@@ -48,6 +48,8 @@ class Known:
     revision: str
     metadata: str
     title: str
+    digest: str
+    """Of its text."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def revision_details(revision: NewRevision) -> str:
 
 
 def chunk_details(chunks: Iterable[tuple[Span, str]]) -> str:
-    """Digest of a revision's chunks in order: offsets, headings, kind and text digest of each."""
-    return digest([[s.start, s.end, list(s.path), s.kind, text] for s, text in chunks])
+    """Digest of a revision's chunks in order: offsets, headings, kind, fields and text digest of each."""
+    return digest([[s.start, s.end, list(s.path), s.kind, pack_fields(s.fields), text] for s, text in chunks])
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class Catalog:
         """Every live document of a source by name."""
         rows = self._db.each(
             f"""SELECT d.name, d.id, d.stamp, g.rule, g.owner, g.classification, g.rank, g.fresh_days, g.deprecated,
-                       r.location, r.name, r.metadata, r.title
+                       r.location, r.name, r.metadata, r.title, r.digest
                 FROM documents d
                 JOIN governance g ON g.document = d.id AND g.{_OPEN}
                 JOIN revisions r ON r.document = d.id AND r.{_OPEN}
@@ -240,7 +242,8 @@ class Catalog:
             (source,),
         )
         return {
-            row[0]: Known(row[1], row[2], row[3], row[4:9], row[9], row[10], row[11], row[12]) for row in rows
+            row[0]: Known(row[1], row[2], row[3], row[4:9], row[9], row[10], row[11], row[12], row[13])
+            for row in rows
         }
 
     def next_document(self) -> int:
@@ -289,8 +292,8 @@ class Catalog:
             ),
         )
         self._db.many(
-            "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     revision,
@@ -301,6 +304,7 @@ class Catalog:
                     s.end,
                     _pack_path(s.path),
                     s.kind,
+                    pack_fields(s.fields),
                     digest,
                     position,
                     FOREVER,
@@ -333,8 +337,8 @@ class Catalog:
         for batch in _batches(chunks):
             marks = ",".join("?" * len(batch))
             self._db.run(
-                "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
-                "SELECT revision, document, tenant, ordinal, start, stop, path, kind, digest, ?, until FROM chunks "
+                "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until) "
+                "SELECT revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, ?, until FROM chunks "
                 f"WHERE id IN ({marks}) AND {_OPEN}",
                 (position, *batch),
             )
@@ -475,9 +479,9 @@ class Catalog:
         )
 
     def without_vector(self, embedder: int, limit: int, after: int = 0, *, live: bool = False) -> list[Row]:
-        """Chunks above id ``after`` that lack a vector: (id, digest, title, path, start, stop, text body)."""
+        """Chunks above id ``after`` that lack a vector: (id, digest, title, path, fields, start, stop, text body)."""
         return self._db.all(
-            f"""SELECT c.id, c.digest, r.title, c.path, c.start, c.stop, r.text_body
+            f"""SELECT c.id, c.digest, r.title, c.path, c.fields, c.start, c.stop, r.text_body
                 FROM chunks c JOIN revisions r ON r.id = c.revision
                 WHERE c.id > ? AND r.text_body IS NOT NULL {"AND c." + _OPEN if live else ""}
                   AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.embedder = ? AND e.digest = c.digest)
@@ -498,10 +502,10 @@ class Catalog:
     # -- what an index reads
 
     def chunk_rows(self, embedder: int | None, after: int, upto: int) -> Iterator[Row]:
-        """(id, document, tenant, since, until, revision name, ordinal, title, path, start, stop, text body, metadata,
+        """(id, document, tenant, since, until, revision name, ordinal, title, path, fields, start, stop, text body, metadata,
         vector) of chunks born in (after, upto], oldest first; those of erased documents are not among them."""
         return self._db.each(
-            """SELECT c.id, c.document, c.tenant, c.since, c.until, r.name, c.ordinal, r.title, c.path, c.start, c.stop,
+            """SELECT c.id, c.document, c.tenant, c.since, c.until, r.name, c.ordinal, r.title, c.path, c.fields, c.start, c.stop,
                       r.text_body, r.metadata, e.vector
                FROM chunks c JOIN revisions r ON r.id = c.revision
                LEFT JOIN embeddings e ON e.embedder = ? AND e.digest = c.digest
@@ -574,6 +578,16 @@ def _source(row: Row) -> Source:
 
 def _pack_path(path: tuple[str, ...]) -> str:
     return canonical(list(path)).decode()
+
+
+def pack_fields(fields: tuple[tuple[str, str], ...]) -> str:
+    """A chunk's fields as its row holds them."""
+    return canonical([list(pair) for pair in fields]).decode()
+
+
+def unpack_fields(text: str) -> tuple[tuple[str, str], ...]:
+    """The fields of a chunk row."""
+    return tuple((name, value) for name, value in json.loads(text))
 
 
 def unpack_path(text: str) -> tuple[str, ...]:

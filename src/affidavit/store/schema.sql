@@ -57,7 +57,7 @@ CREATE INDEX revisions_by_document ON revisions (document, until);
 CREATE TABLE chunks (
   id INTEGER PRIMARY KEY, revision INTEGER NOT NULL REFERENCES revisions (id), document INTEGER NOT NULL, tenant INTEGER NOT NULL,
   ordinal INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL,
-  digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
+  fields TEXT NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE INDEX chunks_by_document ON chunks (document, until);
 CREATE INDEX chunks_by_since ON chunks (since);
 CREATE INDEX chunks_by_until ON chunks (until) WHERE until <> 4611686018427387904;
