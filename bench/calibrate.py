@@ -88,7 +88,7 @@ def features(ws: affidavit.Workspace, user: str, text: str, where: Any, *, dense
             reader = ws.parts.scopes.resolve(question.tenant, question.principal, None, question.filter)
             embedder, fingerprint = retriever.serving()
             run = Run("", 0, "ask", "")
-            asked = embed_question(run, embedder, fingerprint, text)
+            asked = embed_question(run, embedder, fingerprint, text, lead=release.retrieval.lead > 0)
             found = retriever.search(reader.scope, asked, release.retrieval)
         passages = retriever.recheck(reader, found.ranked[: 4 * release.retrieval.k]).passages
         kept_passages = diversify(passages, release.retrieval.k, release.retrieval.per_document)
