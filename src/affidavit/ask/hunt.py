@@ -99,7 +99,7 @@ class Hunt:
             steps.append(Step(own.name, tuple(t for t in counts if t not in result.terms), len(seen)))
         gains = promotions(found)
         pool = _joined(result.candidates, self._newcomers(gains, found, result.candidates))
-        weight = self._settings.onward_weight
+        weight = self._settings.onward_weight * describes(self._asked.text)
         ranked = fuse(
             pool, self._settings, gains={c: weight * g for c, g in gains.items()}, of=result.candidates
         )
