@@ -39,6 +39,8 @@ DENSE = (
     "maxsim",
     "cosine",
     "rare_term_missing",
+    "lead",
+    "elsewhere",
 )
 KEYWORD_ONLY = (
     "sentence_coverage",
@@ -46,6 +48,7 @@ KEYWORD_ONLY = (
     "top_passage_coverage",
     "keyword",
     "rare_term_missing",
+    "lead",
 )
 
 
@@ -152,6 +155,25 @@ def removed(name: str, limit: int, *, dense: bool) -> list[Example]:
     return out
 
 
+def contracts(limit: int, *, dense: bool) -> list[Example]:
+    """Questions about contracts that have the clause, and about contracts that lack it."""
+    base = DATA / "cuad60"
+    ws = workspace(
+        "calibrate-contracts", base / "corpus.jsonl", [{"id": "reader", "groups": ["all"]}], "group:all"
+    )
+    queries = lines(base / "queries.jsonl")
+    out = []
+    for q in random.Random(4).sample(queries, min(limit, len(queries))):
+        label = int(q["answerable"])
+        kind = f"contracts {'with' if label else 'without'} the clause"
+        # one contract's questions stay together, so that the half that judges has contracts of its own
+        out.append(
+            Example(q["id"].split("-")[0], kind, features(ws, "reader", q["text"], None, dense=dense), label)
+        )
+    ws.close()
+    return out
+
+
 def fit(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float = 1.0) -> NDArray[np.float64]:
     """Logistic regression by Newton's method with an L2 penalty; the last weight is the bias, not penalised."""
     x = np.hstack([x, np.ones((len(x), 1))])
@@ -231,6 +253,7 @@ def main() -> None:
         sys.exit("SKIPPED: ../shared/datasets is absent")
     for mode, names in ((True, DENSE), (False, KEYWORD_ONLY)):
         examples = handbook(limit, dense=mode)
+        examples += contracts(limit, dense=mode)
         for name in ("chunkeval", "cranfield"):
             examples += removed(name, limit // 2, dense=mode)
         assert all(n in FEATURES for n in names)

@@ -95,7 +95,8 @@ class Hunt:
                 else towards(self._asked.vector, own.vector)
             )
             seen = self._look(replace(self._query, terms=counts, vector=mixed), POOL).candidates
-            found.append((passage, scored(seen, self._settings.keyword, self._settings.dense)))
+            others = [c for c in seen if c.document != passage.document]
+            found.append(scored(others, self._settings.keyword, self._settings.dense))
             steps.append(Step(own.name, tuple(t for t in counts if t not in result.terms), len(seen)))
         gains = promotions(found)
         pool = _joined(result.candidates, self._newcomers(gains, found, result.candidates))
@@ -116,21 +117,17 @@ class Hunt:
     def _newcomers(
         self,
         gains: Mapping[int, float],
-        found: Sequence[tuple[Ranked, Sequence[tuple[Candidate, float]]]],
+        found: Sequence[Sequence[tuple[Candidate, float]]],
         known: Sequence[Candidate],
     ) -> list[Candidate]:
-        """The promoted chunks that the question itself did not find, with its own scores for them."""
+        """The promoted chunks that the question itself did not find, with its own scores for them: nothing by default."""
         have = {c.chunk for c in known}
-        new = {
-            c.chunk: c.document
-            for _, seen in found
-            for c, _ in seen
-            if c.chunk in gains and c.chunk not in have
-        }
+        new = {c.chunk: c for seen in found for c, _ in seen if c.chunk in gains and c.chunk not in have}
         if not new:
             return []
-        scores = self._look(replace(self._query, documents=frozenset(new.values())), self._pool)
-        return [c for c in scores.candidates if c.chunk in new]
+        among = replace(self._query, documents=frozenset(c.document for c in new.values()))
+        own = {c.chunk: c for c in self._look(among, self._pool).candidates}
+        return [own.get(c.chunk, replace(c, keyword=0.0, dense=None)) for c in new.values()]
 
 
 def _joined(some: Sequence[Candidate], more: Sequence[Candidate]) -> list[Candidate]:

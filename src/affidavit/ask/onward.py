@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from affidavit.ask.rank import Ranked, z_scores
+from affidavit.ask.rank import z_scores
 from affidavit.ports.index import Candidate
 from affidavit.runs.recorder import Run
 
@@ -57,7 +57,7 @@ def reweigh(
     passage's own tell."""
     own = set(have)
     out = {term: _HAD if term in own else 1.0 for term in asked}
-    new = sorted((t for t in own if t not in asked), key=lambda t: (-telling[t], t))[:_TERMS]
+    new = sorted((t for t in own if t not in asked), key=lambda t: (-telling.get(t, 0.0), t))[:_TERMS]
     return out | dict.fromkeys(new, _ADDED)
 
 
@@ -68,12 +68,13 @@ def towards(question: NDArray[np.float32], passage: NDArray[np.float32]) -> NDAr
     return unit
 
 
-def promotions(found: Sequence[tuple[Ranked, Sequence[tuple[Candidate, float]]]]) -> dict[int, float]:
-    """By chunk what it gains: its best score above the mean of a second retrieval from another document's passage."""
+def promotions(found: Sequence[Sequence[tuple[Candidate, float]]]) -> dict[int, float]:
+    """By chunk what it gains: its best score above the mean of what a passage found in other documents. ``found``: of each
+    passage, the first of them first."""
     gains: dict[int, float] = {}
-    for nth, (passage, scored) in enumerate(found):
-        for candidate, score in scored:
-            if candidate.document != passage.document and score > 0:
+    for nth, seen in enumerate(found):
+        for candidate, score in seen:
+            if score > 0:
                 gains[candidate.chunk] = max(gains.get(candidate.chunk, 0.0), score * _FADE**nth)
     return gains
 

@@ -34,6 +34,7 @@ FEATURES = (
     "fused_gap",
     "rare_term_missing",
     "lead",
+    "elsewhere",
 )
 """What a calibration may weigh; ``ask/evidence.py`` computes them."""
 
