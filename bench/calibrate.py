@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import affidavit
 from affidavit.ask.effects import Scores, embed_question, score_sentences
 from affidavit.ask.evidence import gather
-from affidavit.ask.retrieve import diversify
+from affidavit.ask.retrieve import choose_passages
 from affidavit.domain.release import DEFAULT, FEATURES, load
 from affidavit.runs.recorder import Run
 
@@ -94,7 +94,7 @@ def features(ws: affidavit.Workspace, user: str, text: str, where: Any, *, dense
             asked = embed_question(run, embedder, fingerprint, text, lead=release.retrieval.lead > 0)
             found = retriever.search(reader.scope, asked, release.retrieval)
         passages = retriever.recheck(reader, found.ranked[: 4 * release.retrieval.k]).passages
-        kept_passages = diversify(passages, release.retrieval.k, release.retrieval.per_document)
+        kept_passages = choose_passages(found, passages, release.retrieval)
 
         def score(sentences: Sequence[str]) -> Scores | None:
             return score_sentences(run, embedder, asked, sentences, release.answering.same)

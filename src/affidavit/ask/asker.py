@@ -16,7 +16,7 @@ from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
 from affidavit.ask.hunt import Found
 from affidavit.ask.onward import record_onward
-from affidavit.ask.retrieve import Denied, Passage, Retriever, decimal, diversify, hit_record
+from affidavit.ask.retrieve import Denied, Passage, Retriever, choose_passages, decimal, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.support import supporting
 from affidavit.ask.timer import Timer
@@ -293,7 +293,7 @@ class Asker:
         record_onward(run, found.onward)
         top = found.ranked[: 4 * settings.k]
         checked = self._retriever.recheck(reader, top, None if past is None else past.checks[0])
-        kept = diversify(checked.passages, settings.k, settings.per_document)
+        kept = choose_passages(found, checked.passages, settings)
         run.step(
             "retrieve",
             {"pool": settings.pool, "dense": asked.vector is not None, "degraded": asked.degraded},

@@ -205,6 +205,21 @@ def _judge(tenant: int, who: Identity, view: ChunkView, rules: Mapping[int, Acce
     return verdict.reason, verdict.permit
 
 
+_AS_GOOD = 0.8
+"""A document is as well meant by an opening as the best if it fits at least this share of what the best does."""
+
+
+def choose_passages(found: Found, passages: Sequence[Passage], settings: Retrieval) -> list[Passage]:
+    """The passages to answer from. Where the question says where to look, those of the documents that it means and of no others:
+    what another contract says is no answer."""
+    if not found.places:
+        return diversify(passages, settings.k, settings.per_document)
+    there = {p.view.document: found.places.get(p.view.document, 0.0) for p in passages}
+    floor = _AS_GOOD * max(there.values(), default=0.0)
+    meant = [p for p in passages if there[p.view.document] >= floor]
+    return diversify(meant, settings.k, settings.k)
+
+
 def diversify(passages: Sequence[Passage], k: int, per_document: int) -> list[Passage]:
     """At most ``per_document`` passages a document and no two with the same text, best first, at most ``k``."""
     kept: list[Passage] = []
