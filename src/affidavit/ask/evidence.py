@@ -180,7 +180,7 @@ def _features(
     keyword = max((r.keyword for r in found.ranked), default=0.0)
     most = ceiling(weights.values(), settings.k1) or 1.0
     fused = [r.score for r in found.ranked[:5]]
-    opening = {"lead": _led(found, passages), "elsewhere": _elsewhere(found)} if settings.lead else {}
+    opening = {"lead": _led(found, passages)} if settings.lead else {}
     return {
         "sentence_coverage": max((s.coverage for s in scored), default=0.0),
         "best_coverage": best.coverage if best else 0.0,
@@ -204,19 +204,6 @@ def _led(found: Found, passages: Sequence[Passage]) -> float:
     if found.places is None:
         return 1.0
     return max((found.places.get(p.view.document, 0.0) for p in passages), default=0.0)
-
-
-def _elsewhere(found: Found) -> float:
-    """By how much the most similar passage anywhere is nearer than the best of the documents that the opening of the question
-    names: where other documents of the kind have what is asked, this one may just not have it. 0 where it has no opening."""
-    if not found.places:
-        return 0.0
-    most = max(found.places.values())
-    dense = [
-        (r.dense, found.places.get(r.document, 0.0) == most) for r in found.ranked if r.dense is not None
-    ]
-    there = [d for d, named in dense if named]
-    return max(d for d, _ in dense) - max(there) if there else 1.0 if dense else 0.0
 
 
 def _rarest_missing(
