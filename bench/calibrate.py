@@ -28,7 +28,13 @@ from affidavit.evals.fitting import auroc, logistic
 DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 CACHE = Path(__file__).resolve().parent / ".cache"
 DENSE = ("passage_coverage", "keyword", "dense", "dense_gap", "maxsim", "cosine", "rare_term_missing", "lead")
-KEYWORD_ONLY = ("sentence_coverage", "passage_coverage", "keyword", "rare_term_missing", "lead")
+KEYWORD_ONLY = (
+    "sentence_coverage",
+    "passage_coverage",
+    "top_passage_coverage",
+    "keyword",
+    "rare_term_missing",
+)
 
 
 @dataclass(frozen=True)
