@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class WeighsHiddenRows(EmbeddedIndex):
         hidden = len(rows)
 
         def leaky(
-            view: View, words: list[str], k1: float, b: float
+            view: View, words: Mapping[str, float], k1: float, b: float
         ) -> tuple[list[PartScores], dict[str, int]]:
             return score(View(view.parts, hidden, view.average), words, k1, b)
 

@@ -60,6 +60,24 @@ def test_an_unknown_feature_is_refused() -> None:
         load(changed)
 
 
+def test_a_release_that_says_nothing_of_openings_and_second_retrievals_makes_none() -> None:
+    old = copy.deepcopy(dict(DEFAULT))
+    for name in ("k1", "b", "lead", "onward", "onward_weight"):
+        del old["retrieve"][name]
+    settings = load(old).retrieval
+    assert (settings.k1, settings.b, settings.lead, settings.onward) == (1.2, 0.75, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("k1", "-1"), ("b", "1.1"), ("lead", "-1"), ("onward", 9), ("onward_weight", "-1")]
+)
+def test_settings_of_retrieval_have_bounds(name: str, value: object) -> None:
+    changed = copy.deepcopy(dict(DEFAULT))
+    changed["retrieve"][name] = value
+    with pytest.raises(UsageError, match="retrieve"):
+        load(changed)
+
+
 def test_event_facts_are_closed_and_typed() -> None:
     assert set(FACTS) == set(EventKind)
     with pytest.raises(ValueError, match="needs the facts"):

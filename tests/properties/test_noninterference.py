@@ -49,6 +49,8 @@ QUESTIONS = (
     "Who approves travel refunds above the limit?",
     "outage server holiday pension",
     "zanzibar",
+    "In the notes on travel: what is the limit of a refund?",
+    "Who approves the budget of the merger that the invoice names?",
 )
 
 Record = dict[str, Any]

@@ -16,7 +16,9 @@ from affidavit.ask.extract import choose
 from affidavit.ask.falling_short import not_enough
 from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
-from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
+from affidavit.ask.hunt import Found
+from affidavit.ask.onward import record_onward
+from affidavit.ask.retrieve import Denied, Passage, Retriever, choose_passages, decimal, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.support import Supporting, supporting
 from affidavit.ask.timer import Timer
@@ -190,7 +192,7 @@ class Asker:
             text, refusal = self._understood(run, reader, question, release, caller, watch)
             if refusal is not None:
                 return _refuse(run, reader, release, refusal)
-            asked = embed_question(run, embedder, fingerprint, text, memory)
+            asked = embed_question(run, embedder, fingerprint, text, memory, lead=release.retrieval.lead > 0)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
@@ -349,9 +351,10 @@ class Asker:
         self, run: Run, reader: Reader, asked: Asked, found: Found, release: Release, past: Past | None
     ) -> list[Passage]:
         settings = release.retrieval
+        record_onward(run, found.onward)
         top = found.ranked[: 4 * settings.k]
         checked = self._retriever.recheck(reader, top, None if past is None else past.checks[0])
-        kept = diversify(checked.passages, settings.k, settings.per_document)
+        kept = choose_passages(found, checked.passages, settings)
         run.step(
             "retrieve",
             {"pool": settings.pool, "dense": asked.vector is not None, "degraded": asked.degraded},

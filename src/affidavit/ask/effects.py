@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affidavit.ask.caches import Memory
+from affidavit.ask.lead import Parts, split
 from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.errors import EmbedderError
 from affidavit.models.caller import CHARGED, EMBED
@@ -24,15 +25,16 @@ from affidavit.runs.recorder import Run
 
 @dataclass(frozen=True)
 class Asked:
-    """A question as the embedder ``fingerprint`` sees it. ``vector`` is a unit float32 vector, or None: then search is by
-    keyword alone, and ``degraded`` says why unless that is how the workspace is set up. ``late``: whether the embedder
-    gives token vectors too. ``memory``: what the search may use again."""
+    """A question as the embedder ``fingerprint`` sees it: ``text`` without the opening ``where`` it says to look, if it has one.
+    ``vector`` is a unit float32 vector, or None: then search is by keyword alone, and ``degraded`` says why unless that is how
+    the workspace is set up. ``late``: whether the embedder gives token vectors too. ``memory``: what the search may use again."""
 
     text: str
     fingerprint: str
     vector: NDArray[np.float32] | None
     degraded: str
     late: bool
+    where: str = ""
     memory: Memory | None = field(default=None, compare=False, repr=False)
 
 
@@ -47,10 +49,18 @@ class Scores:
 
 
 def embed_question(
-    run: Run, embedder: Embedder | None, fingerprint: str, text: str, memory: Memory | None = None
+    run: Run,
+    embedder: Embedder | None,
+    fingerprint: str,
+    question: str,
+    memory: Memory | None = None,
+    *,
+    lead: bool = False,
 ) -> Asked:
-    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked."""
-
+    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked. ``lead``: the opening of the
+    question, if it says where to look, is kept apart from what is embedded."""
+    parts = split(question) if lead else Parts(question)
+    text = parts.what
     owed: list[Json] = []
 
     def ask() -> dict[str, Json]:
@@ -60,12 +70,13 @@ def embed_question(
 
     def compute() -> Mapping[str, Json]:
         said = ask() if memory is None else memory.vector(fingerprint, text, ask)
-        return {**said, "charged": True} if owed else said
+        said = {**said, "charged": True} if owed else said
+        return {**said, "what": text, "where": parts.where} if parts.where else said
 
     said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
     if said.get("charged"):
         run.effect(f"{CHARGED}{EMBED}", {"text": text_digest(text)}, lambda: {"charges": owed})
-    return replace(as_recorded(text, fingerprint, said), memory=memory)
+    return replace(as_recorded(question, fingerprint, said), memory=memory)
 
 
 def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
@@ -80,11 +91,12 @@ def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
     return {"vector": packed, "degraded": "", "late": late}
 
 
-def as_recorded(text: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:
+def as_recorded(question: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:
     """The question out of the output of its step ``embed``."""
     packed = said["vector"]
     vector = None if packed is None else np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32)
-    return Asked(text, fingerprint, vector, said["degraded"], said["late"])
+    text, where = said.get("what", question), said.get("where", "")
+    return Asked(text, fingerprint, vector, said["degraded"], said["late"], where)
 
 
 def score_sentences(

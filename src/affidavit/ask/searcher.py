@@ -9,6 +9,7 @@ from typing import Any
 from affidavit.ask.asker import Question, instant
 from affidavit.ask.caches import Caches
 from affidavit.ask.effects import Asked, embed_question
+from affidavit.ask.onward import Step, record_onward
 from affidavit.ask.rank import Ranked, document_scores
 from affidavit.ask.retrieve import Denied, Passage, Retriever, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
@@ -140,9 +141,11 @@ class Searcher:
             )
             run.start(_asked(question, reader, k, chunks, fingerprint))
             run.step("scope", *scope_record(reader))
-            asked = embed_question(run, embedder, fingerprint, question.text, memory)
+            lead = release.retrieval.lead > 0
+            asked = embed_question(run, embedder, fingerprint, question.text, memory, lead=lead)
         deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
         passages = deepening.run(self._db, k, chunks)
+        record_onward(run, deepening.onward)
         run.step(
             "retrieve",
             {"k": k, "heads": list(deepening.heads)},
@@ -176,6 +179,7 @@ class _Deepening:
         self._past = past
         self.heads: list[int] = []
         self.denied: list[Denied] = []
+        self.onward: tuple[Step, ...] = ()
 
     def run(self, database: Database, k: int, chunks: bool) -> list[Passage]:
         """The best ``k`` passages, or the best passages of the best ``k`` documents."""
@@ -185,6 +189,7 @@ class _Deepening:
             with database.read():
                 found = self._retriever.search(self._reader.scope, self._asked, self._settings, pool)
             self.denied = []
+            self.onward = self.onward or found.onward
             passages = self._best(found.ranked, k) if chunks else self._documents(found.ranked)
             for d in self.denied:
                 kept.pop(d.view.chunk if chunks else d.view.document, None)

@@ -36,6 +36,7 @@ FEATURES = (
     "cosine",
     "fused_gap",
     "rare_term_missing",
+    "lead",
 )
 """What a calibration may weigh; ``ask/evidence.py`` computes them."""
 
@@ -44,7 +45,10 @@ FEATURES = (
 class Retrieval:
     """``pool``: candidates of each kind of score; ``keyword`` and ``dense``: weights of their z-scores; ``support``: what a
     document's next best passage counts, as a share of the one before; ``k``: passages handed to the answerer;
-    ``per_document``: at most so many of them from one document."""
+    ``per_document``: at most so many of them from one document; ``k1`` and ``b``: BM25's. ``lead``: what it adds to a passage
+    that its document is the one which the opening of the question names, 0 to read no opening (``ask/lead.py``). ``onward``: how
+    many of the first passages are followed in a second retrieval, and ``onward_weight`` what that counts (``ask/onward.py``).
+    The defaults are what releases meant that say nothing of these."""
 
     pool: int
     keyword: float
@@ -52,6 +56,11 @@ class Retrieval:
     support: float
     k: int
     per_document: int
+    k1: float = 1.2
+    b: float = 0.75
+    lead: float = 0.0
+    onward: int = 0
+    onward_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -173,14 +182,7 @@ def load(content: Mapping[str, Any]) -> Release:
         retrieve, suffice, answer, guard = (content[k] for k in ("retrieve", "suffice", "answer", "guard"))
         return Release(
             content,
-            Retrieval(
-                _count(retrieve["pool"]),
-                _number(retrieve["keyword"]),
-                _number(retrieve["dense"]),
-                _number(retrieve["support"]),
-                _count(retrieve["k"]),
-                _count(retrieve["per_document"]),
-            ),
+            _retrieval(retrieve),
             _calibration(suffice["dense"]),
             _calibration(suffice["keyword_only"]),
             Answering(_count(answer["sentences"]), _number(answer["margin"]), _number(answer["same"])),
@@ -193,6 +195,30 @@ def load(content: Mapping[str, Any]) -> Release:
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
+
+
+_MOST_FOLLOWED = 8
+
+
+def _retrieval(content: Mapping[str, Any]) -> Retrieval:
+    found = Retrieval(
+        _count(content["pool"]),
+        _number(content["keyword"]),
+        _number(content["dense"]),
+        _number(content["support"]),
+        _count(content["k"]),
+        _count(content["per_document"]),
+        _number(content.get("k1", "1.2")),
+        _number(content.get("b", "0.75")),
+        _number(content.get("lead", "0")),
+        int(content.get("onward", 0)),
+        _number(content.get("onward_weight", "0")),
+    )
+    if found.k1 < 0 or not 0 <= found.b <= 1 or found.lead < 0 or found.onward_weight < 0:
+        raise ValueError("retrieve: k1, lead and onward_weight are not below 0, b is from 0 to 1")
+    if not 0 <= found.onward <= _MOST_FOLLOWED:
+        raise ValueError(f"retrieve: onward is between 0 and {_MOST_FOLLOWED}")
+    return found
 
 
 def _writing(content: Mapping[str, Any]) -> Writing:
@@ -273,21 +299,33 @@ DEFAULT: Mapping[str, Any] = {
     "version": 1,
     "analyzer": "snowball-english/1",
     "chunker": CHUNKING.content(),
-    "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "support": "0.3", "k": 8, "per_document": 3},
+    "retrieve": {
+        "pool": 100,
+        "keyword": "1",
+        "dense": "1",
+        "support": "0.3",
+        "k": 8,
+        "per_document": 3,
+        "k1": "0.9",
+        "b": "0.4",
+        "lead": "16",
+        "onward": 3,
+        "onward_weight": "1.5",
+    },
     "suffice": {
         "dense": {
-            "bias": "-7.9181",
+            "bias": "-7.4338",
             "weights": {
-                "sentence_coverage": "-0.1125",
-                "passage_coverage": "1.9819",
-                "keyword": "0.4698",
-                "dense": "3.6016",
-                "dense_gap": "3.0655",
-                "maxsim": "3.1850",
-                "cosine": "4.2793",
-                "rare_term_missing": "-1.3068",
+                "passage_coverage": "3.1063",
+                "keyword": "-5.0725",
+                "dense": "5.1911",
+                "dense_gap": "0.7267",
+                "maxsim": "3.3495",
+                "cosine": "3.1808",
+                "rare_term_missing": "-3.8038",
+                "lead": "1.5479",
             },
-            "threshold": "0.49",
+            "threshold": "0.60",
         },
         "keyword_only": {
             "bias": "-3.5365",

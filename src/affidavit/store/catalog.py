@@ -478,6 +478,20 @@ class Catalog:
             [(embedder, digest, vector) for digest, vector in vectors],
         )
 
+    def vectors(self, fingerprint: str, chunks: Sequence[int]) -> dict[int, bytes]:
+        """Vectors of ``chunks`` by the embedder ``fingerprint``, of those that have one: float32, little-endian."""
+        out: dict[int, bytes] = {}
+        for batch in _batches(chunks):
+            out.update(
+                self._db.all(
+                    f"""SELECT c.id, e.vector FROM chunks c JOIN embedders m ON m.fingerprint = ?
+                        JOIN embeddings e ON e.embedder = m.id AND e.digest = c.digest
+                        WHERE c.id IN ({",".join("?" * len(batch))})""",
+                    (fingerprint, *batch),
+                )
+            )
+        return out
+
     def without_vector(self, embedder: int, limit: int, after: int = 0, *, live: bool = False) -> list[Row]:
         """Chunks above id ``after`` that lack a vector: (id, digest, title, path, fields, start, stop, text body)."""
         return self._db.all(
