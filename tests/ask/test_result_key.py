@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from affidavit.ask.caches import _known_by
 from affidavit.ports.index import Query
 
 VECTOR = np.array([1, 0], np.float32)
-OTHER = {
+OTHER: dict[str, Any] = {
     "text": "other words",
     "vector": np.array([0, 1], np.float32),
     "terms": {"leave": 2.0},
