@@ -117,7 +117,7 @@ def _key(loaded: Release, name: str) -> str:
 
 
 def test_a_release_without_models_is_what_it_was() -> None:
-    assert load(DEFAULT).digest == "10122350d7c91be00655727c5bb45f01a4670ab774062837dbf8928ceda4b6dd"
+    assert load(DEFAULT).digest == "ac1d4bdea1a6972dd668ebd848ba2674438300e0e71dca4a11472378996a7bc3"
     assert load(DEFAULT).models is None
 
 
