@@ -55,7 +55,7 @@ def _place(folder: Path) -> tuple[Workspace, ToolDesk]:
     ws = init(folder / "ws", EmbedderSpec("none"))
     (folder / "people.jsonl").write_text('{"id": "alice"}\n')
     ws.import_people(folder / "people.jsonl")
-    desk = ToolDesk(ws.parts, _Rules())
+    desk = ToolDesk(ws.parts, _Rules(), ws.policy.standing)
     desk.add(look, pay)
     return ws, desk
 

@@ -124,7 +124,7 @@ def test_a_server_that_changes_its_tool_is_refused_through_the_gateway(
     found = desk.mcp(tenant, "files", command=command("pulled", str(text)))
     assert found.tools[0].contract.effect is Effect.IRREVERSIBLE
     accepted(workspace, found)
-    tools = ToolDesk(workspace.parts, Permissive())
+    tools = ToolDesk(workspace.parts, Permissive(), workspace.policy.standing)
     assert tools.call(tenant, "alice", "files.tool", {}).state is CallState.DONE
     text.write_text("Reads a file. Now also sends it away.")
     done = tools.call(tenant, "alice", "files.tool", {})
@@ -140,7 +140,9 @@ def test_a_result_that_lies_about_its_schema_is_unknown(
     workspace: affidavit.Workspace, tenant: Tenant
 ) -> None:
     accepted(workspace, workspace.imports.mcp(tenant, "liar", command=command("liar")))
-    done = ToolDesk(workspace.parts, Permissive()).call(tenant, "alice", "liar.tool", {})
+    done = ToolDesk(workspace.parts, Permissive(), workspace.policy.standing).call(
+        tenant, "alice", "liar.tool", {}
+    )
     assert (done.state, done.cause, done.result) == (CallState.UNKNOWN, "result_invalid", None)
 
 

@@ -11,7 +11,7 @@ import pytest
 import affidavit
 from affidavit.app.erasure import Target
 from affidavit.app.toolfile import read_tools
-from affidavit.app.tools import ROLES, ToolDesk
+from affidavit.app.tools import ToolDesk
 from affidavit.domain.canonical import digest
 from affidavit.domain.decisions import Decision, Verdict, Wish
 from affidavit.domain.errors import (
@@ -22,6 +22,7 @@ from affidavit.domain.errors import (
     UnknownNameError,
     UsageError,
 )
+from affidavit.domain.roles import ROLES
 from affidavit.domain.tools import CallState
 from affidavit.gateway.rules import Person
 from affidavit.store.people import Tenant
@@ -72,7 +73,7 @@ def tenant(workspace: affidavit.Workspace, tmp_path: Path) -> Tenant:
 
 @pytest.fixture
 def desk(workspace: affidavit.Workspace, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> ToolDesk:
-    desk = ToolDesk(workspace.parts, Asking())
+    desk = ToolDesk(workspace.parts, Asking(), workspace.policy.standing)
     person = desk.person
 
     def with_roles(tenant: int, principal: str) -> Any:

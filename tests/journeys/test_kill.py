@@ -87,7 +87,9 @@ def test_syncs_that_die_are_gone_on_with(place: Path) -> None:
             ws.verify()
             ws.sync()
             found = {h.view.name for h in ws.search("walrus", "alice", 1000, chunks=False).hits}
-            assert found == {p.name for p in (place / "docs").glob("*.md")}
+            # a writer killed within `write_text` leaves an empty file, which says nothing of a walrus
+            whole = {p.name for p in (place / "docs").glob("*.md") if "Walrus" in p.read_text()}
+            assert found == whole
             ws.verify()
 
 

@@ -16,6 +16,7 @@ from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import ErasedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.tools import CallState, Contract, Effect, Idempotency, Role, contract
+from affidavit.events.read import Recorded
 from affidavit.policy.scope import Identity, decide_read
 from affidavit.store.calls import CallRow, Calls
 
@@ -39,12 +40,13 @@ def view(parts: Parts, calls: Calls, row: CallRow, approver: Identity | None) ->
     proposed = parts.events.event(row.proposed)
     body = parts.events.body(proposed)
     made = contract(json.loads(calls.contract(row.contract) or "{}"))
-    evidence, hidden = _evidence(parts, row, approver)
+    events = parts.events.of_run(row.run)
+    evidence, hidden = _evidence(parts, row, events, approver)
     earlier = list(_earlier(parts, calls, row, made.name))
     labels = body["context"].get("labels", {})
     return {
         "does": _does(made),
-        "question": _question(parts, row),
+        "question": _question(parts, events),
         "arguments": [
             {"name": n, "value": v, "role": made.role(n).value, "from": _origins(labels.get(n, ()))}
             for n, v in body["arguments"].items()
@@ -72,9 +74,9 @@ def _does(made: Contract) -> list[str]:
     return told
 
 
-def _question(parts: Parts, row: CallRow) -> str:
+def _question(parts: Parts, events: Sequence[Recorded]) -> str:
     """What the person asked, where the call came out of a question."""
-    first = next((e for e in parts.events.of_run(row.run) if e.kind is EventKind.RUN_STARTED), None)
+    first = next((e for e in events if e.kind is EventKind.RUN_STARTED), None)
     said = None if first is None else parts.events.body(first).get("question")
     return said if isinstance(said, str) else ""
 
@@ -88,11 +90,13 @@ def _origins(labels: Sequence[Mapping[str, Any]]) -> list[str]:
 # -- evidence
 
 
-def _evidence(parts: Parts, row: CallRow, approver: Identity | None) -> tuple[list[dict[str, str]], bool]:
+def _evidence(
+    parts: Parts, row: CallRow, events: Sequence[Recorded], approver: Identity | None
+) -> tuple[list[dict[str, str]], bool]:
     """The documents of the run that the approver may read now, and whether there are others."""
     shown: list[dict[str, str]] = []
     hidden = False
-    for source, document in _read_by(parts, row):
+    for source, document in _read_by(parts, events):
         if approver is None or _may_read(parts, row.tenant, approver, source, document):
             shown.append({"source": source, "document": document})
         else:
@@ -100,10 +104,10 @@ def _evidence(parts: Parts, row: CallRow, approver: Identity | None) -> tuple[li
     return shown, hidden
 
 
-def _read_by(parts: Parts, row: CallRow) -> list[tuple[str, str]]:
+def _read_by(parts: Parts, events: Sequence[Recorded]) -> list[tuple[str, str]]:
     """What the run had read before it proposed the call, in order."""
     found: dict[tuple[str, str], None] = {}
-    for event in parts.events.of_run(row.run):
+    for event in events:
         if event.kind is EventKind.STEP_RECORDED and event.facts["name"] == "retrieve":
             hits = parts.events.body(event)["output"]["hits"]
             found.update(dict.fromkeys((hit["source"], hit["document"]) for hit in hits))

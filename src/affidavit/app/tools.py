@@ -22,13 +22,12 @@ from affidavit.events.log import Transaction
 from affidavit.gateway.contracts import Callee, Entry, Registry, deprecated, retired
 from affidavit.gateway.gateway import PATIENCE, Done, Gateway
 from affidavit.gateway.ledger import Ledger, day
-from affidavit.gateway.rules import People, Person, Proposal, Rules, Secrets, Standing, no_secrets
+from affidavit.gateway.rules import People, Proposal, Rules, Secrets, Standing, no_secrets
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.calls import OPEN, CallRow, Calls
 from affidavit.store.people import Tenant
 
 JOURNEY = "call"
-ROLES = ("reader", "operator", "approver", "auditor", "admin")
 _LISTED = 100
 
 
@@ -39,8 +38,8 @@ class ToolDesk:
         self,
         parts: Parts,
         rules: Rules,
+        people: People,
         secrets: Secrets = no_secrets,
-        people: People | None = None,
     ) -> None:
         """``rules`` decide, ``people`` says who somebody is, ``secrets`` has the credentials."""
         self._parts = parts
@@ -79,12 +78,7 @@ class ToolDesk:
 
     def person(self, tenant: int, principal: str) -> Standing:
         """Who somebody is now, with the roles that they or their groups were granted."""
-        if self._people is not None:
-            return self._people(tenant, principal)
-        head = self._parts.log.head()
-        who = self._parts.scopes.identify(tenant, principal, head).principals
-        held = (r for r in ROLES if who & self._parts.people.grants(tenant, f"role:{r}", head))
-        return Person(who, frozenset(held))
+        return self._people(tenant, principal)
 
     def contracts(self, tenant: int) -> tuple[Contract, ...]:
         """What a policy must know: every tool's contract, the same objects each time. Loads the tools."""

@@ -204,7 +204,7 @@ class Workspace:
     def tools(self) -> ToolDesk:
         """What the system can do, and what it did."""
         policy, controls = self.policy, self.controls
-        desk: ToolDesk = _later("tools", "ToolDesk")(self.parts, policy, controls.values, policy.standing)
+        desk: ToolDesk = _later("tools", "ToolDesk")(self.parts, policy, policy.standing, controls.values)
         policy.contracts = desk.contracts
         return desk
 

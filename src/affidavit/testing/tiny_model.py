@@ -10,7 +10,6 @@ and the outcome is known: right in form, wrong in content. The vocabulary is ASC
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
@@ -27,7 +26,6 @@ import numpy as np
 MODEL = "tiny-random"
 CONTEXT = 4096
 _STARTS_WITHIN = 200.0
-_READY = re.compile(r"^ready (http://\S+)$", re.MULTILINE)
 _LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _INNER = 2, 64, 4, 2, 128
 END = "<|im_end|>"
 _SPECIAL = ("<|bos|>", "<|eos|>", "<|im_start|>", END, "<pad>")
@@ -164,7 +162,8 @@ class TinyServer:
     def __enter__(self) -> TinyServer:
         file = self._file or write_tiny_model(self._folder / f"{MODEL}.gguf")
         with (self._folder / "llama.log").open("wb") as log:
-            settings = (file, self._slots, self._context, self._key, self._adapter or "")
+            self._address.unlink(missing_ok=True)
+            settings = (file, self._address, self._slots, self._context, self._key, self._adapter or "")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, *map(str, settings)],
                 stdin=subprocess.DEVNULL,
@@ -189,11 +188,11 @@ class TinyServer:
     def _await(self) -> None:
         deadline = time.monotonic() + _STARTS_WITHIN
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
-            where = _READY.search(self._said())
             try:
-                if where is not None:
-                    with urllib.request.urlopen(f"{where[1]}/health", timeout=_STARTS_WITHIN):  # noqa: S310 - our own
-                        self.url = f"{where[1]}/v1"
+                if self._address.exists():
+                    where = self._address.read_text("ascii")
+                    with urllib.request.urlopen(f"{where}/health", timeout=_STARTS_WITHIN):  # noqa: S310 - our own
+                        self.url = f"{where}/v1"
                         return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 pass  # it has said where it will listen, and does not yet
@@ -201,11 +200,16 @@ class TinyServer:
         self.stop()
         raise RuntimeError(f"llama.cpp's server did not start: {self._said()[-2000:]}")
 
+    @property
+    def _address(self) -> Path:
+        """Where it listens: a file of its own, for llama.cpp writes its log from several threads at once."""
+        return self._folder / "llama.address"
+
     def _said(self) -> str:
         return (self._folder / "llama.log").read_text("utf-8", "replace")
 
 
-def _serve(file: str, slots: int, context: int, key: str, adapter: str) -> None:
+def _serve(file: str, address: str, slots: int, context: int, key: str, adapter: str) -> None:
     """The process that listens, where the system lets it, and says where; ends when it is killed."""
     import xllamacpp  # noqa: PLC0415 - a test tool that an installation does not have
 
@@ -225,10 +229,11 @@ def _serve(file: str, slots: int, context: int, key: str, adapter: str) -> None:
         lora.path, lora.scale = adapter, 1.0
         settings.lora_adapters = [lora]
     server = xllamacpp.Server(settings)
-    print("ready", server.listening_address, flush=True)
+    Path(f"{address}.new").write_text(server.listening_address, "ascii")
+    Path(f"{address}.new").rename(address)
     while True:
         time.sleep(3600)
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
+    _serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
