@@ -252,7 +252,7 @@ def shown_in(hits: Hits) -> Shown:
 
 
 def shown_in_answer(answer: Answer, question: str = "") -> Shown:
-    """What an answer gave away. Every mark in it must stand in a citation, or in the ``question``, whose words a refusal repeats."""
+    """What an answer gave away. Every mark in it must stand in a citation, or in ``question``: a refusal repeats its words."""
     claims = answer.given()["claims"]
     shown = _pairs([c for claim in claims for c in (*claim["citations"], *claim["overrules"])])
     known = {mark for _, mark in shown} | set(_MARK.findall(question))

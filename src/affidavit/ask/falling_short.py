@@ -26,7 +26,7 @@ def not_enough(question: str, passages: Sequence[Passage]) -> Refusal:
     message = NOT_ENOUGH.message
     steps = [NOT_ENOUGH.next_steps[0]]
     if passages and missing:
-        listed = ", ".join(f"“{word}”" for word in missing)
+        listed = ", ".join(map(quoted, missing))
         message = f"{message} What comes closest says nothing of {listed}."
     if responsible is None:
         steps.append(NOT_ENOUGH.next_steps[1])
@@ -38,13 +38,22 @@ def not_enough(question: str, passages: Sequence[Passage]) -> Refusal:
     )
 
 
+def words(text: str) -> list[str]:
+    """The words of ``text``, as a refusal may name them: each once, in its order."""
+    return list(dict.fromkeys(word.rstrip(".:'’") for word in _WORD.findall(text)))
+
+
+def quoted(word: str) -> str:
+    """``word`` as it stands in the message of a refusal."""
+    return f"“{word}”"
+
+
 def _missing(question: str, passages: Sequence[Passage]) -> list[str]:
     """Words of the question, as written and in its order, none of whose terms stands in any passage or above it."""
     have: set[str] = set()
     for passage in passages:
         have.update(terms(" ".join((passage.view.title, *passage.view.path, passage.text))))
-    words = dict.fromkeys(word.rstrip(".:'’") for word in _WORD.findall(question))
-    return [word for word in words if _lacks(have, terms(word))][:_MOST_WORDS]
+    return [word for word in words(question) if _lacks(have, terms(word))][:_MOST_WORDS]
 
 
 def _lacks(have: Set[str], word: Sequence[str]) -> bool:
