@@ -85,9 +85,6 @@ def ask(acme: affidavit.Workspace, user: str, text: str) -> dict[str, Any]:
     return acme.ask(text, user, "acme").given()
 
 
-PRODUCTS = {"owner": "group:people", "source": "acme-files", "document": "public/products.html"}
-
-
 def test_two_people_one_question_two_answers_and_a_refusal(acme: affidavit.Workspace) -> None:
     question = "What is the discount limit for enterprise customers?"
     assert "10 %" in ask(acme, "alice", question)["answer"]
@@ -96,11 +93,10 @@ def test_two_people_one_question_two_answers_and_a_refusal(acme: affidavit.Works
     assert refused["status"] == "refused"
     nowhere = ask(acme, "erin", "What is the name of the dragon that guards the northern mine?")
     assert [given["refusal"]["reason"] for given in (refused, nowhere)] == ["not_enough_evidence"] * 2
-    missing = refused["refusal"][
-        "missing"
-    ]  # the words of her own question; the owner is of a document that she may read
-    assert missing == ["discount", "limit", "enterprise", "customers"]
-    assert refused["refusal"]["ask"] in (None, PRODUCTS)
+    # the words of her own question; the owner is of a document that she may read
+    assert refused["refusal"]["missing"] == ["discount", "limit", "enterprise", "customers"]
+    whom = refused["refusal"]["ask"]
+    assert whom is None or whom["document"] in readable(acme, {"tenant": "acme", "as": "erin"})
 
 
 def test_the_canonical_document_wins_and_says_whom_it_overrules(acme: affidavit.Workspace) -> None:

@@ -126,8 +126,8 @@ class Redactor:
 
     def _withheld(self, run: str, body: Mapping[str, Json], found: Found) -> Mapping[str, Json]:
         """``body`` with a refusal that names only words which the question has as it is stored: others are pieces of secrets."""
-        refusal = body.get("refusal")
-        if not isinstance(refusal, Mapping) or not refusal["missing"]:
+        refusal: Any = body.get("refusal")
+        if refusal is None or not refusal["missing"]:
             return body
         understood = redact(str(body.get("understood", "")), self._rules, Found())
         known = {*words(self._asked.get(run, "")), *words(understood)}

@@ -68,8 +68,9 @@ class Packer:
     def _packed(self, section: list[Part], before: int, number: int) -> Iterator[_Chunk]:
         """``before``: where the last section ended."""
         limit = self._settings.limit
-        shown = next((part for part in section if part.kind != "heading"), section[0])
-        header = self._costs(self._header(shown.path, shown.fields))
+        shown = [part for part in section if part.kind != "heading"] or section
+        lines = {self._header(*said) for said in {(part.path, part.fields) for part in shown}}
+        header = max(map(self._costs, lines))  # the longest: any part may begin a chunk
         most = max(50 * limit, 100 * limit - max(0, header - 100 * HEADER_FREE), 100)
         pieces = list(self._pieces(section, before, most))
         depth = len(section[0].path) if section[0].kind == "heading" else None
