@@ -51,6 +51,7 @@ class CatalogFold:
         self.modes: list[list[Any]] = []
         self.kills: list[list[Any]] = []
         self.secrets: list[list[Any]] = []
+        self.objectives: list[list[Any]] = []
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -68,6 +69,7 @@ class CatalogFold:
             EventKind.MODE_CHANGED: self._mode,
             EventKind.KILL_CHANGED: self._kill,
             EventKind.SECRET_CHANGED: self._secret,
+            EventKind.LEVEL_CHANGED: self._level,
         }
 
     def fold(self) -> Fold:
@@ -210,6 +212,15 @@ class CatalogFold:
         _end(self.secrets, what, event.position)
         if event.facts["change"] == "set":
             self.secrets.append([*what, body["kind"], body["place"], event.position, FOREVER])
+
+    def _level(self, event: Noted) -> None:
+        if event.facts["change"] not in ("set", "removed"):
+            return  # what was found about a level: it changes no row
+        what = [event.tenant, event.facts["subject"], event.facts["source"]]
+        _end(self.objectives, what, event.position)
+        if event.facts["change"] == "set":
+            said = [event.body[k] for k in ("within", "share", "days")]
+            self.objectives.append([*what, *said, event.position, FOREVER])
 
 
 def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:

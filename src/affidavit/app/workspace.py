@@ -72,10 +72,12 @@ if TYPE_CHECKING:
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
+    from affidavit.app.levels import LevelDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.quality import QualityDesk
     from affidavit.app.replaydesk import ReplayDesk
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
@@ -97,7 +99,9 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
-        self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        self._searcher = Searcher(
+            parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness, parts.caches
+        )
         parts.models.meter = self._meter
         parts.charge_by(self._embedding)
         self._asker = Asker(
@@ -111,6 +115,7 @@ class Workspace:
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
             parts.guards.of,
+            caches=parts.caches,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:
@@ -219,6 +224,16 @@ class Workspace:
         return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def quality(self) -> QualityDesk:
+        """How good a source is, and whether it agrees with what is held of it."""
+        return _later("quality", "QualityDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def levels(self) -> LevelDesk:
+        """What is promised, and how it is kept."""
+        return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
     def budgets(self) -> BudgetDesk:
         """What may be spent."""
         return _later("budgets", "BudgetDesk")(self.parts, self.money)  # type: ignore[no-any-return]
@@ -280,7 +295,9 @@ class Workspace:
             raise UsageError(
                 "there is no source to sync", "add one: affidavit source add folder PATH --name NAME"
             )
-        return [self.sources.sync(source, progress) for source in sources]
+        reports = [self.sources.sync(source, progress) for source in sources]
+        self.levels.look()
+        return reports
 
     # -- questions
 
@@ -475,6 +492,7 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """How things stand, for people and for ``--json``."""
         parts = self.parts
+        self.levels.look()
         unusable = weights_missing(parts.serving)
         with parts.database.read():
             index = parts.index.status()
@@ -517,6 +535,7 @@ class Workspace:
             "sinks": self.outside.status(),
             "budgets": self.budgets.alerts(),
             "stopped": self.controls.status(),
+            "levels": self.levels.promised(),
         }
 
 

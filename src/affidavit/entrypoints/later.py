@@ -32,6 +32,7 @@ LATER = {
     "restore": "keep:restore_command",
     "tool": "tools:tool",
     "approvals": "tools:approvals",
+    "level": "levels:level",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -45,6 +46,7 @@ PANELS = {
         "ask",
         "embedder",
         "eval",
+        "level",
     ),
     "Acting": ("tool", "approvals", "policy", "mode", "kill", "revive", "secret"),
     "The record": (
