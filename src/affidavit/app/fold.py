@@ -51,6 +51,7 @@ class CatalogFold:
         self.modes: list[list[Any]] = []
         self.kills: list[list[Any]] = []
         self.secrets: list[list[Any]] = []
+        self.credentials: dict[str, list[Any]] = {}
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -68,6 +69,7 @@ class CatalogFold:
             EventKind.MODE_CHANGED: self._mode,
             EventKind.KILL_CHANGED: self._kill,
             EventKind.SECRET_CHANGED: self._secret,
+            EventKind.CREDENTIAL_CHANGED: self._credential,
         }
 
     def fold(self) -> Fold:
@@ -210,6 +212,15 @@ class CatalogFold:
         _end(self.secrets, what, event.position)
         if event.facts["change"] == "set":
             self.secrets.append([*what, body["kind"], body["place"], event.position, FOREVER])
+
+    def _credential(self, event: Noted) -> None:
+        """An erased body leaves the id, and when it began and ended; whose it was is then not known any more."""
+        id = event.facts["subject"]
+        if event.facts["change"] != "made":
+            self.credentials[id][-1] = event.position
+            return
+        said = None if event.erased else [event.body[k] for k in ("kind", "principal", "digest", "expires")]
+        self.credentials[id] = [event.tenant, said, event.position, FOREVER]
 
 
 def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from affidavit.app.acting import ActDesk
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
+    from affidavit.app.credentials import CredentialDesk
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
@@ -217,6 +218,11 @@ class Workspace:
     def controls(self) -> ControlDesk:
         """Modes, kill switches and where secrets are."""
         return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def credentials(self) -> CredentialDesk:
+        """What proves who asks over the network."""
+        return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:

@@ -32,6 +32,7 @@ LATER = {
     "restore": "keep:restore_command",
     "tool": "tools:tool",
     "approvals": "tools:approvals",
+    "serve": "serve:serve",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -58,7 +59,7 @@ PANELS = {
         "review",
         "incident",
     ),
-    "Running it": ("release", "cost", "budget", "drill", "backup", "restore"),
+    "Running it": ("serve", "release", "cost", "budget", "drill", "backup", "restore"),
 }
 """The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
 _PANEL = {name: panel for panel, names in PANELS.items() for name in names}
