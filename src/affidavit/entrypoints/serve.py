@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from affidavit.entrypoints.common import WorkspaceOption, errors, find_workspace, open_workspace
+from affidavit.app.workspace import open as open_workspace
+from affidavit.entrypoints.common import WorkspaceOption, errors, find_workspace
 from affidavit.entrypoints.http.application import make_app
 from affidavit.entrypoints.output import Output
 
