@@ -52,6 +52,7 @@ class CatalogFold:
         self.kills: list[list[Any]] = []
         self.secrets: list[list[Any]] = []
         self.objectives: list[list[Any]] = []
+        self.credentials: dict[str, list[Any]] = {}
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -70,6 +71,7 @@ class CatalogFold:
             EventKind.KILL_CHANGED: self._kill,
             EventKind.SECRET_CHANGED: self._secret,
             EventKind.LEVEL_CHANGED: self._level,
+            EventKind.CREDENTIAL_CHANGED: self._credential,
         }
 
     def fold(self) -> Fold:
@@ -221,6 +223,15 @@ class CatalogFold:
         if event.facts["change"] == "set":
             said = [event.body[k] for k in ("within", "share", "days")]
             self.objectives.append([*what, *said, event.position, FOREVER])
+
+    def _credential(self, event: Noted) -> None:
+        """An erased body leaves the id, and when it began and ended; whose it was is then not known any more."""
+        id = event.facts["subject"]
+        if event.facts["change"] != "made":
+            self.credentials[id][-1] = event.position
+            return
+        said = None if event.erased else [event.body[k] for k in ("kind", "principal", "digest", "expires")]
+        self.credentials[id] = [event.tenant, said, event.position, FOREVER]
 
 
 def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:

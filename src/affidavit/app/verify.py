@@ -84,6 +84,7 @@ class Verifier:
             self._money()
             check_calls(self._db, self._fold.calls)
             self._controls()
+            self._credentials()
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -368,6 +369,22 @@ class Verifier:
             rows = self._db.all(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own constants
             if sorted(rows) != sorted(map(tuple, folded)):
                 raise _row(f"the {table} are not those that the log knows")
+
+    def _credentials(self) -> None:
+        """What proves who asks: a row put in by hand would let somebody in as anybody."""
+        said = dict(self._fold.credentials)
+        for id, tenant, since, until, *rest in self._db.each(
+            "SELECT id, tenant, since, until, kind, principal, digest, expires FROM credentials"
+        ):
+            known = said.pop(id, None)
+            if (
+                known is None
+                or [tenant, since, until] != [known[0], *known[2:]]
+                or known[1] not in (None, rest)
+            ):
+                raise _row(f"the credential {id} is not as the log knows it")
+        if said:
+            raise _row("a credential is not there that the log knows")
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""

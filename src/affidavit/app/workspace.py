@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from affidavit.app.acting import ActDesk
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
+    from affidavit.app.credentials import CredentialDesk
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
@@ -232,6 +233,11 @@ class Workspace:
     def levels(self) -> LevelDesk:
         """What is promised, and how it is kept."""
         return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def credentials(self) -> CredentialDesk:
+        """What proves who asks over the network."""
+        return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:

@@ -7,6 +7,9 @@ AffidavitError
 │   ├── ManifestError        a file the user wrote is malformed; names file and line
 │   └── ArgumentsError       what a tool is given is not what its contract asks for
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
+├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
+├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
+├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
 │   ├── WorkspaceVersionError
@@ -79,6 +82,25 @@ class ArgumentsError(UsageError):
 
 class AccessDeniedError(AffidavitError):
     code = "not_found"
+
+
+class ForbiddenError(AffidavitError):
+    code = "forbidden"
+
+
+class UnauthenticatedError(AffidavitError):
+    code = "unauthenticated"
+
+
+class OverloadedError(AffidavitError):
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, message: str, hint: str = "", after: int = 1, *, by_caller: bool = False) -> None:
+        """``after`` in seconds; ``by_caller`` says that it is this caller who asks too much, not all of them together."""
+        super().__init__(message, hint)
+        self.after = after
+        self.by_caller = by_caller
 
 
 class WorkspaceError(AffidavitError):

@@ -132,6 +132,11 @@ CREATE TABLE secrets (
   id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
   since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611686018427387904;
+-- What proves who asks over the network: API keys, sessions, sign-in links. Never the secret itself, only its SHA-256.
+CREATE TABLE credentials (
+  id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
+  scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.
 CREATE TABLE imports (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);

@@ -1,0 +1,142 @@
+"""The one table of what can be asked of a workspace from outside, and the one door through which it is.
+
+An operation has a name, the action it needs, typed input and output, and a function. The HTTP routes, the OpenAPI page, the
+MCP tools, the console and the test "a stranger is refused by every operation" are all made from the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from affidavit.app.workspace import Workspace
+from affidavit.domain.errors import ForbiddenError
+from affidavit.domain.roles import EVERYBODY
+from affidavit.store.people import Tenant
+
+
+class Asked(BaseModel):
+    """What an operation takes. A field that is not declared is refused, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, str_strip_whitespace=False)
+
+
+class Given(BaseModel):
+    """What an operation gives. Fields may be added in a later version."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Nothing(Asked):
+    """An operation that takes nothing."""
+
+
+Takes = TypeVar("Takes", bound=Asked)
+
+
+class Method(str, Enum):
+    """How it is asked for over HTTP: ``READ`` changes nothing but the record."""
+
+    READ = "GET"
+    ASK = "POST"
+    CHANGE = "PUT"
+    END = "DELETE"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
+
+    ``scopes`` are the actions that the proof is good for, None for all that the principal may do.
+    """
+
+    tenant: Tenant
+    principal: str
+    via: str
+    by: str = ""
+    scopes: frozenset[str] | None = None
+
+    @property
+    def stated(self) -> str:
+        """As it goes on record where a change is made for somebody."""
+        return self.principal
+
+
+@dataclass(frozen=True)
+class Operation(Generic[Takes]):
+    """One row of the table.
+
+    ``name`` is ``things.verb``; ``action`` the grant it needs (what ``EVERYBODY`` may do needs none but being known);
+    ``path`` below /v1 with the input's fields in braces; ``mcp`` says that agents are offered it as a tool; ``command`` names
+    the command line's way to the same, "" where there is none. ``changes`` says that asking twice is not the same as asking once.
+    """
+
+    name: str
+    action: str
+    method: Method
+    path: str
+    summary: str
+    takes: type[Takes]
+    gives: Any
+    function: Callable[[Workspace, Caller, Takes], Any]
+    example: Mapping[str, Any]
+    changes: bool = False
+    mcp: bool = False
+    command: str = ""
+
+    @property
+    def group(self) -> str:
+        """The part before the dot."""
+        return self.name.partition(".")[0]
+
+
+class Table:
+    """Operations by name, in the order in which they are documented."""
+
+    def __init__(self, *groups: tuple[Operation[Any], ...]) -> None:
+        self._rows: dict[str, Operation[Any]] = {}
+        for row in (row for group in groups for row in group):
+            if row.name in self._rows:
+                raise ValueError(f"two operations are called {row.name}")
+            self._rows[row.name] = row
+
+    def __iter__(self) -> Iterator[Operation[Any]]:
+        return iter(self._rows.values())
+
+    def __getitem__(self, name: str) -> Operation[Any]:
+        return self._rows[name]
+
+
+def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
+    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises."""
+    check(ws, caller, operation.action)
+    return operation.function(ws, caller, asked)
+
+
+def check(ws: Workspace, caller: Caller, action: str) -> None:
+    """Raises ForbiddenError unless ``caller`` is known in the tenant and may do ``action``, now, by their own grants and within
+    the scopes of what they proved themselves by."""
+    if not may(ws, caller, action):
+        raise ForbiddenError(
+            f"this needs the grant {action}",
+            f"ask an administrator of {caller.tenant.name}: affidavit people grant {caller.principal} {action}",
+        )
+
+
+def may(ws: Workspace, caller: Caller, action: str) -> bool:
+    """Whether ``caller`` may do ``action`` now."""
+    parts = ws.parts
+    if caller.scopes is not None and action not in caller.scopes:
+        return False
+    with parts.database.read():
+        head = parts.log.head()
+        who = parts.scopes.identify(caller.tenant.id, caller.principal, head)
+        if not who.principals:
+            return False
+        return action in EVERYBODY or bool(
+            who.principals & parts.people.holders(caller.tenant.id, action, head)
+        )

@@ -1,0 +1,135 @@
+"""One route for each operation of the table."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, create_model
+
+from affidavit.app.operations.operation import Asked, Caller, Method, Operation, Table, perform
+from affidavit.app.workspace import Workspace
+from affidavit.domain.canonical import sha256
+from affidavit.entrypoints.http.admission import Admission
+
+VERSION = "v1"
+_FIELD = re.compile(r"\{(\w+)\}")
+
+Who = Callable[[Request], Caller]
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong, and what to do about it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    message: str
+    hint: str
+    retryable: bool
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": said}
+    for status, said in (
+        (400, "What was asked for cannot be asked."),
+        (401, "Nobody is signed in."),
+        (403, "You hold no grant for this operation."),
+        (404, "It does not exist, or you may not know of it."),
+        (409, "It cannot be done as things stand."),
+        (410, "It was erased."),
+        (422, "The request is not of the declared form."),
+        (429, "You ask too much at once; Retry-After says when to come back."),
+        (503, "The server has too much to do; Retry-After says when to come back."),
+    )
+}
+
+
+class Routes:
+    """Builds the routes of a table. ``who`` tells who asks, ``admission`` when it is their turn."""
+
+    def __init__(self, ws: Workspace, who: Who, admission: Admission) -> None:
+        self._ws = ws
+        self._who = who
+        self._admission = admission
+
+    def router(self, table: Table) -> APIRouter:
+        """Every operation under /v1."""
+        router = APIRouter(prefix=f"/{VERSION}")
+        for operation in table:
+            router.add_api_route(
+                operation.path,
+                self._endpoint(operation),
+                methods=[operation.method.value],
+                operation_id=operation.name.replace(".", "_"),
+                name=operation.name,
+                summary=operation.summary,
+                description=f"{operation.summary}\n\nNeeds `{operation.action}`.",
+                tags=[operation.group],
+                response_model=operation.gives,
+                responses=_REFUSALS,
+            )
+        return router
+
+    def _endpoint(self, operation: Operation[Any]) -> Callable[..., Awaitable[Any]]:
+        in_path = _FIELD.findall(operation.path)
+
+        async def endpoint(
+            request: Request, caller: Caller, asked: BaseModel | None = None, **path: str
+        ) -> Any:
+            taken = operation.takes.model_validate({**(asked.model_dump() if asked else {}), **path})
+            found = await self._admission.run(
+                caller.tenant.id, lambda: perform(self._ws, caller, operation, taken)
+            )
+            return _conditional(request, operation, found)
+
+        endpoint.__signature__ = inspect.Signature(self._parameters(operation, in_path))  # type: ignore[attr-defined]
+        return endpoint
+
+    def _parameters(self, operation: Operation[Any], in_path: list[str]) -> list[inspect.Parameter]:
+        named = inspect.Parameter.KEYWORD_ONLY
+        fields = operation.takes.model_fields
+        parameters = [
+            inspect.Parameter("request", named, annotation=Request),
+            inspect.Parameter("caller", named, annotation=Annotated[Caller, Depends(self._who)]),
+        ]
+        for name in in_path:
+            field = fields[name]
+            kind: Any = Annotated[field.annotation, *field.metadata, Path(description=field.description)]
+            parameters.append(inspect.Parameter(name, named, annotation=kind))
+        rest = _without(operation.takes, in_path)
+        if rest.model_fields:
+            where = Query() if operation.method is Method.READ else Body(examples=[_rest(operation, in_path)])
+            parameters.append(inspect.Parameter("asked", named, annotation=Annotated[rest, where]))
+        return parameters
+
+
+def _rest(operation: Operation[Any], in_path: list[str]) -> dict[str, Any]:
+    return {k: v for k, v in operation.example.items() if k not in in_path}
+
+
+def _without(takes: type[Asked], names: list[str]) -> type[BaseModel]:
+    """``takes`` without the fields that travel in the path."""
+    if not names:
+        return takes
+    fields: dict[str, Any] = {k: (f.annotation, f) for k, f in takes.model_fields.items() if k not in names}
+    return create_model(takes.__name__, __base__=Asked, __module__=takes.__module__, **fields)
+
+
+def _conditional(request: Request, operation: Operation[Any], found: Any) -> Any:
+    """What is read has an ETag, and is not sent again to whoever has it (RFC 9110, 13.1.2)."""
+    if operation.method is not Method.READ:
+        return found
+    tag = f'"{sha256(json.dumps(found, sort_keys=True, default=str).encode())[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+    if tag in {t.strip().removeprefix("W/") for t in request.headers.get("If-None-Match", "").split(",")}:
+        return Response(status_code=304, headers=headers)
+    request.state.headers = headers
+    return found
