@@ -239,7 +239,9 @@ class Provider:
         for one in keys:
             if one.get("use", "sig") != "sig" or one.get("alg", algorithm) != algorithm or "d" in one:
                 continue
-            if (id is not None and one.get("kid") != id) or (curve and one.get("crv") != curve):
+            if one.get("kty") != kind.key_type or (curve and one.get("crv") != curve):
+                continue
+            if id is not None and one.get("kid") != id:
                 continue
             try:
                 key = import_key({k: v for k, v in one.items() if k not in ("key_ops", "x5c", "x5t", "x5u")})
