@@ -47,6 +47,8 @@ class OidcProvider:
     asked: list[str] = field(default_factory=list)
     broken: bool = False
     token: str = ""
+    info: dict[str, Any] | None = None
+    """What is said of whoever holds an access token; None: nothing is."""
 
     def approve(self, address: str) -> str:
         """What the browser comes back with when somebody signs in at ``address``."""
@@ -76,7 +78,9 @@ class OidcProvider:
         )
 
     def discovery(self) -> dict[str, Any]:
+        more = {} if self.info is None else {"userinfo_endpoint": f"{self.issuer}/me"}
         return {
+            **more,
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/auth",
             "token_endpoint": f"{self.issuer}/token",
@@ -99,6 +103,7 @@ class OidcProvider:
         if authorization != right:
             return None
         return {
+            "access_token": "at-1",
             "id_token": self.token or self.sign({"nonce": given.nonce, **self.claims}),
             "token_type": "Bearer",
         }
@@ -117,7 +122,8 @@ def providing() -> Iterator[OidcProvider]:
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             provider.asked.append(path)
-            pages = {
+            pages: dict[str, Any] = {
+                "/me": provider.info if self.headers.get("Authorization") == "Bearer at-1" else None,
                 "/.well-known/openid-configuration": provider.discovery(),
                 "/jwks": {"keys": provider.keys or [provider.key.as_dict(private=False)]},
             }

@@ -88,6 +88,8 @@ class SignInDesk:
         )
         self.provider = provider or Provider(settings.issuer, client, parts.clock)
         self._key = parts.signer.derived("sign-in")
+        names = (settings.principal_claim,) if settings.principal_claim else ("email", "email_verified")
+        self._wanted = tuple(n for n in (*names, settings.groups_claim) if n)
 
     # -- a browser leaves and comes back
 
@@ -111,7 +113,7 @@ class SignInDesk:
         state, nonce, verifier, next, began = json.loads(base64.urlsafe_b64decode(packed))
         if not 0 <= self._parts.clock.now() - began < LINK:
             raise UnauthenticatedError("signing in took too long", "start again: /signin")
-        claims = self.provider.redeem(Attempt(state, nonce, verifier), answer)
+        claims = self.provider.redeem(Attempt(state, nonce, verifier), answer, self._wanted)
         tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
         groups, prefix = self._groups(claims)
         try:
