@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -92,6 +93,7 @@ class OidcProvider:
 
     def redeem(self, form: dict[str, str], authorization: str) -> dict[str, Any] | None:
         """An ID token for a code, as RFC 7636 has it; None if something is not right."""
+        assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", form.get("code_verifier", "")), "RFC 7636, 4.1"
         given = self.codes.pop(form.get("code", ""), None)
         challenge = (
             urlsafe_b64encode(sha256(form.get("code_verifier", "").encode()).digest()).decode().rstrip("=")

@@ -20,6 +20,15 @@ from affidavit.store.people import Tenant
 
 MOST_GROUPS = 1000
 CALLBACK = "/signin/callback"
+_AS_SAID = (
+    "issuer",
+    "client_id",
+    "tenant",
+    "principal_claim",
+    "groups_claim",
+    "groups_prefix",
+    "create",
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,20 @@ class SignIn:
     resource: str = ""
     hours: int = 8
     idle: int = 60
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], public_url: str, client_secret: str) -> SignIn:
+        """As the settings' section `signin` says, by the names there. An empty ``resource`` is ``public_url``."""
+        settings = cls(
+            public_url.rstrip("/"),
+            client_secret=client_secret,
+            resource=said["resource"] or public_url.rstrip("/"),
+            hours=said["session_hours"],
+            idle=said["idle_minutes"],
+            **{name: said[name] for name in _AS_SAID},
+        )
+        settings.check()
+        return settings
 
     def check(self) -> None:
         """Raises UsageError for what cannot be meant so."""
@@ -95,9 +118,7 @@ class SignInDesk:
 
     def begin(self, next: str) -> tuple[str, str]:
         """Where the browser goes, and what it must bring back in a cookie. Raises ProviderError."""
-        attempt = Attempt(
-            *(base64.urlsafe_b64encode(self._parts.randomness.token(32)).decode() for _ in range(3))
-        )
+        attempt = Attempt(*(self._word() for _ in range(3)))
         said = [attempt.state, attempt.nonce, attempt.verifier, next, self._parts.clock.now()]
         packed = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
         return self.provider.address(attempt), f"{packed}.{self._seal(packed)}"
@@ -123,6 +144,10 @@ class SignInDesk:
                 f"you signed in as {who}, whom nobody made known here", "ask an administrator to add you"
             ) from error
         return Arrival(tenant, who, next)
+
+    def _word(self) -> str:
+        """43 characters that nobody guesses, of those that a code verifier may have (RFC 7636, 4.1)."""
+        return base64.urlsafe_b64encode(self._parts.randomness.token(32)).decode().rstrip("=")
 
     def _seal(self, packed: str) -> str:
         return hmac.digest(self._key, packed.encode(), "sha256").hex()

@@ -501,6 +501,28 @@ def test_settings_that_cannot_be_meant_so(settings: SignIn) -> None:
         settings.check()
 
 
+def test_settings_as_the_file_has_them() -> None:
+    said = {
+        "issuer": "https://login.example",
+        "client_id": "c",
+        "client_secret_file": "secret",
+        "tenant": "acme",
+        "principal_claim": "sub",
+        "groups_claim": "groups",
+        "groups_prefix": "sso-",
+        "create": True,
+        "session_hours": 4,
+        "idle_minutes": 5,
+        "resource": "",
+    }
+    found = SignIn.of(said, HERE + "/", "s")
+    assert found == SignIn(
+        HERE, "https://login.example", "c", "s", "acme", "sub", "groups", "sso-", True, HERE, 4, 5
+    )
+    with pytest.raises(UsageError):
+        SignIn.of({**said, "groups_prefix": ""}, HERE, "s")
+
+
 # -- access tokens
 
 
