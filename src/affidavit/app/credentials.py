@@ -26,7 +26,7 @@ DAY = 86_400 * MICROSECONDS
 LONGEST_DAYS = 366
 _PREFIX = "aff"
 _SECRET_BYTES = 32
-_TOKEN = re.compile(rf"{_PREFIX}_(key|session|link)_([a-z2-7]{{16}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
+_TOKEN = re.compile(rf"{_PREFIX}_(key|session|link|look)_([a-z2-7]{{16}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
 
 
 class CredentialDesk:
@@ -51,7 +51,7 @@ class CredentialDesk:
 
         ``by`` goes on record as it is: whoever calls this has checked it. Raises UsageError.
         """
-        self._check(principal, lasts, scopes, acts_for)
+        self._check(kind, principal, lasts, scopes, acts_for)
         token = self._parts.randomness.token
         id = base64.b32encode(token(10)).decode().lower()
         secret = base64.urlsafe_b64encode(token(_SECRET_BYTES)).decode().rstrip("=")
@@ -171,7 +171,12 @@ class CredentialDesk:
         return found
 
     def _check(
-        self, principal: str, lasts: int, scopes: Collection[str] | None, acts_for: Collection[str]
+        self,
+        kind: CredentialKind,
+        principal: str,
+        lasts: int,
+        scopes: Collection[str] | None,
+        acts_for: Collection[str],
     ) -> None:
         if not principal.startswith(("user:", "service:")):
             raise UsageError(f"{principal} cannot ask", "a key is for user:NAME or service:NAME")
@@ -187,5 +192,5 @@ class CredentialDesk:
             raise UsageError(
                 f"nobody can speak for {strange[0]}", "name people or groups: user:alice, group:finance"
             )
-        if acts_for and not principal.startswith("service:"):
+        if acts_for and kind is not CredentialKind.LOOK and not principal.startswith("service:"):
             raise UsageError("only a service speaks for others", "make the key for service:NAME")

@@ -68,11 +68,13 @@ if TYPE_CHECKING:
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.exports import ExportDesk
+    from affidavit.app.figures import FiguresDesk
     from affidavit.app.follow import FollowDesk
     from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
+    from affidavit.app.looking import LookDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
@@ -225,6 +227,16 @@ class Workspace:
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def looking(self) -> LookDesk:
+        """Seeing the workspace as another person sees it, on record."""
+        return _later("looking", "LookDesk")(self.parts, self.credentials)  # type: ignore[no-any-return]
+
+    @cached_property
+    def figures(self) -> FiguresDesk:
+        """How questions went, day by day."""
+        return _later("figures", "FiguresDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
     def budgets(self) -> BudgetDesk:
         """What may be spent."""
         return _later("budgets", "BudgetDesk")(self.parts, self.money)  # type: ignore[no-any-return]
@@ -244,6 +256,8 @@ class Workspace:
         self.parts.guards.close()
         if "money" in self.__dict__:
             self.money.close()
+        if "figures" in self.__dict__:
+            self.figures.close()
         self.parts.database.close()
 
     # -- people and sources

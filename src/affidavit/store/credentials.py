@@ -14,11 +14,13 @@ _COLUMNS = "id, tenant, kind, principal, name, digest, scopes, acts_for, expires
 
 
 class CredentialKind(str, Enum):
-    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once."""
+    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once; ``look`` to see as
+    another person sees."""
 
     KEY = "key"
     SESSION = "session"
     LINK = "link"
+    LOOK = "look"
 
 
 @dataclass(frozen=True)

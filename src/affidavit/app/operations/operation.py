@@ -18,6 +18,9 @@ from affidavit.domain.errors import ForbiddenError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
 
+LOOKING = "look"
+"""How a caller is known who only looks as somebody else does."""
+
 
 class Asked(BaseModel):
     """What an operation takes. A field that is not declared is refused, never ignored."""
@@ -59,6 +62,11 @@ class Caller:
     via: str
     by: str = ""
     scopes: frozenset[str] | None = None
+
+    @property
+    def looking(self) -> bool:
+        """Whether ``by`` only looks as ``principal`` does: then nothing may be changed, and what is read goes on record."""
+        return self.via == LOOKING
 
     @property
     def stated(self) -> str:
@@ -114,6 +122,12 @@ class Table:
 def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
     """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises."""
     check(ws, caller, operation.action)
+    if caller.looking:
+        if operation.changes or operation.method is not Method.READ:
+            raise ForbiddenError(
+                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+            )
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
     return operation.function(ws, caller, asked)
 
 

@@ -17,6 +17,7 @@ from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.routes import Routes
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
 from affidavit.runs.recorder import new_run_id
@@ -57,7 +58,8 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    who = Identification((*more, ByKey(ws)))
+    proofs = (*more, ByKey(ws))
+    who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     _health(app, ws)
     _middle(app, ws)
