@@ -15,6 +15,7 @@ from affidavit.app.operations.table import TABLE
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints.console.mount import mount
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.looking import Looking
@@ -62,6 +63,7 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
     who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     _health(app, ws)
+    mount(app, ws, who, admission)
     _middle(app, ws)
     return app
 
