@@ -10,13 +10,13 @@ from typing import Any
 from affidavit.app.authority import authorise
 from affidavit.app.credentials import CredentialDesk
 from affidavit.app.incidents import text_of
+from affidavit.app.noting import note, noted
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import UnauthenticatedError, UsageError
-from affidavit.domain.events import Event, EventKind
 from affidavit.domain.roles import ACTIONS, EVERYBODY
 from affidavit.store.credentials import Credential, CredentialKind
 from affidavit.store.people import Tenant
@@ -61,7 +61,7 @@ class LookDesk:
             tenant, CredentialKind.LOOK, by, "look", LASTS, by, READING, (person,)
         )
         look = Look(tenant.id, by, person, made.expires)
-        self._record(tenant.id, BEGAN, look, {"reason": reason, "until": instant(look.until)})
+        self._record(tenant, BEGAN, by, person, {"reason": reason, "until": instant(look.until)})
         return look, token
 
     def _known(self, tenant: Tenant, person: str) -> bool:
@@ -84,26 +84,20 @@ class LookDesk:
             return
         if made.tenant == tenant.id:
             self._credentials.end(tenant, made.id, made.principal)
-            self._record(tenant.id, ENDED, _look(made), {})
+            look = _look(made)
+            self._record(tenant, ENDED, look.by, look.person, {})
 
     def saw(self, tenant: Tenant, by: str, person: str, operation: str, asked: Mapping[str, Json]) -> None:
         """Put on record what ``by`` is about to see as ``person``."""
         what: dict[str, Json] = {"operation": operation, "asked": dict(asked)}
-        self._record(tenant.id, SAW, Look(tenant.id, by, person, 0), what)
+        self._record(tenant, SAW, by, person, what)
 
-    def _record(self, tenant: int, action: str, look: Look, what: Mapping[str, Json]) -> None:
-        body: dict[str, Json] = {"by": look.by, "as": look.person, **what}
-        event = Event(EventKind.AUDIT_PERFORMED, tenant, facts={"action": action}, body=body)
-        self._parts.log.write(lambda tx: tx.append(event))
+    def _record(self, tenant: Tenant, action: str, by: str, person: str, what: Mapping[str, Json]) -> None:
+        note(self._parts, tenant, action, by, {"as": person, **what})
 
     def newest(self, tenant: Tenant, limit: int) -> list[dict[str, Any]]:
         """What is on record about looks, the newest first."""
         with self._parts.database.read():
-            events = (
-                event
-                for event in self._parts.events.of_kind(EventKind.AUDIT_PERFORMED, newest_first=True)
-                if event.tenant == tenant.id and event.facts["action"] in _WORDS
-            )
             return [
                 {
                     "position": event.position,
@@ -111,8 +105,7 @@ class LookDesk:
                     "what": event.facts["action"],
                     **{k: body.get(k, "") for k in ("by", "as", "reason", "operation")},
                 }
-                for event in islice(events, limit)
-                for body in (self._parts.events.body(event),)
+                for event, body in islice(noted(self._parts, tenant, _WORDS), limit)
             ]
 
 

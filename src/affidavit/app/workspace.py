@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
+    from affidavit.app.drillbook import DrillBook
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
@@ -80,8 +81,10 @@ if TYPE_CHECKING:
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
     from affidavit.app.replaydesk import ReplayDesk
+    from affidavit.app.sourcebook import SourceBook
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
+    from affidavit.app.why import WhyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -174,6 +177,11 @@ class Workspace:
         return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
 
     @cached_property
+    def drill_book(self) -> DrillBook:
+        """Drills that run in the background, with their reports on record."""
+        return _later("drillbook", "DrillBook")(self.parts, self.drills)  # type: ignore[no-any-return]
+
+    @cached_property
     def evaluation(self) -> EvalDesk:
         """How good retrieval is, on judged questions."""
         return _later("evaluation", "EvalDesk")(self)  # type: ignore[no-any-return]
@@ -225,6 +233,16 @@ class Workspace:
     def credentials(self) -> CredentialDesk:
         """What proves who asks over the network."""
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def source_book(self) -> SourceBook:
+        """Sources for whoever looks after them."""
+        return _later("sourcebook", "SourceBook")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def why(self) -> WhyDesk:
+        """Why somebody may read a document, or may not."""
+        return _later("why", "WhyDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def looking(self) -> LookDesk:
