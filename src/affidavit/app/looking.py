@@ -57,9 +57,7 @@ class LookDesk:
             raise UsageError(
                 f"there is no {person} in {tenant.name}", "`affidavit people list` shows who is known"
             )
-        made, token = self._credentials.make(
-            tenant, CredentialKind.LOOK, by, "look", LASTS, by, READING, (person,)
-        )
+        made, token = self._credentials.make_look(tenant, by, person, LASTS, READING)
         look = Look(tenant.id, by, person, made.expires)
         self._record(tenant, BEGAN, by, person, {"reason": reason, "until": instant(look.until)})
         return look, token
@@ -83,7 +81,7 @@ class LookDesk:
         except UnauthenticatedError:
             return
         if made.tenant == tenant.id:
-            self._credentials.end(tenant, made.id, made.principal)
+            self._credentials.end(tenant, made.id, CredentialKind.LOOK, made.principal)
             look = _look(made)
             self._record(tenant, ENDED, look.by, look.person, {})
 
