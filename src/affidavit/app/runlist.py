@@ -1,4 +1,4 @@
-"""The list of runs against the log: a row put in, taken out or changed by hand would hide a run, or show it as somebody else's."""
+"""The list of runs against the log: a row put in, taken out or changed by hand hides a run, or shows it as somebody else's."""
 
 from __future__ import annotations
 

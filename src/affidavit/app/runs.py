@@ -213,6 +213,7 @@ def _unfinished(calls: Sequence[dict[str, Any]]) -> str:
 
 def _headline(event: Recorded, body: dict[str, Any]) -> dict[str, Any]:
     return {
+        **({"document": body["document"]} if "document" in body else {}),
         "run": event.run,
         "journey": event.facts["journey"],
         "at": instant(event.at),
