@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.endings import end_all
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import check_name, principal
 from affidavit.domain.canonical import Json, canonical
@@ -200,6 +201,7 @@ class PeopleDesk:
             for member in sorted(self._people.members_of(tenant.id, who, tx.next_position)):
                 have = self._people.groups_of(tenant.id, member, tx.next_position)
                 self._move(tenant, member, frozenset(have - {who}), tx)
+        end_all(self._parts.database, tx, tenant.id, who, {"principal": who, "by": "removal"})
         body: Json = {"principal": who}
         position = tx.append(
             Event(EventKind.PERSON_CHANGED, tenant.id, facts={"change": "removed"}, body=body)
@@ -220,9 +222,7 @@ class PeopleDesk:
             lambda tx: self._change_one(tenant, principal(who), principal(f"group:{group}"), False, tx, by)
         )
 
-    def _change_one(
-        self, tenant: Tenant, who: str, group: str, join: bool, tx: Transaction, by: str
-    ) -> None:
+    def _change_one(self, tenant: Tenant, who: str, group: str, join: bool, tx: Transaction, by: str) -> None:
         if who.startswith("user:") and self._people.facts(tenant.id, who, tx.next_position) is None:
             raise UnknownNameError(
                 f"there is no {who} in {tenant.name}", "import them first: affidavit people import FILE"
@@ -244,9 +244,7 @@ class PeopleDesk:
             raise UsageError(f"there is no action {action!r} to grant", f"one of: {', '.join(GRANTABLE)}")
         self._parts.log.write(lambda tx: self._grant(tenant, who, action, revoke, tx, by))
 
-    def _grant(
-        self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction, by: str
-    ) -> None:
+    def _grant(self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction, by: str) -> None:
         has = who in self._people.grants(tenant.id, action, tx.next_position)
         if has != revoke:
             return

@@ -15,8 +15,10 @@ from affidavit.app.operations.table import TABLE
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints.console.mount import mount
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.routes import Routes
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
 from affidavit.runs.recorder import new_run_id
@@ -57,9 +59,11 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    who = Identification((*more, ByKey(ws)))
+    proofs = (*more, ByKey(ws))
+    who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     _health(app, ws)
+    mount(app, ws, who, admission)
     _middle(app, ws)
     return app
 
