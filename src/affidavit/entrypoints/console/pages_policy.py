@@ -37,7 +37,7 @@ def rules(visit: Visit) -> Response:
 
 def _rules(visit: Visit, asked: dict[str, str], tried: dict[str, Any] | None, fault: str) -> Response:
     found = visit.ask("policy.show")
-    tools = visit.ask("tools.list")["items"] if visit.may("tool:read") else []
+    tools = visit.ask("tools.list", limit=200)["items"] if visit.may("tool:read") else []
     blank = {"person": visit.caller.principal, "tool": "", "arguments": "{}", "approved": ""}
     return visit.page(
         "policy.html",
@@ -156,7 +156,5 @@ def promote(visit: Visit) -> Response:
     """Answer under it."""
     if visit.form.get("sure") != "yes":
         raise UsageError("you did not confirm it", "go back and tick the box beside the button")
-    made = visit.ask(
-        "releases.promote", release=visit.path["release"], reason=visit.form.get("reason", "")
-    )
+    made = visit.ask("releases.promote", release=visit.path["release"], reason=visit.form.get("reason", ""))
     return visit.go(f"/releases/{made['release']}", "promoted")
