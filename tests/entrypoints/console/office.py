@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 import affidavit
 from affidavit.app.people import Entry
+from affidavit.domain.canonical import Json
 
 CODE = """
 from affidavit import tool
@@ -48,7 +49,7 @@ def furnish(ws: affidavit.Workspace) -> Office:
     (ws.parts.folder / "office.py").write_text(CODE)
     (ws.parts.folder / "tools.toml").write_text('[[tools]]\nfile = "office.py"\n')
     ws.controls.set_mode(tenant, "live", "operator:test", "to work")
-    asked = {"to": "Acme", "amount": 5_000, "text": "thanks"}
+    asked: dict[str, Json] = {"to": "Acme", "amount": 5_000, "text": "thanks"}
     done = ws.tools.call(tenant, "olga", "pay", asked)
     assert done.state.value == "waiting", done
     return Office(ws, done.row.name)

@@ -132,7 +132,8 @@ def check(ws: Workspace, caller: Caller, asked: OneSource) -> dict[str, Any]:
     """Whether the source can be read at all: a few pages of what there is, of which nothing is taken in."""
     found = ws.sources.get(caller.tenant, asked.name)
     places = Places(ws, caller.tenant)
-    seen, faults, message, reachable = 0, [], "", True
+    faults: list[Any] = []
+    seen, message, reachable = 0, "", True
     try:
         for n, page in enumerate(connector(found).changes("")):
             seen += len(page.items)
