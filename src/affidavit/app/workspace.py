@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +28,7 @@ from affidavit.app.config import (
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
+from affidavit.app.times import moment
 from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
+    from affidavit.app.documents import DocumentDesk
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
@@ -225,6 +226,11 @@ class Workspace:
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def documents(self) -> DocumentDesk:
+        """Documents for whoever may read them."""
+        return _later("documents", "DocumentDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
     def budgets(self) -> BudgetDesk:
         """What may be spent."""
         return _later("budgets", "BudgetDesk")(self.parts, self.money)  # type: ignore[no-any-return]
@@ -384,14 +390,12 @@ class Workspace:
         if when.isdecimal():
             return int(when)
         try:
-            moment = datetime.fromisoformat(when)
-        except ValueError as error:
+            at = moment(when)
+        except UsageError as error:
             raise UsageError(
                 f"{when!r} is neither a position nor a time", "write 1234 or 2026-11-21T10:00"
             ) from error
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        position = self.parts.log.position_at(int(moment.timestamp() * MICROSECONDS))
+        position = self.parts.log.position_at(at)
         if position < 0:
             raise UsageError(f"the workspace is younger than {when}", "`affidavit run list` shows times")
         return position

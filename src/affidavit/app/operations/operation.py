@@ -13,8 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from affidavit.app.operations.places import Places
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import ForbiddenError
+from affidavit.domain.errors import AffidavitError, ForbiddenError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
 
@@ -112,9 +113,17 @@ class Table:
 
 
 def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
-    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises."""
+    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
+
+    Neither what it gives nor an error says where something is on the server's disk.
+    """
     check(ws, caller, operation.action)
-    return operation.function(ws, caller, asked)
+    places = Places(ws, caller.tenant)
+    try:
+        return places.without(operation.function(ws, caller, asked))
+    except AffidavitError as error:
+        error.message, error.hint = places.hidden(error.message), places.hidden(error.hint)
+        raise
 
 
 def check(ws: Workspace, caller: Caller, action: str) -> None:
@@ -130,6 +139,8 @@ def check(ws: Workspace, caller: Caller, action: str) -> None:
 def may(ws: Workspace, caller: Caller, action: str) -> bool:
     """Whether ``caller`` may do ``action`` now."""
     parts = ws.parts
+    if not caller.principal.startswith(("user:", "service:")):
+        return False  # `operator:NAME` is believed at the machine; nobody is that over the network
     if caller.scopes is not None and action not in caller.scopes:
         return False
     with parts.database.read():
