@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import Response
@@ -27,14 +26,8 @@ def add(console: Console) -> None:
 
 def first(visit: Visit) -> Response:
     """The form, and one's own latest questions."""
-    recent = [r for r in visit.ask("runs.list", limit=4 * _RECENT)["items"] if _mine(visit, r)]
-    return visit.page(
-        "ask.html", "Ask", recent=recent[:_RECENT], question=visit.query.get("question", ""), follows=""
-    )
-
-
-def _mine(visit: Visit, run: dict[str, Any]) -> bool:
-    return run["journey"] in ("ask", "act") and run["principal"] == visit.caller.principal and run["question"]
+    recent = visit.ask("runs.list", limit=_RECENT, journey="ask", principal=visit.caller.principal)["items"]
+    return visit.page("ask.html", "Ask", recent=recent, question=visit.query.get("question", ""), follows="")
 
 
 def ask(visit: Visit) -> Response:
@@ -69,10 +62,9 @@ def answer(visit: Visit) -> Response:
 
 def report(visit: Visit) -> Response:
     """Right or wrong, and why."""
-    run = visit.path["run"]
-    visit.ask(
-        "feedback.give", run=run, verdict=visit.form.get("verdict", ""), reason=visit.form.get("reason", "")
-    )
+    run, verdict = visit.path["run"], visit.form.get("verdict", "")
+    reason = visit.form.get("reason", "").strip() or f"It is {verdict}."
+    visit.ask("feedback.give", run=run, verdict=verdict, reason=reason)
     return visit.go(f"/answers/{quote(run)}", "reported")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Response
-from fastapi.responses import JSONResponse
 
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.entrypoints.console import charts
@@ -16,8 +16,8 @@ from affidavit.entrypoints.console.frame import Console, Nav, Visit
 from affidavit.entrypoints.console.wording import compared
 
 FILTERS = ("text", "journey", "status", "principal", "since", "until")
-JOURNEYS = ("ask", "act", "search", "read", "call", "sync", "eval")
-STATUSES = ("answered", "refused", "waiting", "failed", "unfinished")
+JOURNEYS = ("ask", "act", "search", "read", "call", "sync", "embed")
+STATUSES = ("answered", "refused", "waiting", "failed", "done", "unfinished")
 CHANGES = {
     "position": "the workspace as it stood at",
     "as": "asked by another person",
@@ -33,11 +33,11 @@ def add(console: Console) -> None:
     """The list and what can be done with one run."""
     console.page("/runs", listed, Nav("Runs", "Answers", "run:read"))
     console.page("/runs/{run}", one)
-    console.page("/runs/{run}/explain", explained)
+    console.form("/runs/{run}/explain", explained)
     console.form("/runs/{run}/replay", replayed)
     console.page("/runs/{run}/what-if", supposing)
     console.form("/runs/{run}/what-if", supposed)
-    console.page("/runs/{run}/bundle.json", bundle)
+    console.form("/runs/{run}/bundle", bundle)
     console.page("/verify", verifying)
 
 
@@ -45,12 +45,13 @@ def listed(visit: Visit) -> Response:
     """Newest first, with search and filters."""
     asked = {k: visit.query[k].strip() for k in FILTERS if visit.query.get(k, "").strip()}
     after = {"after": visit.query["after"]} if visit.query.get("after") else {}
-    found = visit.ask("runs.list", limit=50, **asked, **after)
+    until = {"until": f"{asked['until']}T23:59:59.999999"} if "until" in asked else {}  # the whole of that day
+    found = visit.ask("runs.list", limit=50, **{**asked, **after, **until})
     return visit.page(
         "runs.html",
         "Runs",
         runs=found["items"],
-        next=found.get("next"),
+        next=found["next"],
         asked=asked,
         journeys=JOURNEYS,
         statuses=STATUSES,
@@ -62,7 +63,7 @@ def one(visit: Visit) -> Response:
     """One run: what went in, what was found and given; for auditors each step and what was denied."""
     story = visit.ask("runs.show", run=visit.path["run"])
     given = story.get("given")
-    timings = story.get("timings") or {}
+    timings = story.get("timings", {})
     return visit.page(
         "run.html",
         "Run",
@@ -148,8 +149,9 @@ def bundle(visit: Visit) -> Response:
     """The run's bundle as a file: whoever has it can check it anywhere, without this server."""
     run = visit.path["run"]
     found = visit.ask("runs.export", run=run)
-    name = f'attachment; filename="{quote(run)}.bundle.json"'
-    return JSONResponse(found, headers={"Content-Disposition": name})
+    name = f'attachment; filename="{quote(found["name"])}"'
+    data = base64.b64decode(found["data"])
+    return Response(data, media_type="application/json", headers={"Content-Disposition": name})
 
 
 def verifying(visit: Visit) -> Response:

@@ -145,7 +145,10 @@ for (const box of document.querySelectorAll("[data-verify]")) {
     const file = box.querySelector("[type=file]")?.files?.[0];
     const source = async () => {
       if (file) return JSON.parse(await file.text());
-      const answer = await fetch(box.dataset.verify, { credentials: "same-origin" });
+      const answer = await fetch(box.dataset.verify, {
+        method: "POST",
+        body: new URLSearchParams({ csrf: document.body.dataset.token }),
+      });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       return answer.json();
     };
