@@ -15,6 +15,8 @@ from affidavit.events.verify import Fold, Noted
 
 Intervals = dict[Any, list[list[Any]]]
 _NOTHING = "0" * 64
+CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires")
+"""What an event says of a credential, and its row must."""
 
 
 def packed(name: str, title: str, text: str, details: str, chunks: str, original: str | None) -> bytes:
@@ -215,12 +217,16 @@ class CatalogFold:
 
     def _credential(self, event: Noted) -> None:
         """An erased body leaves the id, and when it began and ended; whose it was is then not known any more."""
-        id = event.facts["subject"]
-        if event.facts["change"] != "made":
-            self.credentials[id][-1] = event.position
-            return
-        said = None if event.erased else [event.body[k] for k in ("kind", "principal", "digest", "expires")]
-        self.credentials[id] = [event.tenant, said, event.position, FOREVER]
+        id, body = event.facts["subject"], event.body
+        match event.facts["change"]:
+            case "made":
+                said = None if event.erased else [body[name] for name in CREDENTIAL]
+                self.credentials[id] = [event.tenant, said, event.position, FOREVER]
+            case "shortened":
+                if not event.erased and self.credentials[id][1] is not None:
+                    self.credentials[id][1][CREDENTIAL.index("expires")] = body["expires"]
+            case _:
+                self.credentials[id][-1] = event.position
 
 
 def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.endings import end_all
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import check_name, principal
 from affidavit.domain.canonical import Json, canonical
@@ -198,6 +199,7 @@ class PeopleDesk:
             for member in sorted(self._people.members_of(tenant.id, who, tx.next_position)):
                 have = self._people.groups_of(tenant.id, member, tx.next_position)
                 self._move(tenant, member, frozenset(have - {who}), tx)
+        end_all(self._parts.database, tx, tenant.id, who, {"principal": who, "by": "removal"})
         body: Json = {"principal": who}
         position = tx.append(
             Event(EventKind.PERSON_CHANGED, tenant.id, facts={"change": "removed"}, body=body)

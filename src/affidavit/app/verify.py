@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from affidavit.app.callfold import check_calls
-from affidavit.app.fold import CatalogFold, Intervals, packed
+from affidavit.app.fold import CREDENTIAL, CatalogFold, Intervals, packed
 from affidavit.app.layout import (
     check_bodies,
     check_heads,
@@ -34,6 +34,7 @@ from affidavit.domain.events import EventKind
 from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
 from affidavit.store.catalog import chunk_details, unpack_path
+from affidavit.store.credentials import EMPTIED
 from affidavit.store.database import Row
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days")
@@ -370,17 +371,19 @@ class Verifier:
                 raise _row(f"the {table} are not those that the log knows")
 
     def _credentials(self) -> None:
-        """What proves who asks: a row put in by hand would let somebody in as anybody."""
+        """What proves who asks: a row put in by hand, or widened, would let somebody in as anybody."""
         said = dict(self._fold.credentials)
-        for id, tenant, since, until, *rest in self._db.each(
-            "SELECT id, tenant, since, until, kind, principal, digest, expires FROM credentials"
+        for id, tenant, since, until, *row in self._db.each(
+            f"SELECT id, tenant, since, until, {', '.join(CREDENTIAL)} FROM credentials"  # noqa: S608  # our own constants
         ):
+            rest = [
+                json.loads(v) if k in ("scopes", "acts_for") else v
+                for k, v in zip(CREDENTIAL, row, strict=True)
+            ]
             known = said.pop(id, None)
-            if (
-                known is None
-                or [tenant, since, until] != [known[0], *known[2:]]
-                or known[1] not in (None, rest)
-            ):
+            if known is None or [tenant, since, until] != [known[0], *known[2:]]:
+                raise _row(f"the credential {id} is not as the log knows it")
+            if rest != known[1] if known[1] is not None else (rest[1:] != EMPTIED or until == FOREVER):
                 raise _row(f"the credential {id} is not as the log knows it")
         if said:
             raise _row("a credential is not there that the log knows")

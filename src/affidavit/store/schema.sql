@@ -140,7 +140,8 @@ CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611
 -- What proves who asks over the network: API keys, sessions, sign-in links. Never the secret itself, only its SHA-256.
 CREATE TABLE credentials (
   id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
-  scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+  scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+  seen INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.
 CREATE TABLE imports (
