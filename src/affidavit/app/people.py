@@ -222,9 +222,7 @@ class PeopleDesk:
             lambda tx: self._change_one(tenant, principal(who), principal(f"group:{group}"), False, tx, by)
         )
 
-    def _change_one(
-        self, tenant: Tenant, who: str, group: str, join: bool, tx: Transaction, by: str
-    ) -> None:
+    def _change_one(self, tenant: Tenant, who: str, group: str, join: bool, tx: Transaction, by: str) -> None:
         if who.startswith("user:") and self._people.facts(tenant.id, who, tx.next_position) is None:
             raise UnknownNameError(
                 f"there is no {who} in {tenant.name}", "import them first: affidavit people import FILE"
@@ -246,9 +244,7 @@ class PeopleDesk:
             raise UsageError(f"there is no action {action!r} to grant", f"one of: {', '.join(GRANTABLE)}")
         self._parts.log.write(lambda tx: self._grant(tenant, who, action, revoke, tx, by))
 
-    def _grant(
-        self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction, by: str
-    ) -> None:
+    def _grant(self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction, by: str) -> None:
         has = who in self._people.grants(tenant.id, action, tx.next_position)
         if has != revoke:
             return

@@ -37,7 +37,7 @@ from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import named, principal
 from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
-from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
+from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
     AffidavitError,
     DiskFullError,

@@ -125,7 +125,9 @@ class Transaction:
         if event.kind is EventKind.RUN_STARTED:
             who = event.body.get("principal") if isinstance(event.body, dict) else None
             journey = str(event.facts["journey"])
-            Runs(self.db).begin(position, event.tenant, event.run, journey, who if isinstance(who, str) else "")
+            Runs(self.db).begin(
+                position, event.tenant, event.run, journey, who if isinstance(who, str) else ""
+            )
         elif event.kind is EventKind.RUN_FINISHED:
             Runs(self.db).end(event.run, str(event.facts["status"]))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-
-import affidavit
-from affidavit.offline.verify_affidavit import Bundle
 from tests.entrypoints.console.conftest import Browse
 from tests.entrypoints.console.test_frame import token
+
+import affidavit
+from affidavit.offline.verify_affidavit import main
 
 LEAVE = "How many days of annual leave are there a year?"
 BONUS = "What is the bonus of managers?"
@@ -107,7 +107,9 @@ def test_an_answer_goes_on_from_another(browse: Browse) -> None:
     assert client.post("/ask", data=form).status_code == 200
 
 
-def test_a_replay_is_identical_and_a_counterfactual_stands_side_by_side(browse: Browse, acme: affidavit.Workspace) -> None:
+def test_a_replay_is_identical_and_a_counterfactual_stands_side_by_side(
+    browse: Browse, acme: affidavit.Workspace
+) -> None:
     run = ask(browse("alice"), BONUS)
     acme.people.grant(acme.parts.tenant(""), "user:dave", "audit:replay")
     client = browse("dave")
@@ -137,7 +139,9 @@ def test_the_bundle_of_a_run_is_a_file_that_anyone_can_check(browse: Browse, tmp
     answer = client.post(f"/runs/{run}/bundle", data={"csrf": token(client.get("/").text)})
     assert answer.headers["Content-Disposition"].startswith(f'attachment; filename="{run}')
     assert json.loads(answer.content)["run"] == run
-    assert Bundle
+    file = tmp_path / "bundle.json"
+    file.write_bytes(answer.content)
+    assert main([str(file)]) == 0
 
 
 def test_what_is_not_of_the_form_is_told_so(browse: Browse) -> None:
@@ -150,7 +154,9 @@ def test_what_is_not_of_the_form_is_told_so(browse: Browse) -> None:
     assert client.get("/runs?since=never").status_code == 400
 
 
-@pytest.mark.parametrize("query", ["start=-1&end=5", "start=9999999999999999999&end=x", "from=7&start=3&end=1", "start=²&end=5"])
+@pytest.mark.parametrize(
+    "query", ["start=-1&end=5", "start=9999999999999999999&end=x", "from=7&start=3&end=1", "start=²&end=5"]
+)
 def test_any_offset_shows_the_document(browse: Browse, query: str) -> None:
     answer = browse("alice").get(f"/document?source=wiki&document=staff/leave.md&{query}")
     assert answer.status_code == 200

@@ -36,7 +36,9 @@ class Stopped(Given):
     reason: str
     by: str
     since: int = Field(description="The log's position.")
-    everywhere: bool = Field(description="Stopped for every tenant; only the operator at the machine revives it.")
+    everywhere: bool = Field(
+        description="Stopped for every tenant; only the operator at the machine revives it."
+    )
 
 
 class StoppedList(Given):

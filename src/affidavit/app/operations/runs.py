@@ -21,7 +21,9 @@ EXAMPLE = {"run": "run-aaaaaaaaaaaaaaaa"}
 
 class Listed(Page):
     journey: Literal["", "ask", "search", "act", "read", "call", "sync", "embed"] = ""
-    status: str = Field("", max_length=32, description="answered, refused, waiting, failed, done, unfinished …")
+    status: str = Field(
+        "", max_length=32, description="answered, refused, waiting, failed, done, unfinished …"
+    )
     principal: str = Field("", max_length=300, description="Whose; others' need audit:read.")
     text: str = Field("", max_length=200, description="Words of the question.")
     since: str = Field("", max_length=40, description="From this ISO 8601 time on.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from affidavit.entrypoints.console.frame import Console, Nav, Visit
 WINDOW = 60_000
 """Characters of a document on one page: more is no pleasure to scroll through, and a browser shows it at once."""
 _BEFORE = 8_000
+_HASH = re.compile(r"#{1,6} +(?=\S)")
 
 
 def add(console: Console) -> None:
@@ -63,8 +65,8 @@ def pieces(
 ) -> list[dict[str, Any]]:
     """``text[begin:upto]`` in its lines, each cut where the marked passage begins and ends.
 
-    A line has ``runs`` of (text, whether it is marked, whether the mark begins here) and a ``kind``: that of the passage it
-    lies in, ``heading`` where a line repeats the last heading above one, else "".
+    A line has ``runs`` of (text, whether it is marked, whether the mark begins here), the ``hash`` of a heading before them, and
+    a ``kind``: ``heading``, that of the passage it lies in, else "".
     """
     out: list[dict[str, Any]] = []
     headings = {path[-1].strip() for b in blocks for path in (b["path"],) if path}
@@ -77,19 +79,33 @@ def pieces(
         while which < len(kinds) - 1 and kinds[which][1] <= at:
             which += 1
         inside = bool(kinds) and kinds[which][0] <= at < kinds[which][1]
-        kind = "heading" if line.strip().lstrip("# ") in headings else kinds[which][2] if inside else ""
+        kind = kinds[which][2] if inside else ""
+        hash = _HASH.match(line) if kind != "code" else None
+        if hash is not None or line.strip() in headings:
+            kind = "heading"
         if line.strip():
-            runs = _runs(text, at, stop, marked)
+            before = hash.end() if hash is not None and not _meet(marked, at, at + hash.end()) else 0
+            runs = _runs(text, at + before, stop, marked)
             first = next((i for i, (_, on) in enumerate(runs) if on), None)
             anchor = first if not begun else None
             begun = begun or first is not None
-            out.append({"kind": kind, "runs": [(said, on, i == anchor) for i, (said, on) in enumerate(runs)]})
+            out.append(
+                {
+                    "kind": kind,
+                    "hash": line[:before],
+                    "runs": [(said, on, i == anchor) for i, (said, on) in enumerate(runs)],
+                }
+            )
         at = stop + 1
     return out
 
 
+def _meet(marked: tuple[int, int] | None, at: int, stop: int) -> bool:
+    return marked is not None and marked[0] < stop and marked[1] > at
+
+
 def _runs(text: str, at: int, stop: int, marked: tuple[int, int] | None) -> list[tuple[str, bool]]:
-    if marked is None or marked[1] <= at or marked[0] >= stop:
+    if marked is None or not _meet(marked, at, stop):
         return [(text[at:stop], False)]
     start, end = max(marked[0], at), min(marked[1], stop)
     cut = [(text[at:start], False), (text[start:end], True), (text[end:stop], False)]

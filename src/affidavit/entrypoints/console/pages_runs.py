@@ -45,7 +45,9 @@ def listed(visit: Visit) -> Response:
     """Newest first, with search and filters."""
     asked = {k: visit.query[k].strip() for k in FILTERS if visit.query.get(k, "").strip()}
     after = {"after": visit.query["after"]} if visit.query.get("after") else {}
-    until = {"until": f"{asked['until']}T23:59:59.999999"} if "until" in asked else {}  # the whole of that day
+    until = (
+        {"until": f"{asked['until']}T23:59:59.999999"} if "until" in asked else {}
+    )  # the whole of that day
     found = visit.ask("runs.list", limit=50, **{**asked, **after, **until})
     return visit.page(
         "runs.html",
@@ -64,24 +66,18 @@ def one(visit: Visit) -> Response:
     story = visit.ask("runs.show", run=visit.path["run"])
     given = story.get("given")
     timings = story.get("timings", {})
+    steps = [step["name"] for step in story.get("steps", ())]
     return visit.page(
         "run.html",
         "Run",
         story=story,
         given=given,
         hits=[{**hit, "href": _hit(hit)} for hit in story.get("retrieved", ())],
-        timeline=charts.timeline(_spans(timings), "Where the time went") if timings else None,
+        timeline=charts.timeline(charts.laps(timings, steps), "Where the time went") if timings else None,
         took=sum(timings.values()),
         may_replay=visit.may("audit:replay"),
         **(cited(given) if given else {"claims": [], "places": []}),
     )
-
-
-def _spans(timings: Mapping[str, int]) -> list[charts.Span]:
-    return [
-        charts.Span(span.name.replace("_", ", "), span.start, span.length)
-        for span in charts.steps_of(dict(timings))
-    ]
 
 
 def _hit(hit: Mapping[str, Any]) -> str:

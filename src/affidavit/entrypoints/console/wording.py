@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+_WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
+_LITTLE = 0.35
+"""Below this likeness two texts have nothing in common that is worth pointing at."""
 _MOST = 6_000
 
 Stretch = tuple[str, str]
@@ -21,7 +23,10 @@ def compared(before: str, after: str) -> tuple[list[Stretch], list[Stretch]]:
         return _one("gone", before), _one("new", after)
     left: list[Stretch] = []
     right: list[Stretch] = []
-    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    match = SequenceMatcher(None, old, new, autojunk=False)
+    if match.ratio() < _LITTLE:
+        return _one("gone", before), _one("new", after)
+    for tag, a, b, c, d in match.get_opcodes():
         same = tag == "equal"
         left += _one("same" if same else "gone", "".join(old[a:b]))
         right += _one("same" if same else "new", "".join(new[c:d]))
