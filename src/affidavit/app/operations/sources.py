@@ -14,6 +14,7 @@ from affidavit.app.operations.places import Places
 from affidavit.app.sources import connector
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
+from affidavit.ports import connector as port
 
 _FAULTS = 200
 _PAGES = 20
@@ -129,7 +130,8 @@ def check(ws: Workspace, caller: Caller, asked: OneSource) -> dict[str, Any]:
     """Whether the source can be read at all: a few pages of what there is, of which nothing is taken in."""
     found = ws.sources.get(caller.tenant, asked.name)
     places = Places(ws, caller.tenant)
-    seen, faults, message, reachable = 0, [], "", True
+    faults: list[port.Fault] = []
+    seen, message, reachable = 0, "", True
     try:
         for n, page in enumerate(connector(found).changes("")):
             seen += len(page.items)
