@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.app.recorded import RecordedRun
+from affidavit.app.why import WhyDesk
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.ask.scopes import Past, Reader, scope_record
@@ -18,7 +19,7 @@ from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AccessDeniedError, StoppedError, UnknownNameError, UsageError
 from affidavit.domain.records import RunStatus, Span, chunk_name
 from affidavit.ingest.chunk import chunk_input
-from affidavit.policy.scope import Identity, decide_read
+from affidavit.policy.scope import decide_read
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.runs.replay import Divergence, Rerun, compare
 from affidavit.store.catalog import unpack_path
@@ -198,6 +199,15 @@ class DocumentDesk:
                 last = after[1] if after is not None and one.name == after[0] else ""
                 yield from self._rows.live(one.id, one.name, reader.scope.now, prefix, last)
 
+    def count_readable(self, tenant: Tenant, principal: str) -> int:
+        """How many documents ``principal`` may read now; 0 while everything is stopped. Call inside a snapshot."""
+        try:
+            reader = self._parts.scopes.resolve(tenant.id, principal)
+        except StoppedError:
+            return 0
+        sources = [s.id for s in self._parts.catalog.sources(tenant.id) if s.name not in reader.stopped]
+        return self._rows.count(sources, reader.scope.now)
+
     # -- why
 
     def why(self, tenant: Tenant, person: str, source: str, document: str, *, looker: str) -> dict[str, Any]:
@@ -216,49 +226,20 @@ class DocumentDesk:
             stopped = source in self._stopped(tenant, head)
             if row is None or not (auditor or (decide_read(seen, rule).permit and not stopped)):
                 raise _absent(source, document)
-            who = parts.scopes.identify(tenant.id, person, head)
-            if not who.principals and person != looker:
-                raise UnknownNameError(
-                    f"there is no {person} in {tenant.name}", "`affidavit people list` shows who is known"
-                )
-            verdict = decide_read(who, rule)
-            return {
-                "source": source,
-                "document": document,
-                "person": person,
-                "permit": verdict.permit and not stopped,
-                "reason": "the source is stopped" if stopped else verdict.reason,
-                "allow": [] if rule is None else [sorted(layer) for layer in rule.layers],
-                "deny": [] if rule is None else sorted(rule.deny),
-                "through": _through(who, rule),
-                "paths": self._paths(tenant, who, head),
-                "owner": row.owner,
-                "classification": row.classification,
-            }
+        found = WhyDesk(parts).why(tenant, source, document, person)
+        if not found["known"] and person != looker:
+            raise UnknownNameError(
+                f"there is no {person} in {tenant.name}", "`affidavit people list` shows who is known"
+            )
+        if stopped:
+            found |= {"permit": False, "reason": "the source is stopped"}
+        return {**found, "owner": row.owner, "classification": row.classification}
 
     def _stopped(self, tenant: Tenant, head: int) -> tuple[str, ...]:
         try:
             return self._parts.scopes.stopped(tenant.id, head)
         except StoppedError:  # all of it: that is no reason of this document
             return ()
-
-    def _paths(self, tenant: Tenant, who: Identity, head: int) -> dict[str, list[str]]:
-        """For each group that ``who`` is in, one way there: the groups between, in order."""
-        found: dict[str, list[str]] = {}
-        todo = [(who.principal, [who.principal])]
-        while todo and who.principals:
-            name, way = todo.pop(0)
-            for group in sorted(self._parts.people.groups_of(tenant.id, name, head) - found.keys()):
-                found[group] = [*way, group]
-                todo.append((group, found[group]))
-        return found
-
-
-def _through(who: Identity, rule: Any) -> list[str]:
-    """The entries of the rule that ``who`` is."""
-    if rule is None:
-        return []
-    return sorted({name for layer in rule.layers for name in layer & who.principals})
 
 
 def _asked(principal: str, wish: Wish, reader: Reader, by: str) -> dict[str, Json]:

@@ -65,22 +65,27 @@ if TYPE_CHECKING:
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
     from affidavit.app.documents import DocumentDesk
+    from affidavit.app.drillbook import DrillBook
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.exports import ExportDesk
+    from affidavit.app.figures import FiguresDesk
     from affidavit.app.follow import FollowDesk
     from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
+    from affidavit.app.looking import LookDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
     from affidavit.app.replaydesk import ReplayDesk
+    from affidavit.app.sourcebook import SourceBook
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
+    from affidavit.app.why import WhyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -173,6 +178,11 @@ class Workspace:
         return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
 
     @cached_property
+    def drill_book(self) -> DrillBook:
+        """Drills that run in the background, with their reports on record."""
+        return _later("drillbook", "DrillBook")(self.parts, self.drills)  # type: ignore[no-any-return]
+
+    @cached_property
     def evaluation(self) -> EvalDesk:
         """How good retrieval is, on judged questions."""
         return _later("evaluation", "EvalDesk")(self)  # type: ignore[no-any-return]
@@ -231,6 +241,26 @@ class Workspace:
         return _later("documents", "DocumentDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def source_book(self) -> SourceBook:
+        """Sources for whoever looks after them."""
+        return _later("sourcebook", "SourceBook")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def why(self) -> WhyDesk:
+        """Why somebody may read a document, or may not."""
+        return _later("why", "WhyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def looking(self) -> LookDesk:
+        """Seeing the workspace as another person sees it, on record."""
+        return _later("looking", "LookDesk")(self.parts, self.credentials)  # type: ignore[no-any-return]
+
+    @cached_property
+    def figures(self) -> FiguresDesk:
+        """How questions went, day by day."""
+        return _later("figures", "FiguresDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
     def budgets(self) -> BudgetDesk:
         """What may be spent."""
         return _later("budgets", "BudgetDesk")(self.parts, self.money)  # type: ignore[no-any-return]
@@ -250,6 +280,8 @@ class Workspace:
         self.parts.guards.close()
         if "money" in self.__dict__:
             self.money.close()
+        if "figures" in self.__dict__:
+            self.figures.close()
         self.parts.database.close()
 
     # -- people and sources

@@ -117,3 +117,14 @@ class Documents:
         )
         for row in rows:
             yield Listed(name, *row)
+
+    def count(self, sources: Sequence[int], rules: frozenset[int]) -> int:
+        """The live documents of ``sources`` that one of ``rules`` governs."""
+        return int(
+            self._db.value(
+                f"""SELECT count(*) FROM documents d JOIN governance g ON g.document = d.id AND g.{_OPEN}
+                    WHERE d.source IN (SELECT value FROM json_each(?)) AND d.{_OPEN}
+                      AND g.rule IN (SELECT value FROM json_each(?))""",
+                (json.dumps(list(sources)), json.dumps(sorted(rules))),
+            )
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from affidavit.app.documents import Found, Wish
 from affidavit.app.operations import listing
@@ -95,10 +95,11 @@ class Why(Given):
     person: str
     permit: bool
     reason: str
-    allow: list[list[str]] = Field(description="One of each list must be met.")
-    deny: list[str]
-    through: list[str] = Field(description="The entries that the person is, or is in.")
-    paths: dict[str, list[str]] = Field(description="How the person comes to be in each of their groups.")
+    known: bool
+    rule: dict[str, JsonValue] | None = Field(
+        description="`allow`: one of each list must be met. `deny`: none of these."
+    )
+    through: list[list[str]] = Field(description="How the person comes to be what the rule names.")
     owner: str
     classification: str
 

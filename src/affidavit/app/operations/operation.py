@@ -19,6 +19,9 @@ from affidavit.domain.errors import AffidavitError, ForbiddenError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
 
+LOOKING = "look"
+"""How a caller is known who only looks as somebody else does."""
+
 
 class Asked(BaseModel):
     """What an operation takes. A field that is not declared is refused, never ignored."""
@@ -60,6 +63,11 @@ class Caller:
     via: str
     by: str = ""
     scopes: frozenset[str] | None = None
+
+    @property
+    def looking(self) -> bool:
+        """Whether ``by`` only looks as ``principal`` does: then nothing may be changed, and what is read goes on record."""
+        return self.via == LOOKING
 
     @property
     def stated(self) -> str:
@@ -118,6 +126,12 @@ def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: T
     Neither what it gives nor an error says where something is on the server's disk.
     """
     check(ws, caller, operation.action)
+    if caller.looking:
+        if operation.changes or operation.method is not Method.READ:
+            raise ForbiddenError(
+                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+            )
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
     places = Places(ws, caller.tenant)
     try:
         return places.without(operation.function(ws, caller, asked))

@@ -18,7 +18,7 @@ Who = Field(min_length=1, max_length=300, description="user:NAME, service:NAME o
 
 
 class OnePerson(Asked):
-    person: str = Who
+    name: str = Who
 
 
 class MemberInput(OnePerson):
@@ -52,11 +52,11 @@ def people(ws: Workspace, caller: Caller, asked: Search) -> dict[str, Any]:
 
 
 def person(ws: Workspace, caller: Caller, asked: OnePerson) -> dict[str, Any]:
-    return ws.people.show(caller.tenant, named(asked.person))
+    return ws.people.show(caller.tenant, named(asked.name))
 
 
 def join(ws: Workspace, caller: Caller, asked: MemberInput) -> dict[str, Any]:
-    who, group = _known(ws, caller, asked.person), _group(asked.group)
+    who, group = _known(ws, caller, asked.name), _group(asked.group)
     for grant in _grants_of(ws, caller, f"group:{group}"):
         _may_give(ws, caller, grant)
     ws.people.join(caller.tenant, who, group, caller.principal)
@@ -64,20 +64,20 @@ def join(ws: Workspace, caller: Caller, asked: MemberInput) -> dict[str, Any]:
 
 
 def leave(ws: Workspace, caller: Caller, asked: MemberInput) -> dict[str, Any]:
-    who = _known(ws, caller, asked.person)
+    who = _known(ws, caller, asked.name)
     ws.people.leave(caller.tenant, who, _group(asked.group), caller.principal)
     return ws.people.show(caller.tenant, who)
 
 
 def grant(ws: Workspace, caller: Caller, asked: GrantInput) -> dict[str, Any]:
-    who = _known(ws, caller, asked.person)
+    who = _known(ws, caller, asked.name)
     _may_give(ws, caller, asked.action)
     ws.people.grant(caller.tenant, who, asked.action, by=caller.principal)
     return ws.people.show(caller.tenant, who)
 
 
 def revoke(ws: Workspace, caller: Caller, asked: GrantInput) -> dict[str, Any]:
-    who = _known(ws, caller, asked.person)
+    who = _known(ws, caller, asked.name)
     _may_give(ws, caller, asked.action)
     ws.people.grant(caller.tenant, who, asked.action, revoke=True, by=caller.principal)
     return ws.people.show(caller.tenant, who)
@@ -118,7 +118,7 @@ def _may_give(ws: Workspace, caller: Caller, grant: str) -> None:
         )
 
 
-_BOB = {"person": "user:bob"}
+_BOB = {"name": "user:bob"}
 PEOPLE = (
     Operation(
         "people.list",

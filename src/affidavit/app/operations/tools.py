@@ -21,11 +21,11 @@ _LOOKED_AT = 2_000
 _STATES = tuple(state.value for state in CallState)
 ToolName = Field(min_length=1, max_length=200, description="NAME, or NAME@VERSION.")
 CallName = Field(min_length=1, max_length=80, description="As lists of calls show it.")
-Why = Field("", max_length=10_000, description="Why, in a sentence.")
+Reason = Field("", max_length=10_000, description="Why, in a sentence.")
 
 
 class OneTool(Asked):
-    tool: str = ToolName
+    name: str = ToolName
 
 
 class CallInput(OneTool):
@@ -38,12 +38,12 @@ class OneCall(Asked):
 
 
 class Resolution(OneCall):
-    why: str = Why
+    reason: str = Reason
 
 
 class ClearUpInput(OneCall):
     happened: bool = Field(description="Whether it was done after all, as you found out.")
-    why: str = Field(min_length=1, max_length=10_000)
+    reason: str = Field(min_length=1, max_length=10_000)
 
 
 class CallsInput(Page):
@@ -113,14 +113,14 @@ def tools(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
 
 
 def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
-    return ws.tools.show(asked.tool)
+    return ws.tools.show(asked.name)
 
 
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.tool, asked.arguments)
+        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, asked.arguments)
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(caller.tenant, caller.principal, asked.tool, asked.arguments).as_json()
+    return ws.tools.call(caller.tenant, caller.principal, asked.name, asked.arguments).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
@@ -165,12 +165,12 @@ def undo(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
 
 def cancel(ws: Workspace, caller: Caller, asked: Resolution) -> dict[str, Any]:
     _concerned(ws, caller, asked.call)
-    return ws.tools.cancel(caller.tenant, caller.principal, asked.call, asked.why).as_json()
+    return ws.tools.cancel(caller.tenant, caller.principal, asked.call, asked.reason).as_json()
 
 
 def clear_up(ws: Workspace, caller: Caller, asked: ClearUpInput) -> dict[str, Any]:
     return ws.tools.clear_up(
-        caller.tenant, caller.principal, asked.call, asked.why, happened=asked.happened
+        caller.tenant, caller.principal, asked.call, asked.reason, happened=asked.happened
     ).as_json()
 
 
@@ -204,17 +204,17 @@ def approval(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
 
 def approve(ws: Workspace, caller: Caller, asked: Resolution) -> dict[str, Any]:
     ws.tools.asked(caller.tenant, asked.call, caller.principal)  # who was never asked knows of none
-    return ws.tools.approve(caller.tenant, caller.principal, asked.call, asked.why).as_json()
+    return ws.tools.approve(caller.tenant, caller.principal, asked.call, asked.reason).as_json()
 
 
 def deny(ws: Workspace, caller: Caller, asked: Resolution) -> dict[str, Any]:
     ws.tools.asked(caller.tenant, asked.call, caller.principal)  # who was never asked knows of none
-    return ws.tools.deny(caller.tenant, caller.principal, asked.call, asked.why).as_json()
+    return ws.tools.deny(caller.tenant, caller.principal, asked.call, asked.reason).as_json()
 
 
-_TOOL = {"tool": "send_mail@1"}
+_TOOL = {"name": "send_mail@1"}
 _CALL = {"call": "call-aaaaaaaaaaaaaaaa"}
-_SURE = {**_CALL, "why": "I know the customer and the amount is right"}
+_SURE = {**_CALL, "reason": "I know the customer and the amount is right"}
 TOOLS = (
     Operation(
         "tools.list",
@@ -232,7 +232,7 @@ TOOLS = (
         "tools.show",
         "tool:read",
         Method.READ,
-        "/tools/{tool}",
+        "/tools/{name}",
         "One tool's contract: what it takes and gives, what it does, under which limits.",
         OneTool,
         dict[str, JsonValue],
@@ -244,7 +244,7 @@ TOOLS = (
         "tools.call",
         "tool:call",
         Method.ASK,
-        "/tools/{tool}/call",
+        "/tools/{name}/call",
         "Call a tool as yourself: decided by policy, recorded, carried out, or waiting for somebody's yes.",
         CallInput,
         Done,
@@ -298,7 +298,7 @@ TOOLS = (
         Resolution,
         Done,
         cancel,
-        {**_CALL, "why": "it went to the wrong person"},
+        {**_CALL, "reason": "it went to the wrong person"},
         changes=True,
         command="tool cancel",
     ),
@@ -311,7 +311,7 @@ TOOLS = (
         ClearUpInput,
         Done,
         clear_up,
-        {**_CALL, "happened": True, "why": "the mail is in the sent folder"},
+        {**_CALL, "happened": True, "reason": "the mail is in the sent folder"},
         changes=True,
         command="tool resolve",
     ),
@@ -361,7 +361,7 @@ TOOLS = (
         Resolution,
         Done,
         deny,
-        {**_CALL, "why": "the amount is too high"},
+        {**_CALL, "reason": "the amount is too high"},
         changes=True,
         command="approvals deny",
     ),
