@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from affidavit.app.exports import ExportDesk
     from affidavit.app.figures import FiguresDesk
     from affidavit.app.follow import FollowDesk
+    from affidavit.app.history import HistoryDesk
     from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
@@ -244,6 +245,11 @@ class Workspace:
     def source_book(self) -> SourceBook:
         """Sources for whoever looks after them."""
         return _later("sourcebook", "SourceBook")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def history(self) -> HistoryDesk:
+        """What people decided and changed lately."""
+        return _later("history", "HistoryDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def why(self) -> WhyDesk:
