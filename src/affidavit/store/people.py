@@ -54,6 +54,11 @@ class People:
         )
         return None if text is None else json.loads(text)
 
+    def once(self, tenant: int, principal: str) -> bool:
+        """Whether there ever was such a ``principal``."""
+        sql = "SELECT 1 FROM people WHERE tenant = ? AND principal = ?"
+        return self._db.value(sql, (tenant, principal)) is not None
+
     def principals(self, tenant: int, position: int) -> list[str]:
         rows = self._db.all(
             f"SELECT principal FROM people WHERE tenant = ? AND {_AT} ORDER BY principal",

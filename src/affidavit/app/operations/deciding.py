@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, JsonValue
 
 from affidavit.app.noting import note
 from affidavit.app.operations.operation import Asked, Caller, Method, Nothing, Operation
+from affidavit.app.operations.public import names_no_other, others, release_shown
 from affidavit.app.policies import PolicyFiles
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
@@ -76,9 +77,11 @@ def show_policy(ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]
         rules, fault = ws.policy.check(files, caller.tenant.id).rules, ""
     except ManifestError as error:
         rules, fault = (), error.message
+    mine = [r for r in rules if names_no_other(ws, caller, r.text)]
+    alone = not others(ws, caller)
     return {
         "policy": policy_digest(files),
-        "fault": fault,
+        "fault": fault if alone else "it does not fit the tools" if fault else "",
         "rules": [
             {
                 "id": r.id,
@@ -88,10 +91,10 @@ def show_policy(ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]
                 "line": r.line,
                 "text": r.text,
             }
-            for r in rules
+            for r in mine
         ],
-        "files": dict(files),
-        "tests": dict(ws.policy.files(None).tests),
+        "files": dict(files) if alone else {},
+        "tests": dict(ws.policy.files(None).tests) if alone else {},
     }
 
 
@@ -111,7 +114,7 @@ def try_policy(ws: Workspace, caller: Caller, asked: Trial) -> dict[str, Any]:
         resource=contract.key,
         attributes=attributes(contract),
         context={
-            "arguments": asked.arguments,
+            "arguments": cast("Json", asked.arguments),
             "labels": {name: [ASKER.as_json()] for name in asked.arguments},
             "approved": list(asked.approved),
             "approvers": [],
@@ -189,13 +192,14 @@ def show_release(ws: Workspace, caller: Caller, asked: OneRelease) -> dict[str, 
     return {
         "release": digest,
         "serves": digest == ws.parts.release().digest,
-        "content": dict(content),
+        "content": release_shown(ws, caller, content),
     }
 
 
 def diff_releases(ws: Workspace, caller: Caller, asked: TwoReleases) -> dict[str, Any]:
     (before, old), (after, new) = _content(ws, asked.release), _content(ws, asked.other)
-    return {"before": before, "after": after, "changes": list(_changes("", old, new))}
+    changes = _changes("", release_shown(ws, caller, old), release_shown(ws, caller, new))
+    return {"before": before, "after": after, "changes": list(changes)}
 
 
 def _changes(where: str, old: Any, new: Any) -> Iterator[dict[str, Any]]:

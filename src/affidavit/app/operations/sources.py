@@ -14,6 +14,7 @@ from affidavit.app.operations.places import Places
 from affidavit.app.sources import connector
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
+from affidavit.ports import connector as port
 
 _FAULTS = 200
 _PAGES = 20
@@ -103,14 +104,11 @@ def _hidden(ws: Workspace, caller: Caller, told: dict[str, Any]) -> dict[str, An
     return out
 
 
-def _faults(places: Places, faults: Any) -> list[dict[str, Any]]:
-    return [
-        {k: places.hidden(v) if isinstance(v, str) else v for k, v in fault.items()}
-        for fault in faults[:_FAULTS]
-    ]
+def _faults(places: Places, faults: Any) -> list[dict[str, str]]:
+    return [{k: places.hidden(str(v)) for k, v in fault.items()} for fault in faults[:_FAULTS]]
 
 
-def _told(places: Places, faults: Any) -> list[dict[str, Any]]:
+def _told(places: Places, faults: Any) -> list[dict[str, str]]:
     keys = ("name", "code", "message", "hint")
     return _faults(places, [{k: getattr(fault, k) for k in keys} for fault in faults])
 
@@ -132,7 +130,7 @@ def check(ws: Workspace, caller: Caller, asked: OneSource) -> dict[str, Any]:
     """Whether the source can be read at all: a few pages of what there is, of which nothing is taken in."""
     found = ws.sources.get(caller.tenant, asked.name)
     places = Places(ws, caller.tenant)
-    faults: list[Any] = []
+    faults: list[port.Fault] = []
     seen, message, reachable = 0, "", True
     try:
         for n, page in enumerate(connector(found).changes("")):

@@ -58,7 +58,7 @@ def when(value: str | int | None) -> Markup:
             return Markup("{}").format(visible(value))
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC)
-    text = f"{moment.day}{THIN}{moment:%b %Y}, {moment:%H:%M:%S}"
+    text = f"{moment.day} {moment:%b %Y}, {moment:%H:%M:%S}"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(moment.isoformat(), text, text)
 
 
@@ -90,6 +90,11 @@ def who(principal: str | None) -> Markup:
     )
 
 
+def count(value: int, noun: str) -> str:
+    """1 passage, 2 passages."""
+    return f"{number(value)} {noun}" if value == 1 else f"{number(value)} {noun}s"
+
+
 def words(text: str) -> str:
     """``claims_from-model`` as words."""
     return text.replace("_", " ").replace("-", " ")
@@ -104,4 +109,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "short": short,
     "who": who,
     "words": words,
+    "count": count,
 }

@@ -9,10 +9,12 @@ from affidavit.entrypoints.console import (
     pages_approvals,
     pages_ask,
     pages_controls,
+    pages_documents,
     pages_incidents,
     pages_levels,
     pages_money,
     pages_policy,
+    pages_runs,
     pages_sources,
     pages_tools,
 )
@@ -20,6 +22,8 @@ from affidavit.entrypoints.console.frame import Console
 
 ADDING: tuple[Callable[[Console], None], ...] = (
     pages_ask.add,
+    pages_documents.add,
+    pages_runs.add,
     pages_approvals.add,
     pages_tools.add,
     pages_levels.add,

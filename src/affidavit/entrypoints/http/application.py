@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from affidavit.app.operations.table import TABLE
+from affidavit.app.signin import SignIn
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
@@ -20,6 +21,7 @@ from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.routes import Routes
+from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
 from affidavit.runs.recorder import new_run_id
 
@@ -37,8 +39,10 @@ class Limits:
     """Bytes of one request."""
 
 
-def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] = ()) -> FastAPI:
-    """The server over ``ws``. ``more`` are further ways to prove who asks."""
+def make_app(
+    ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] = (), signin: SignIn | None = None
+) -> FastAPI:
+    """The server over ``ws``. ``more`` are further ways to prove who asks, ``signin`` says how people sign in."""
     limits = limits or Limits()
     admission = Admission(limits.hands, limits.queue, limits.total)
 
@@ -59,7 +63,7 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    proofs = (*more, ByKey(ws))
+    proofs = (*more, *add_sign_in(app, ws, signin or SignIn()), ByKey(ws))
     who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     _health(app, ws)
