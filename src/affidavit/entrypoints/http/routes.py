@@ -21,7 +21,9 @@ VERSION = "v1"
 _FIELD = re.compile(r"\{(\w+)\}")
 
 Who = Callable[[Request], Caller]
-_KEY = HTTPBearer(auto_error=False, scheme_name="key", description="An API key, or a token of your provider's.")
+_KEY = HTTPBearer(
+    auto_error=False, scheme_name="key", description="An API key, or a token of your provider's."
+)
 """Told of in the schema; who asks is found out by ``Who``."""
 
 
