@@ -22,6 +22,7 @@ from affidavit.domain.errors import (
     NotRepeatableError,
     OverloadedError,
     RefusedError,
+    SourceError,
     StoppedError,
     ToolError,
     UnauthenticatedError,
@@ -47,6 +48,7 @@ _STATUS: tuple[tuple[type[AffidavitError], HTTPStatus], ...] = (
     (UnsupportedError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (ToolError, HTTPStatus.BAD_GATEWAY),
     (ModelError, HTTPStatus.BAD_GATEWAY),
+    (SourceError, HTTPStatus.BAD_GATEWAY),
 )
 """The first that fits; whatever else happens is 500."""
 
