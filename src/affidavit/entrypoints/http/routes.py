@@ -112,7 +112,10 @@ class Routes:
         rest = _without(operation.takes, in_path)
         if rest.model_fields:
             where = Query() if operation.method is Method.READ else Body(examples=[_rest(operation, in_path)])
-            parameters.append(inspect.Parameter("asked", named, annotation=Annotated[rest, where]))
+            needed = any(field.is_required() for field in rest.model_fields.values())
+            default = {} if needed or operation.method is Method.READ else {"default": None}
+            kind = Annotated[rest | None if default else rest, where]
+            parameters.append(inspect.Parameter("asked", named, annotation=kind, **default))
         return parameters
 
 
