@@ -24,7 +24,9 @@ class HistoryDesk:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def approvals(self, tenant: Tenant, principal: str, roles: frozenset[str], limit: int) -> list[dict[str, Any]]:
+    def approvals(
+        self, tenant: Tenant, principal: str, roles: frozenset[str], limit: int
+    ) -> list[dict[str, Any]]:
         """Words given on calls that ``principal`` asked for, gave a word on, or may be asked about; the newest first."""
         parts, calls = self._parts, Calls(self._parts.database)
         found: list[dict[str, Any]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from affidavit.app.people import Entry
 from affidavit.entrypoints.http.application import make_app
 from affidavit.store.people import Tenant
 
+OURS = "https://testserver"
 Browse = Callable[[str], TestClient]
 
 FILES: dict[str, str | bytes] = {
@@ -51,13 +51,12 @@ def tenant(acme: affidavit.Workspace) -> Tenant:
 
 @pytest.fixture
 def browse(acme: affidavit.Workspace, tenant: Tenant) -> Iterator[Browse]:
-    """A client for a person, who shows an API key with each request."""
+    """A browser without scripts for a person who is signed in."""
     app = make_app(acme)
-    with ExitStack() as stack:
-        stack.enter_context(TestClient(app))
+    with TestClient(app):
 
         def client(name: str) -> TestClient:
-            _, key = acme.credentials.make_key(tenant, f"user:{name}", "test", 1, "operator:test")
-            return TestClient(app, headers={"Authorization": f"Bearer {key}"})
+            _, token = acme.credentials.begin_session(tenant, f"user:{name}", "link", 8)
+            return TestClient(app, OURS, headers={"Origin": OURS}, cookies={"__Host-affidavit": token})
 
         yield client

@@ -45,9 +45,7 @@ def person(visit: Visit) -> Response:
 def access(visit: Visit) -> Response:
     """Begin a look, and which there were."""
     looks = visit.ask("looks.list", limit=50)["items"]
-    return visit.page(
-        "access.html", "Look as somebody", looks=looks, person=visit.query.get("person", "")
-    )
+    return visit.page("access.html", "Look as somebody", looks=looks, person=visit.query.get("person", ""))
 
 
 def begin(visit: Visit) -> Response:

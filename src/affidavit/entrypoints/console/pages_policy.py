@@ -156,7 +156,5 @@ def promote(visit: Visit) -> Response:
     """Answer under it."""
     if visit.form.get("sure") != "yes":
         raise UsageError("you did not confirm it", "go back and tick the box beside the button")
-    made = visit.ask(
-        "releases.promote", release=visit.path["release"], reason=visit.form.get("reason", "")
-    )
+    made = visit.ask("releases.promote", release=visit.path["release"], reason=visit.form.get("reason", ""))
     return visit.go(f"/releases/{made['release']}", "promoted")
