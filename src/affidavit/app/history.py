@@ -25,9 +25,10 @@ class HistoryDesk:
         self._parts = parts
 
     def approvals(
-        self, tenant: Tenant, principal: str, roles: frozenset[str], limit: int
+        self, tenant: Tenant, principal: str, roles: frozenset[str], limit: int, *, everything: bool = False
     ) -> list[dict[str, Any]]:
-        """Words given on calls that ``principal`` asked for, gave a word on, or may be asked about; the newest first."""
+        """Words given on calls that ``principal`` asked for, gave a word on, or may be asked about with ``roles``; of all calls
+        with ``everything``. The newest first."""
         parts, calls = self._parts, Calls(self._parts.database)
         found: list[dict[str, Any]] = []
         with parts.database.read():
@@ -37,8 +38,8 @@ class HistoryDesk:
                 if row is None:
                     continue
                 asked_by = parts.events.body(parts.events.event(row.proposed)).get("principal")
-                concerned = roles & {*(body.get("roles") or ()), "admin"}
-                if principal in (asked_by, body.get("by")) or concerned:
+                concerned = principal in (asked_by, body.get("by")) or roles & {*(body.get("roles") or ())}
+                if everything or concerned:
                     found.append(
                         {
                             "at": instant(event.at),

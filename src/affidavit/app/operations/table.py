@@ -8,6 +8,7 @@ from affidavit.app.operations.documents import DOCUMENTS
 from affidavit.app.operations.drills import DRILLS
 from affidavit.app.operations.feedback import FEEDBACK, INCIDENTS
 from affidavit.app.operations.figures import FIGURES
+from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
 from affidavit.app.operations.log import LOG
 from affidavit.app.operations.looks import LOOKS
@@ -27,6 +28,7 @@ TABLE = Table(
     RUNS,
     FEEDBACK,
     INCIDENTS,
+    HISTORY,
     TOOLS,
     SOURCES,
     PERSON,

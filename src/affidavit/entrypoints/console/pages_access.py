@@ -10,7 +10,7 @@ from affidavit.entrypoints.console.frame import Console, Nav, Visit
 from affidavit.entrypoints.http.looking import COOKIE, token_of
 
 LOOK = "access:look"
-_SHOWN = 500
+_SHOWN = 200
 
 
 def add(console: Console) -> None:
@@ -27,13 +27,10 @@ def add(console: Console) -> None:
 
 
 def people(visit: Visit) -> Response:
-    """Everybody, or those whose name holds what was asked for."""
-    wanted = visit.query.get("q", "").strip()
-    found = [one["principal"] for one in visit.ask("people.list")["items"]]
-    matching = [name for name in found if wanted.lower() in name.lower()]
-    return visit.page(
-        "people.html", "People", names=matching[:_SHOWN], more=len(matching) - _SHOWN, wanted=wanted
-    )
+    """Everybody, or those whose name begins with what was asked for."""
+    wanted = visit.query.get("prefix", "").strip()
+    found = visit.ask("people.list", prefix=wanted, limit=_SHOWN, after=visit.query.get("cursor", ""))
+    return visit.page("people.html", "People", names=found["items"], cursor=found["next"], wanted=wanted)
 
 
 def person(visit: Visit) -> Response:

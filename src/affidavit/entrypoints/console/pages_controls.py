@@ -32,10 +32,10 @@ def add(console: Console) -> None:
 def controls(visit: Visit) -> Response:
     """How things stand, and how they may be changed."""
     mode = visit.ask("modes.show")["mode"]
-    stopped = visit.ask("kills.list")["items"]
+    stopped = visit.ask("kills.list", limit=200)["items"]
     history = visit.ask("controls.history", limit=20)["items"]
-    sources = visit.ask("sources.list")["items"] if visit.may("source:read") else []
-    tools = visit.ask("tools.list")["items"] if visit.may("tool:read") else []
+    sources = visit.ask("sources.list", limit=200)["items"] if visit.may("source:read") else []
+    tools = visit.ask("tools.list", limit=200)["items"] if visit.may("tool:read") else []
     targets = [
         ("tenant", f"everything of {visit.me['tenant']}: questions, syncs and tools"),
         *((f"source:{s['name']}", f"the source {s['name']}") for s in sources),

@@ -23,7 +23,7 @@ def add(console: Console) -> None:
 
 def listed(visit: Visit) -> Response:
     """Every incident, open ones first; and a form, with the run that the address names."""
-    items = visit.ask("incidents.list")["items"]
+    items = visit.ask("incidents.list", limit=200)["items"]
     items.sort(key=lambda one: one["status"] == "closed")
     return visit.page("incidents.html", "Incidents", items=items, run=visit.query.get("run", ""))
 

@@ -29,7 +29,7 @@ def costs(visit: Visit) -> Response:
     by = by if by in _BY else "stage"
     days = visit.ask("money.costs", by="day")
     found = visit.ask("money.costs", by=by)
-    budgets = visit.ask("money.budgets")["items"]
+    budgets = visit.ask("money.budgets", limit=200)["items"]
     money = lambda value: number(value, 2)  # noqa: E731
     rows = days["rows"][-30:]
     spent = [row["micro"] / _MICRO for row in rows]

@@ -37,7 +37,7 @@ def rules(visit: Visit) -> Response:
 
 def _rules(visit: Visit, asked: dict[str, str], tried: dict[str, Any] | None, fault: str) -> Response:
     found = visit.ask("policy.show")
-    tools = visit.ask("tools.list")["items"] if visit.may("tool:read") else []
+    tools = visit.ask("tools.list", limit=200)["items"] if visit.may("tool:read") else []
     blank = {"person": visit.caller.principal, "tool": "", "arguments": "{}", "approved": ""}
     return visit.page(
         "policy.html",

@@ -21,13 +21,14 @@ def add(console: Console) -> None:
     console.page("/sources", listed, Nav("Sources", "Oversight", "source:read"))
     console.page("/sources/{name}", one)
     console.form("/sources/{name}/sync", sync)
-    console.page("/why", why, Nav("Who may read what", "Oversight", WHY))
+    console.page("/why", why, Nav("Who may read what", "Access", "document:read"))
+    console.page("/chunks", chunks)
     console.notices(synced="The source is up to date. What it brought is below.")
 
 
 def listed(visit: Visit) -> Response:
     """Every source."""
-    items = [{**s, "state": state(s)} for s in visit.ask("sources.list")["items"]]
+    items = [{**s, "state": state(s)} for s in visit.ask("sources.list", limit=200)["items"]]
     return visit.page("sources.html", "Sources", items=items)
 
 
@@ -75,12 +76,25 @@ def why(visit: Visit) -> Response:
     """Why can bob see this?"""
     asked = {name: visit.query.get(name, "").strip() for name in ("source", "document", "person")}
     found, missing = None, ""
-    if all(asked.values()):
+    if asked["source"] and asked["document"]:
         try:
             found = visit.ask("access.why", **asked)
         except AccessDeniedError as error:
             missing = error.message
-    sources = visit.ask("sources.list")["items"] if visit.may("source:read") else []
+    sources = visit.ask("sources.list", limit=200)["items"] if visit.may("source:read") else []
     return visit.page(
-        "why.html", "Who may read what", asked=asked, found=found, missing=missing, sources=sources
+        "why.html",
+        "Who may read what",
+        asked=asked,
+        found=found,
+        missing=missing,
+        sources=sources,
+        may_others=visit.may(WHY),
     )
+
+
+def chunks(visit: Visit) -> Response:
+    """What search reads of a document."""
+    asked = {name: visit.query.get(name, "") for name in ("source", "document")}
+    found = visit.ask("documents.chunks", **asked)
+    return visit.page("chunks.html", f"Passages of {found['document']}", found=found)

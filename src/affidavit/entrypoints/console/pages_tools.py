@@ -18,8 +18,8 @@ def add(console: Console) -> None:
 
 def listed(visit: Visit) -> Response:
     """Every tool, and the newest calls."""
-    tools = visit.ask("tools.list")["items"]
-    stopped = {k["name"] for k in _kills(visit) if k["kind"] == "tool"}
+    tools = visit.ask("tools.list", limit=200)["items"]
+    stopped = {k["what"].removeprefix("tool:") for k in _kills(visit)}
     calls = visit.ask("calls.list", limit=50)["items"]
     return visit.page("tools.html", "Tools", tools=tools, calls=calls, stopped=stopped)
 
