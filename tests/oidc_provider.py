@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ class OidcProvider:
     asked: list[str] = field(default_factory=list)
     broken: bool = False
     token: str = ""
+    info: dict[str, Any] | None = None
+    """What is said of whoever holds an access token; None: nothing is."""
 
     def approve(self, address: str) -> str:
         """What the browser comes back with when somebody signs in at ``address``."""
@@ -76,7 +79,9 @@ class OidcProvider:
         )
 
     def discovery(self) -> dict[str, Any]:
+        more = {} if self.info is None else {"userinfo_endpoint": f"{self.issuer}/me"}
         return {
+            **more,
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/auth",
             "token_endpoint": f"{self.issuer}/token",
@@ -88,6 +93,7 @@ class OidcProvider:
 
     def redeem(self, form: dict[str, str], authorization: str) -> dict[str, Any] | None:
         """An ID token for a code, as RFC 7636 has it; None if something is not right."""
+        assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", form.get("code_verifier", "")), "RFC 7636, 4.1"
         given = self.codes.pop(form.get("code", ""), None)
         challenge = (
             urlsafe_b64encode(sha256(form.get("code_verifier", "").encode()).digest()).decode().rstrip("=")
@@ -99,6 +105,7 @@ class OidcProvider:
         if authorization != right:
             return None
         return {
+            "access_token": "at-1",
             "id_token": self.token or self.sign({"nonce": given.nonce, **self.claims}),
             "token_type": "Bearer",
         }
@@ -117,7 +124,8 @@ def providing() -> Iterator[OidcProvider]:
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             provider.asked.append(path)
-            pages = {
+            pages: dict[str, Any] = {
+                "/me": provider.info if self.headers.get("Authorization") == "Bearer at-1" else None,
                 "/.well-known/openid-configuration": provider.discovery(),
                 "/jwks": {"keys": provider.keys or [provider.key.as_dict(private=False)]},
             }

@@ -10,7 +10,7 @@ import hmac
 import json
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeGuard
@@ -110,8 +110,11 @@ class Provider:
         query = {"client_id": self._client.id, "post_logout_redirect_uri": back}
         return _with(self._endpoint("end_session_endpoint"), query)
 
-    def redeem(self, attempt: Attempt, answer: Mapping[str, str]) -> dict[str, Any]:
-        """The claims of whoever signed in, from the parameters that the browser came back with.
+    def redeem(
+        self, attempt: Attempt, answer: Mapping[str, str], wanted: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """The claims of whoever signed in, from the parameters that the browser came back with. What is ``wanted`` and not in
+        the ID token is asked for (OpenID Connect Core, 5.3): many providers put little into tokens.
 
         Raises UnauthenticatedError if they are not those of ``attempt``, or say no; ProviderError.
         """
@@ -124,9 +127,22 @@ class Provider:
             raise _refused("the answer is another provider's")
         if "error" in answer or not answer.get("code"):
             raise _refused("the provider did not sign you in")
-        return self.identity(self._token(answer["code"], attempt.verifier), attempt.nonce)
+        found = self._tokens(answer["code"], attempt.verifier)
+        claims = self.identity(found["id_token"], attempt.nonce)
+        if all(name in claims for name in wanted) or not self.about().get("userinfo_endpoint"):
+            return claims
+        return self._more(claims, found.get("access_token"))
 
-    def _token(self, code: str, verifier: str) -> str:
+    def _more(self, claims: dict[str, Any], token: object) -> dict[str, Any]:
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            return claims
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        said = self._ask("GET", self._endpoint("userinfo_endpoint"), None, headers)
+        if said.get("sub") != claims["sub"]:
+            raise _refused("the provider tells of somebody else")
+        return {**said, **claims}
+
+    def _tokens(self, code: str, verifier: str) -> dict[str, Any]:
         fields = {
             "grant_type": "authorization_code",
             "code": code,
@@ -144,10 +160,9 @@ class Provider:
             if client.secret:
                 fields["client_secret"] = client.secret
         found = self._ask("POST", self._endpoint("token_endpoint"), fields, headers)
-        token = found.get("id_token")
-        if not isinstance(token, str):
+        if not isinstance(found.get("id_token"), str):
             raise _refused("the provider gave no identity for the code")
-        return token
+        return found
 
     # -- tokens
 

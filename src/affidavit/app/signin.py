@@ -20,6 +20,15 @@ from affidavit.store.people import Tenant
 
 MOST_GROUPS = 1000
 CALLBACK = "/signin/callback"
+_AS_SAID = (
+    "issuer",
+    "client_id",
+    "tenant",
+    "principal_claim",
+    "groups_claim",
+    "groups_prefix",
+    "create",
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,20 @@ class SignIn:
     resource: str = ""
     hours: int = 8
     idle: int = 60
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], public_url: str, client_secret: str) -> SignIn:
+        """As the settings' section `signin` says, by the names there. An empty ``resource`` is ``public_url``."""
+        settings = cls(
+            public_url.rstrip("/"),
+            client_secret=client_secret,
+            resource=said["resource"] or public_url.rstrip("/"),
+            hours=said["session_hours"],
+            idle=said["idle_minutes"],
+            **{name: said[name] for name in _AS_SAID},
+        )
+        settings.check()
+        return settings
 
     def check(self) -> None:
         """Raises UsageError for what cannot be meant so."""
@@ -88,14 +111,14 @@ class SignInDesk:
         )
         self.provider = provider or Provider(settings.issuer, client, parts.clock)
         self._key = parts.signer.derived("sign-in")
+        names = (settings.principal_claim,) if settings.principal_claim else ("email", "email_verified")
+        self._wanted = tuple(n for n in (*names, settings.groups_claim) if n)
 
     # -- a browser leaves and comes back
 
     def begin(self, next: str) -> tuple[str, str]:
         """Where the browser goes, and what it must bring back in a cookie. Raises ProviderError."""
-        attempt = Attempt(
-            *(base64.urlsafe_b64encode(self._parts.randomness.token(32)).decode() for _ in range(3))
-        )
+        attempt = Attempt(*(self._word() for _ in range(3)))
         said = [attempt.state, attempt.nonce, attempt.verifier, next, self._parts.clock.now()]
         packed = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
         return self.provider.address(attempt), f"{packed}.{self._seal(packed)}"
@@ -111,7 +134,7 @@ class SignInDesk:
         state, nonce, verifier, next, began = json.loads(base64.urlsafe_b64decode(packed))
         if not 0 <= self._parts.clock.now() - began < LINK:
             raise UnauthenticatedError("signing in took too long", "start again: /signin")
-        claims = self.provider.redeem(Attempt(state, nonce, verifier), answer)
+        claims = self.provider.redeem(Attempt(state, nonce, verifier), answer, self._wanted)
         tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
         groups, prefix = self._groups(claims)
         try:
@@ -121,6 +144,10 @@ class SignInDesk:
                 f"you signed in as {who}, whom nobody made known here", "ask an administrator to add you"
             ) from error
         return Arrival(tenant, who, next)
+
+    def _word(self) -> str:
+        """43 characters that nobody guesses, of those that a code verifier may have (RFC 7636, 4.1)."""
+        return base64.urlsafe_b64encode(self._parts.randomness.token(32)).decode().rstrip("=")
 
     def _seal(self, packed: str) -> str:
         return hmac.digest(self._key, packed.encode(), "sha256").hex()

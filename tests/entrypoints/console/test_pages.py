@@ -94,7 +94,7 @@ def test_runs_can_be_sought_and_leafed_through(browse: Browse) -> None:
     page = client.get("/runs", params={"journey": "ask", "text": "year? 1"}).text
     assert runs[1] in page
     assert runs[0] not in page
-    assert "No such run" in client.get("/runs", params={"text": "zeppelin"}).text
+    assert "No such run" in client.get("/runs", params={"text": "submarine"}).text
     assert "Nothing has been asked yet" in browse("mallory").get("/runs").text
 
 

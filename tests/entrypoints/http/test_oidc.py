@@ -414,6 +414,35 @@ def test_whom_claims_are_about(
     assert me(browser) == who
 
 
+@pytest.mark.parametrize(
+    ("info", "who"),
+    [
+        (
+            {"sub": "24400320", "email": "alice@acme.example", "email_verified": True},
+            "user:alice@acme.example",
+        ),
+        ({"sub": "another", "email": "alice@acme.example", "email_verified": True}, ""),
+        ({"email": "alice@acme.example", "email_verified": True}, ""),
+    ],
+)
+def test_what_the_token_leaves_out_is_asked_for(
+    make: Make, provider: OidcProvider, info: dict[str, Any], who: str
+) -> None:
+    provider.claims, provider.info = {}, info
+    browser = make()
+    assert come_back(browser, provider).status_code == (303 if who else 401)
+    assert me(browser) == who
+
+
+def test_the_token_counts_before_what_is_said_elsewhere(make: Make, provider: OidcProvider) -> None:
+    provider.claims = {"preferred_username": "alice"}
+    provider.info = {"sub": "24400320", "preferred_username": "alice@acme.example", "groups": ["x"]}
+    browser = make(principal_claim="preferred_username", groups_claim="groups", groups_prefix="sso-")
+    come_back(browser, provider)
+    assert browser.get("/v1/me").json()["groups"] == ["group:sso-x"]
+    assert me(browser) == "user:alice"
+
+
 def test_whoever_was_removed_is_not_made_again_by_signing_in(
     make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
 ) -> None:
@@ -470,6 +499,28 @@ def test_groups_that_are_not_all_there_let_nobody_in(
 def test_settings_that_cannot_be_meant_so(settings: SignIn) -> None:
     with pytest.raises(UsageError):
         settings.check()
+
+
+def test_settings_as_the_file_has_them() -> None:
+    said = {
+        "issuer": "https://login.example",
+        "client_id": "c",
+        "client_secret_file": "secret",
+        "tenant": "acme",
+        "principal_claim": "sub",
+        "groups_claim": "groups",
+        "groups_prefix": "sso-",
+        "create": True,
+        "session_hours": 4,
+        "idle_minutes": 5,
+        "resource": "",
+    }
+    found = SignIn.of(said, HERE + "/", "s")
+    assert found == SignIn(
+        HERE, "https://login.example", "c", "s", "acme", "sub", "groups", "sso-", True, HERE, 4, 5
+    )
+    with pytest.raises(UsageError):
+        SignIn.of({**said, "groups_prefix": ""}, HERE, "s")
 
 
 # -- access tokens

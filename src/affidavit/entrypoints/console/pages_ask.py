@@ -7,7 +7,8 @@ from urllib.parse import quote
 from fastapi import Response
 
 from affidavit.entrypoints.console.cited import cited, passage
-from affidavit.entrypoints.console.frame import THEME, THEMES, Console, Nav, Visit, local
+from affidavit.entrypoints.console.frame import THEME, THEMES, Console, Nav, Visit
+from affidavit.entrypoints.http.sessions import local_path
 
 _YEAR = 31_536_000
 _RECENT = 6
@@ -70,7 +71,7 @@ def report(visit: Visit) -> Response:
 
 def theme(visit: Visit) -> Response:
     """Light, dark, or as the system says: kept in the browser."""
-    going = visit.go(local(visit.form.get("back", "/")))
+    going = visit.go(local_path(visit.form.get("back", "/")))
     chosen = visit.form.get("theme", "auto")
     if chosen in THEMES:
         secure = visit.request.url.scheme == "https"

@@ -16,7 +16,7 @@ from affidavit.app.signin import SignIn
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
-from affidavit.entrypoints.console.mount import mount
+from affidavit.entrypoints.console.mount import mount, show
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.looking import Looking
@@ -63,7 +63,7 @@ def make_app(
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    proofs = (*more, *add_sign_in(app, ws, signin or SignIn()), ByKey(ws))
+    proofs = (*more, *add_sign_in(app, ws, signin or SignIn(), show), ByKey(ws))
     who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     _health(app, ws)
