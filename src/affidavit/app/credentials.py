@@ -39,7 +39,7 @@ DEFAULT_OVERLAP, LONGEST_OVERLAP = 24, 7 * 24
 """Hours that a rotated key is still good for."""
 _PREFIX = "aff"
 _SECRET_BYTES = 32
-_TOKEN = re.compile(rf"{_PREFIX}_(key|session|link)_([a-z2-7]{{16}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
+_TOKEN = re.compile(rf"{_PREFIX}_(key|session|link|look)_([a-z2-7]{{16}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,16 @@ class CredentialDesk:
             end_one(self.rows, tx, there, {"principal": there.principal, "by": by})
 
         self._parts.log.write(write)
+
+    def make_look(
+        self, tenant: Tenant, principal: str, person: str, lasts: int, scopes: frozenset[str]
+    ) -> tuple[Credential, str]:
+        """What lets ``principal`` see what ``person`` sees; ``lasts`` in microseconds.
+
+        Whoever calls this has checked that they may.
+        """
+        asked = Asked(CredentialKind.LOOK, principal, "look", lasts, principal, scopes, frozenset({person}))
+        return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))
 
     # -- keys
 

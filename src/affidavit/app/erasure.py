@@ -32,6 +32,7 @@ from affidavit.store.bodies import unpack
 from affidavit.store.credentials import Credentials
 from affidavit.store.keeping import Hold, Keeping
 from affidavit.store.people import Tenant
+from affidavit.store.runs import Runs
 
 ERASE = "audit:erase"
 RUN_KINDS = tuple(
@@ -331,6 +332,7 @@ class EraseDesk:
         position = tx.append(Event(EventKind.BODY_ERASED, tenant.id, facts=facts, body=body))
         tx.bodies.erase(self._rows.body_ids(sorted(plan.positions)))
         tx.bodies.erase(plan.contents)
+        Runs(tx.db).forget(plan.positions)
         return position
 
     def scrub(self, *, index: bool = False) -> bool:

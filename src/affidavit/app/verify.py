@@ -25,6 +25,7 @@ from affidavit.app.layout import (
     damaged as _row,
 )
 from affidavit.app.redaction import REDACTION
+from affidavit.app.runlist import RunListCheck
 from affidavit.app.wiring import ERASED, PRICES, RETENTION, SERVING, Parts
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import canonical, digest, sha256
@@ -56,8 +57,11 @@ class Verifier:
         if verifier != self._parts.signer.verifier():
             raise _row("the public key in the database is not that of the log's key file")
         with self._db.read():
-            report = LogVerifier(self._db, verifier, self._progress, fold=self._fold.fold()).run()
+            runs = RunListCheck(self._db)
+            fold = runs.beside(self._fold.fold())
+            report = LogVerifier(self._db, verifier, self._progress, fold=fold).run()
             people, documents = self._folded()
+            runs.close()
             check_heads(self._parts, report.events - 1)
             check_bodies(self._parts, report.bodies)
         return {

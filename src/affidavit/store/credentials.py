@@ -17,11 +17,13 @@ EMPTIED = ["", "", "", [], [], 0]
 
 
 class CredentialKind(str, Enum):
-    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once."""
+    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once; ``look`` to see as
+    another person sees."""
 
     KEY = "key"
     SESSION = "session"
     LINK = "link"
+    LOOK = "look"
 
 
 @dataclass(frozen=True)

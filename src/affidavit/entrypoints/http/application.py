@@ -16,8 +16,10 @@ from affidavit.app.signin import SignIn
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints.console.mount import mount, show
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.routes import Routes
 from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
@@ -61,9 +63,11 @@ def make_app(
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    who = Identification((*more, *add_sign_in(app, ws, signin or SignIn()), ByKey(ws)))
+    proofs = (*more, *add_sign_in(app, ws, signin or SignIn(), show), ByKey(ws))
+    who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     _health(app, ws)
+    mount(app, ws, who, admission)
     _middle(app, ws)
     return app
 

@@ -23,6 +23,7 @@ from affidavit.domain.errors import (
     OverloadedError,
     ProviderError,
     RefusedError,
+    SourceError,
     StoppedError,
     ToolError,
     UnauthenticatedError,
@@ -49,6 +50,7 @@ _STATUS: tuple[tuple[type[AffidavitError], HTTPStatus], ...] = (
     (ToolError, HTTPStatus.BAD_GATEWAY),
     (ModelError, HTTPStatus.BAD_GATEWAY),
     (ProviderError, HTTPStatus.BAD_GATEWAY),
+    (SourceError, HTTPStatus.BAD_GATEWAY),
 )
 """The first that fits; whatever else happens is 500."""
 
