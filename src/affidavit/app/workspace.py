@@ -29,7 +29,18 @@ from affidavit.app.config import (
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
-from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
+from affidavit.app.wiring import (
+    DATABASE,
+    INDEX,
+    KEY,
+    NEXT,
+    SERVING,
+    SETTINGS,
+    STABLE,
+    Parts,
+    assemble,
+    schema,
+)
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
 from affidavit.ask.giving import OnClaim
@@ -556,6 +567,7 @@ def init(
             INDEX,
             "keys",
             "locks",
+            SETTINGS,
         }
         if foreign:
             raise WorkspaceError(
