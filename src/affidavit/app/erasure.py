@@ -30,6 +30,7 @@ from affidavit.events.log import Transaction
 from affidavit.store.bodies import unpack
 from affidavit.store.keeping import Hold, Keeping
 from affidavit.store.people import Tenant
+from affidavit.store.replies import Replies
 
 ERASE = "audit:erase"
 RUN_KINDS = tuple(
@@ -320,6 +321,7 @@ class EraseDesk:
         position = tx.append(Event(EventKind.BODY_ERASED, tenant.id, facts=facts, body=body))
         tx.bodies.erase(self._rows.body_ids(sorted(plan.positions)))
         tx.bodies.erase(plan.contents)
+        Replies(self._parts.database).empty()
         return position
 
     def scrub(self, *, index: bool = False) -> bool:

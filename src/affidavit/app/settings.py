@@ -65,10 +65,10 @@ class LimitSettings:
         30, "How long the server finishes what was begun when it is stopped.", lowest=1, highest=3600
     )
     person_per_minute: int = setting(
-        120, "Requests of one person a minute, in each process; 0: no limit.", highest=10**9
+        300, "Requests of one person a minute, in each process; 0: no limit.", highest=10**9
     )
     tenant_per_minute: int = setting(
-        3_000, "Requests of one tenant a minute, in each process; 0: no limit.", highest=10**9
+        6_000, "Requests of one tenant a minute, in each process; 0: no limit.", highest=10**9
     )
     streams: int = setting(
         64, "Open event streams of one tenant, in each process.", lowest=1, highest=100_000

@@ -119,7 +119,7 @@ def ask(ws: Workspace, caller: Caller, asked: AskInput) -> dict[str, Any]:
 def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | None) -> dict[str, Any]:
     """The answer; ``on_claim`` is told each claim as it becomes durable."""
     if asked.act:
-        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name).as_json()
+        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name, caller.run).as_json()
     as_of = ws.position(asked.as_of) if asked.as_of else None
     return ws.ask(
         asked.question,
@@ -129,6 +129,7 @@ def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | N
         cast("Json", asked.where),
         asked.follows,
         on_claim,
+        caller.run,
     ).as_json()
 
 
@@ -142,6 +143,7 @@ def search(ws: Workspace, caller: Caller, asked: SearchInput) -> dict[str, Any]:
         as_of,
         cast("Json", asked.where),
         chunks=asked.chunks,
+        run=caller.run,
     ).as_json()
 
 
@@ -159,6 +161,8 @@ QUESTIONS = (
         changes=True,
         mcp=True,
         command="ask",
+        makes_run=True,
+        parts=stream,
     ),
     Operation(
         "questions.search",
@@ -173,5 +177,6 @@ QUESTIONS = (
         changes=True,
         mcp=True,
         command="search",
+        makes_run=True,
     ),
 )
