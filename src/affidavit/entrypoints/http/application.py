@@ -54,6 +54,7 @@ def make_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         drain.watch()
+        once.trim()
         yield
         drain.begin()
         admission.close()

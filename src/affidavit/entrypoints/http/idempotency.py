@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -65,8 +67,8 @@ class Owner:
         self._folder = ws.parts.folder / LOCKS
         self._folder.mkdir(exist_ok=True)
         self.name = ws.parts.randomness.token(8).hex()
-        self._file: IO[str] = self._path(self.name).open("a+")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._lock = os.open(self._path(self.name), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"server-{name}.lock"
@@ -90,7 +92,7 @@ class Owner:
     def close(self) -> None:
         """It ends."""
         self._path(self.name).unlink(missing_ok=True)
-        self._file.close()
+        os.close(self._lock)
 
 
 class Once:
@@ -99,8 +101,15 @@ class Once:
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._rows = Replies(ws.parts.database)
-        self._owner = Owner(ws)
-        self.trim()
+        self._made: Owner | None = None
+        self._guard = threading.Lock()
+
+    @property
+    def _owner(self) -> Owner:
+        with self._guard:
+            if self._made is None:
+                self._made = Owner(self._ws)
+            return self._made
 
     def trim(self) -> None:
         """Forget what is a day old."""
@@ -109,7 +118,9 @@ class Once:
 
     def close(self) -> None:
         """This process answers no more."""
-        self._owner.close()
+        if self._made is not None:
+            self._made.close()
+            self._made = None
 
     def do(
         self, key: str, caller: Caller, operation: Operation[Any], asked: Asked, work: Callable[[], Any]
