@@ -79,7 +79,7 @@ def test_a_refusal_says_the_same_as_where_there_is_nothing(world: World) -> None
 
 def test_who_goes_away_ends_the_answer_there_and_the_record_says_so(world: World) -> None:
     model = Streaming()
-    model.say = lambda request: written(request, GOOD)  # type: ignore[method-assign]
+    model.say = lambda request: written(request, GOOD)
     world.ws.parts.models.make = lambda target: model
     world.ws.publish(release())
     told: list[Message] = []
