@@ -76,17 +76,6 @@ class LimitSettings:
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
-    """Where the server may connect to for somebody."""
-
-    allow_private: tuple[str, ...] = setting(
-        (),
-        "Networks (10.1.0.0/16) among the private, loopback and link-local ones that tools, webhooks and imports may reach; "
-        "the others are refused.",
-    )
-
-
-@dataclass(frozen=True)
 class LogSettings:
     """What the server says of each request: never a body, a query or a name."""
 
@@ -121,7 +110,6 @@ class Settings:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
-    network: NetworkSettings = field(default_factory=NetworkSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     signin: SignInSettings = field(default_factory=SignInSettings)
     folder: Path = field(default_factory=Path)
@@ -154,7 +142,6 @@ class Settings:
 SECTIONS: Mapping[str, type[Any]] = {
     "server": ServerSettings,
     "limits": LimitSettings,
-    "network": NetworkSettings,
     "logs": LogSettings,
     "signin": SignInSettings,
 }
@@ -251,13 +238,10 @@ def _check(settings: Settings) -> None:
             "signin.issuer needs signin.client_id and server.public_url",
             "the provider sends people back there",
         )
-    for name, networks in (
-        ("server.trusted_proxies", server.trusted_proxies),
-        ("network.allow_private", settings.network.allow_private),
-    ):
-        for network in networks:
-            if not _network(network):
-                raise UsageError(f"{name}: {network!r} is not a network", "write 10.1.2.3 or 10.1.0.0/16")
+    for network in server.trusted_proxies:
+        if not _network(network):
+            hint = "write 10.1.2.3 or 10.1.0.0/16"
+            raise UsageError(f"server.trusted_proxies: {network!r} is not a network", hint)
 
 
 def _web(url: str) -> bool:
@@ -323,8 +307,6 @@ def concerns(settings: Settings) -> list[str]:
         )
     if any(ip_network(network).prefixlen == 0 for network in server.trusted_proxies):
         out.append("server.trusted_proxies believes everybody: anyone can claim any address")
-    if any(ip_network(network).prefixlen == 0 for network in settings.network.allow_private):
-        out.append("network.allow_private opens every address, also the cloud's metadata service")
     for name in (server.tls_certificate, server.tls_key_file, settings.signin.client_secret_file):
         out += _file_concerns(settings.path(name), secret=name != server.tls_certificate) if name else []
     return out

@@ -34,6 +34,7 @@ LATER = {
     "approvals": "tools:approvals",
     "serve": "serve:serve",
     "config": "configure:config",
+    "doctor": "doctor:doctor",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -60,7 +61,7 @@ PANELS = {
         "review",
         "incident",
     ),
-    "Running it": ("serve", "config", "release", "cost", "budget", "drill", "backup", "restore"),
+    "Running it": ("serve", "config", "doctor", "release", "cost", "budget", "drill", "backup", "restore"),
 }
 """The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
 _PANEL = {name: panel for panel, names in PANELS.items() for name in names}
