@@ -44,6 +44,9 @@ class ServerSettings:
         "", "A PEM file with the certificate and its chain: the server speaks https."
     )
     tls_key_file: str = setting("", "The certificate's private key, a PEM file.")
+    metrics: str = setting(
+        "", "HOST:PORT at which Prometheus reads /metrics of all tenants and processes, without a sign-in."
+    )
     trusted_proxies: tuple[str, ...] = setting(
         (), "Addresses or networks of the proxies in front whose X-Forwarded-For and -Proto are believed."
     )
@@ -229,6 +232,11 @@ def _check(settings: Settings) -> None:
             )
     if urlsplit(server.public_url).path not in ("", "/"):
         raise UsageError("server.public_url has a path", "the server needs a host name of its own")
+    if server.metrics:
+        try:
+            host_and_port(server.metrics)
+        except ValueError as error:
+            raise UsageError("server.metrics is not HOST:PORT", "for example 127.0.0.1:9464") from error
     if bool(server.tls_certificate) != bool(server.tls_key_file):
         raise UsageError(
             "server.tls_certificate and server.tls_key_file belong together", "give both, or neither"
@@ -260,6 +268,14 @@ def _network(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, an IPv6 address in brackets. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.port is None or parts.netloc != text or parts.username is not None:
+        raise ValueError(text)
+    return parts.hostname, parts.port
 
 
 def local(host: str) -> bool:
@@ -305,6 +321,8 @@ def concerns(settings: Settings) -> list[str]:
         out.append(
             "https is spoken by a proxy, and server.trusted_proxies names none: every request seems to come from it"
         )
+    if server.metrics and not local(host_and_port(server.metrics)[0]):
+        out.append("server.metrics is open to whoever reaches it: let only Prometheus")
     if any(ip_network(network).prefixlen == 0 for network in server.trusted_proxies):
         out.append("server.trusted_proxies believes everybody: anyone can claim any address")
     for name in (server.tls_certificate, server.tls_key_file, settings.signin.client_secret_file):

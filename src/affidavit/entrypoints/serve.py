@@ -6,24 +6,29 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, start_http_server
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
-from affidavit.app.settings import Settings, concerns, load
+from affidavit.app.config import MULTIPROCESS, tell_children
+from affidavit.app.settings import Settings, concerns, host_and_port, load
 from affidavit.app.workspace import Workspace
 from affidavit.app.workspace import open as open_workspace
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.common import WorkspaceOption, errors, find_workspace
 from affidavit.entrypoints.http.application import make_app
-from affidavit.entrypoints.http.logs import RequestLog, WebServerLog
+from affidavit.entrypoints.http.logs import Metrics, RequestLog, WebServerLog, together
 from affidavit.entrypoints.output import Output
 
 _BACKLOG = 2048
@@ -119,14 +124,44 @@ def listening(settings: Settings) -> socket.socket:
         ) from error
 
 
-def run(ws: Workspace, settings: Settings, listener: socket.socket) -> None:
-    """Serve until told to stop, then finish what was begun."""
+def run(ws: Workspace, settings: Settings, listener: socket.socket, say: Callable[[str], None]) -> None:
+    """Serve until told to stop, then finish what was begun. ``say`` is told where what is counted is shown."""
     if settings.server.workers == 1:
-        Server(ServerConfig(settings, make_app(ws, settings), factory=False)).run([listener])
+        metrics = Metrics()
+        with _shown(settings, lambda: metrics.registry, say):
+            app = make_app(ws, settings, metrics=metrics)
+            Server(ServerConfig(settings, app, factory=False)).run([listener])
         return
-    listener.set_inheritable(True)
-    config = ServerConfig(settings, partial(application, ws.parts.folder, settings), factory=True)
-    Multiprocess(config, [listener]).run()
+    with TemporaryDirectory(prefix="affidavit-metrics-") as counts:
+        tell_children(MULTIPROCESS, counts)
+        with _shown(settings, together, say):
+            config = ServerConfig(settings, partial(application, ws.parts.folder, settings), factory=True)
+            Multiprocess(config, [listener]).run()
+
+
+@contextmanager
+def _shown(
+    settings: Settings, registry: Callable[[], CollectorRegistry], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Show what is counted to Prometheus, if the settings say where. Raises UsageError."""
+    if not settings.server.metrics:
+        yield
+        return
+    host, port = host_and_port(settings.server.metrics)
+    try:
+        server, thread = start_http_server(port, host, registry())
+    except OSError as error:
+        raise UsageError(
+            f"nobody can listen at {settings.server.metrics}: {error.strerror}",
+            "choose another server.metrics",
+        ) from error
+    say(f"metrics at http://{host}:{server.server_port}/metrics")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def serve(
@@ -168,7 +203,7 @@ def serve(
             # uvicorn raises the signal that stopped it once more when it has finished: by then there is nothing left to stop
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, _nothing)
-            run(ws, settings, listener)
+            run(ws, settings, listener, out.say)
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -83,6 +83,7 @@ def serving(world: World, *options: str) -> Iterator[Serving]:
 
 
 def test_several_processes_answer_and_end_well(world: World) -> None:
+    (world.ws.parts.folder / "server.toml").write_text('[server]\nmetrics = "127.0.0.1:0"\n')
     with serving(world, "--workers", "2") as server:
         runs = set()
         for _ in range(4):
@@ -91,6 +92,10 @@ def test_several_processes_answer_and_end_well(world: World) -> None:
             assert answer.status_code == 200
             runs.add(answer.json()["run"])
         assert len(runs) == 4
+        assert server.process.stdout
+        shown = server.process.stdout.readline().removeprefix("metrics at ").strip()
+        counted = httpx.get(shown, trust_env=False, timeout=LONG).text
+        assert 'route="/v1/ask",status="200",tenant="1"} 4.0' in counted
         assert server.stop() == 0
     world.ws.verify()
 

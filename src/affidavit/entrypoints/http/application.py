@@ -39,7 +39,11 @@ _IN_PROCESS = Settings(
 
 
 def make_app(
-    ws: Workspace, settings: Settings | None = None, more: Sequence[Proof] = (), log: RequestLog | None = None
+    ws: Workspace,
+    settings: Settings | None = None,
+    more: Sequence[Proof] = (),
+    log: RequestLog | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """The server over ``ws``. ``more`` are further ways to prove who asks. Without ``settings`` requests for any host are
     answered, as many as come, and nothing is said of them: for whoever calls it in the same process."""
@@ -47,7 +51,8 @@ def make_app(
     settings = settings or _IN_PROCESS
     limits = settings.limits
     admission = Admission(limits.hands, limits.queue, limits.total)
-    drain, places, once, metrics = Drain(), Places(limits.streams), Once(ws), Metrics()
+    drain, places, once = Drain(), Places(limits.streams), Once(ws)
+    metrics = metrics or Metrics()
     metrics.gauge("affidavit_http_waiting", "Requests that wait for a hand.", lambda: admission.waiting)
     metrics.gauge("affidavit_http_streams", "Open event streams.", lambda: sum(places.open.values()))
 

@@ -16,7 +16,9 @@ from typing import TextIO
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from affidavit.app.config import MULTIPROCESS, environment
 from affidavit.app.settings import LogSettings
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -107,6 +109,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         self._requests = Counter(
             "affidavit_http_requests", "Requests answered.", (*_LABELS, "status"), registry=self.registry
         )
@@ -125,8 +128,9 @@ class Metrics:
         )
 
     def gauge(self, name: str, said: str, now: Callable[[], float]) -> None:
-        """A figure that is looked up when it is asked for; it belongs to no tenant."""
-        Gauge(name, said, registry=self.registry).set_function(now)
+        """A figure that is looked up after each request; it belongs to no tenant, and to all processes together."""
+        gauge = Gauge(name, said, registry=self.registry, multiprocess_mode="livesum")
+        self._gauges.append((gauge, now))
 
     def served(self, said: Served) -> None:
         """Count one request."""
@@ -135,10 +139,20 @@ class Metrics:
         self._seconds.labels(*labels).observe(said.seconds)
         if said.fault:
             self._faults.labels(str(said.tenant)).inc()
+        for gauge, now in self._gauges:
+            gauge.set(now())
 
     def text(self, tenant: int | None = None) -> bytes:
         """All of it as Prometheus reads it, or what is about ``tenant``."""
-        return generate_latest(self.registry if tenant is None else _Only(self.registry, str(tenant)))
+        registry = together() if environment(MULTIPROCESS) else self.registry
+        return generate_latest(registry if tenant is None else _Only(registry, str(tenant)))
+
+
+def together() -> CollectorRegistry:
+    """What all processes counted."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 class _Only(CollectorRegistry):
