@@ -36,6 +36,8 @@ from affidavit.store.database import Database
 from affidavit.store.people import People, Tenant
 
 DATABASE, KEY, INDEX, LOCKS = "affidavit.db", Path("keys") / "log.key", "index", "locks"
+SETTINGS = "server.toml"
+"""How the server is set up; it may be there before the workspace is."""
 STABLE = "stable"
 SERVING = "embedder"
 NEXT = "embedder_next"

@@ -29,7 +29,18 @@ from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
 from affidavit.app.times import moment
-from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
+from affidavit.app.wiring import (
+    DATABASE,
+    INDEX,
+    KEY,
+    NEXT,
+    SERVING,
+    SETTINGS,
+    STABLE,
+    Parts,
+    assemble,
+    schema,
+)
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
 from affidavit.ask.giving import OnClaim
@@ -359,8 +370,10 @@ class Workspace:
         as_of: int | None = None,
         where: Json = None,
         follows: str = "",
+        run: str = "",
     ) -> Question:
-        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
+        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name; ``run`` an id of
+        ``new_run_id`` that nothing else has, "" for a new one."""
         who = named(user)
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
@@ -371,7 +384,9 @@ class Workspace:
                 f"the question or filter cannot be kept exactly: {error}", "type it again"
             ) from error
         parsed = None if where is None else parse_filter(where)
-        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows)
+        return Question(
+            self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows, run=run
+        )
 
     def ask(
         self,
@@ -382,24 +397,26 @@ class Workspace:
         where: Json = None,
         follows: str = "",
         on_claim: OnClaim | None = None,
+        run: str = "",
     ) -> Answer:
         """Answer with citations, or refuse; on the record before it returns.
 
         ``follows`` is an earlier run of the same person that this question goes on from. ``on_claim`` is given each claim once it
         is verified and durable, in order: where a model writes, while it still does. If it raises, the answer ends there.
+        ``run`` as for ``question``.
         """
-        question = self.question(text, user, tenant, as_of, where, follows)
+        question = self.question(text, user, tenant, as_of, where, follows, run)
         question = replace(question, streamed=on_claim is not None)
         answer = self._asker.ask(question, self.parts.release(), on_claim)
         self._warn()
         return answer
 
-    def act(self, text: str, user: str, feature: str = "default", tenant: str = "") -> Answer:
+    def act(self, text: str, user: str, feature: str = "default", tenant: str = "", run: str = "") -> Answer:
         """Answer, with calls of the tools that the release allows for ``feature``; or wait where a person must say yes.
 
         Raises UsageError where the release lets no model act.
         """
-        answer = self.acting.act(replace(self.question(text, user, tenant), acts=feature))
+        answer = self.acting.act(replace(self.question(text, user, tenant, run=run), acts=feature))
         self._warn()
         return answer
 
@@ -420,9 +437,10 @@ class Workspace:
         where: Json = None,
         *,
         chunks: bool = True,
+        run: str = "",
     ) -> Hits:
         """The best ``k`` passages that ``user`` may read; with ``chunks`` false the best of each of ``k`` documents."""
-        question = self.question(text, user, tenant, as_of, where)
+        question = self.question(text, user, tenant, as_of, where, run=run)
         return self._searcher.search(question, k, self.parts.release(), chunks=chunks)
 
     def search_batch(
@@ -617,6 +635,7 @@ def init(
             INDEX,
             "keys",
             "locks",
+            SETTINGS,
         }
         if foreign:
             raise WorkspaceError(

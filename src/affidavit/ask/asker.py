@@ -60,7 +60,7 @@ _DAY = 86_400 * MICROSECONDS
 class Question:
     """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
     claims are given one by one where the release allows it. ``acts``: the feature with whose tools it may be acted upon, "" for
-    an answer alone."""
+    an answer alone. ``run``: the id that its run will have, unused so far; "" for a new one."""
 
     tenant: int
     principal: str
@@ -71,6 +71,7 @@ class Question:
     follows: str = ""
     streamed: bool = False
     acts: str = ""
+    run: str = ""
 
 
 Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
@@ -115,7 +116,7 @@ class Asker:
         ``question`` is ``streamed`` and the release allows it, else at the end. What it raises is raised here.
         Raises UnknownNameError for a stranger and UsageError for an impossible position; those leave no run.
         """
-        run = Run(new_run_id(self._randomness), question.tenant, "ask", release.digest)
+        run = Run(question.run or new_run_id(self._randomness), question.tenant, "ask", release.digest)
         timer = Timer()
         hand = on_claim or (lambda claim: None)
         handing = Handing(lambda: self._durable(run), hand)

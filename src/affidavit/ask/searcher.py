@@ -123,7 +123,7 @@ class Searcher:
         return out
 
     def _one(self, question: Question, k: int, release: Release, chunks: bool) -> tuple[Run, Hits]:
-        run = Run(new_run_id(self._randomness), question.tenant, "search", release.digest)
+        run = Run(question.run or new_run_id(self._randomness), question.tenant, "search", release.digest)
         hits = self.find(run, question, k, release, None, chunks=chunks)
         run.finish(RunStatus.ANSWERED.value, {})
         return run, hits

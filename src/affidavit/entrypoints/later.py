@@ -37,6 +37,8 @@ LATER = {
     "key": "keys:key",
     "signin": "keys:signin",
     "signout": "keys:signout",
+    "config": "configure:config",
+    "doctor": "doctor:doctor",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -66,6 +68,8 @@ PANELS = {
     ),
     "Running it": (
         "serve",
+        "config",
+        "doctor",
         "key",
         "signin",
         "signout",

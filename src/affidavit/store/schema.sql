@@ -144,6 +144,11 @@ CREATE TABLE credentials (
   scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
   seen INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
+-- What requests with an idempotency key were answered, for a day. Not on the log; every erasure empties it.
+CREATE TABLE replies (
+  tenant INTEGER NOT NULL, caller TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, run TEXT NOT NULL, owner TEXT NOT NULL,
+  state TEXT NOT NULL, answer TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, caller, key)) WITHOUT ROWID;
+CREATE INDEX replies_by_age ON replies (at);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.
 CREATE TABLE imports (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);

@@ -8,6 +8,7 @@ from affidavit.app.operations.documents import DOCUMENTS
 from affidavit.app.operations.drills import DRILLS
 from affidavit.app.operations.feedback import FEEDBACK, INCIDENTS
 from affidavit.app.operations.figures import FIGURES
+from affidavit.app.operations.follow import FOLLOW
 from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
 from affidavit.app.operations.log import LOG
@@ -26,6 +27,7 @@ TABLE = Table(
     QUESTIONS,
     DOCUMENTS,
     RUNS,
+    FOLLOW,
     FEEDBACK,
     INCIDENTS,
     HISTORY,
