@@ -6,5 +6,6 @@ from affidavit.app.operations.operation import Table
 from affidavit.app.operations.person import PERSON
 from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.runs import RUNS
+from affidavit.app.operations.texts import TEXTS
 
-TABLE = Table(QUESTIONS, RUNS, PERSON)
+TABLE = Table(QUESTIONS, RUNS, PERSON, TEXTS)

@@ -17,6 +17,7 @@ from affidavit.domain.errors import AffidavitError
 from affidavit.domain.version import VERSION
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.openai.router import OpenAI
 from affidavit.entrypoints.http.routes import Routes
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
 from affidavit.runs.recorder import new_run_id
@@ -59,6 +60,7 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
     app.add_exception_handler(HTTPException, problems.of_http)
     who = Identification((*more, ByKey(ws)))
     app.include_router(Routes(ws, who, admission).router(TABLE))
+    app.include_router(OpenAI(ws, who, admission).router())
     _health(app, ws)
     _middle(app, ws)
     return app
