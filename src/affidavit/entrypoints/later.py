@@ -33,6 +33,7 @@ LATER = {
     "tool": "tools:tool",
     "approvals": "tools:approvals",
     "serve": "serve:serve",
+    "mcp": "mcp.stdio:mcp",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -59,7 +60,7 @@ PANELS = {
         "review",
         "incident",
     ),
-    "Running it": ("serve", "release", "cost", "budget", "drill", "backup", "restore"),
+    "Running it": ("serve", "mcp", "release", "cost", "budget", "drill", "backup", "restore"),
 }
 """The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
 _PANEL = {name: panel for panel, names in PANELS.items() for name in names}

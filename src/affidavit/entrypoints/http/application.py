@@ -20,6 +20,7 @@ from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.openai.router import OpenAI
 from affidavit.entrypoints.http.routes import Routes
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
+from affidavit.entrypoints.mcp.endpoint import McpEndpoint
 from affidavit.runs.recorder import new_run_id
 
 ID = "X-Request-Id"
@@ -43,7 +44,8 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with mcp.lifespan():
+            yield
         admission.close()
 
     app = FastAPI(
@@ -61,6 +63,8 @@ def make_app(ws: Workspace, limits: Limits | None = None, more: Sequence[Proof] 
     who = Identification((*more, ByKey(ws)))
     app.include_router(Routes(ws, who, admission).router(TABLE))
     app.include_router(OpenAI(ws, who, admission).router())
+    mcp = McpEndpoint(ws, who, admission)
+    app.router.routes.extend(mcp.routes())
     _health(app, ws)
     _middle(app, ws)
     return app
