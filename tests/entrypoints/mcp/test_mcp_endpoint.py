@@ -153,9 +153,30 @@ def test_a_service_asks_for_whom_it_speaks_for(served: Served, client: TestClien
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"jsonrpc":"2.0"}', b"[" * 50_000])
 def test_whatever_is_sent_breaks_nothing(served: Served, client: TestClient, body: bytes) -> None:
     headers = {**ACCEPT, **served.header("alice"), "Content-Type": "application/json"}
+    name = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\\ud800","arguments":{}}}'
+    assert client.post("/mcp", content=name, headers=headers).status_code < 500
     for more in ({}, {"MCP-Protocol-Version": "2026-07-28"}, {"MCP-Protocol-Version": "x"}):
         found = client.post("/mcp", content=body, headers={**headers, **more})
         assert 400 <= found.status_code < 500
+
+
+@pytest.mark.parametrize("deep", [200, 5_000, 400_000])
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
+def test_what_is_deep_breaks_nothing(served: Served, client: TestClient, deep: int, version: str) -> None:
+    where = "[" * deep + "]" * deep
+    body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{"question":"x","where":%s}}}'
+    headers = {**ACCEPT, **served.header("alice"), "Content-Type": "application/json"}
+    found = client.post(
+        "/mcp", content=(body % where).encode(), headers={**headers, "MCP-Protocol-Version": version}
+    )
+    assert found.status_code < 500
+    chat = {"model": "affidavit", "messages": [{"role": "user", "content": "x"}]}
+    meta = client.post(
+        "/v1/chat/completions",
+        json={**chat, "metadata": {"affidavit_where": where[:200_000]}},
+        headers=served.header("alice"),
+    )
+    assert meta.status_code == 400
 
 
 def test_what_is_too_large_is_refused(served: Served, client: TestClient) -> None:

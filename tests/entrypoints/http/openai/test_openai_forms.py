@@ -128,7 +128,9 @@ def served(tmp_path: Path, clock: FixedClock) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"])
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"{}", b"[" * 100_000, b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'"x"', b"{}", b"[" * 100_000, b"\xff", b'{"model": "\\ud800"}']
+)
 def test_whatever_is_sent_is_answered_in_one_shape(served: Served, path: str, body: bytes) -> None:
     with TestClient(make_app(served.ws)) as client:
         found = client.post(path, content=body, headers=served.header("alice"))

@@ -367,6 +367,9 @@ def test_embeddings(world: tuple[Served, str], monkeypatch: pytest.MonkeyPatch) 
     assert floats.usage.prompt_tokens == 5
     shown = served.ws.runs.show(served.tenant, floats.affidavit["run"], "user:alice")
     assert "aa" not in str(shown)
+    (replayed,) = served.ws.replays.replay(served.tenant, [floats.affidavit["run"]])
+    assert replayed.impossible is not None
+    assert "asked nothing" in replayed.impossible
 
 
 def test_the_record_of_all_this_verifies(world: tuple[Served, str]) -> None:

@@ -181,8 +181,10 @@ def _told(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
 async def _body(request: Request) -> Body:
     try:
         body = json.loads(await request.body())
+        # half of a surrogate pair can be read and never written
+        json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise RequestError("The body is not JSON.", None, "invalid_json") from error
+        raise RequestError("The body is not JSON in UTF-8.", None, "invalid_json") from error
     if not isinstance(body, dict):
         raise RequestError("The body is a JSON object.", None, "invalid_type")
     return body
