@@ -26,6 +26,7 @@ LATER = {
     "budget": "cost:budget",
     "drill": "drill:drill",
     "eval": "evaluate:evaluate",
+    "mcp": "mcp.stdio:mcp",
     "follow": "follow:follow",
     "witness": "witness:witness",
     "backup": "keep:backup_command",
@@ -33,7 +34,6 @@ LATER = {
     "tool": "tools:tool",
     "approvals": "tools:approvals",
     "serve": "serve:serve",
-    "mcp": "mcp.stdio:mcp",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -45,6 +45,7 @@ PANELS = {
         "status",
         "search",
         "ask",
+        "mcp",
         "embedder",
         "eval",
     ),
@@ -60,7 +61,7 @@ PANELS = {
         "review",
         "incident",
     ),
-    "Running it": ("serve", "mcp", "release", "cost", "budget", "drill", "backup", "restore"),
+    "Running it": ("serve", "release", "cost", "budget", "drill", "backup", "restore"),
 }
 """The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
 _PANEL = {name: panel for panel, names in PANELS.items() for name in names}
