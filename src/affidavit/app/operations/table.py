@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from affidavit.app.operations.agents import AGENTS
 from affidavit.app.operations.controls import CONTROLS
 from affidavit.app.operations.deciding import DECIDING
 from affidavit.app.operations.documents import DOCUMENTS
@@ -21,6 +22,7 @@ from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.runs import RUNS
 from affidavit.app.operations.sources import SOURCES
 from affidavit.app.operations.status import STATUS
+from affidavit.app.operations.texts import TEXTS
 from affidavit.app.operations.tools import TOOLS
 
 TABLE = Table(
@@ -32,6 +34,8 @@ TABLE = Table(
     INCIDENTS,
     HISTORY,
     TOOLS,
+    AGENTS,
+    TEXTS,
     SOURCES,
     PERSON,
     PEOPLE,

@@ -29,10 +29,12 @@ from affidavit.entrypoints.http.idempotency import Once
 from affidavit.entrypoints.http.limits import Rated
 from affidavit.entrypoints.http.logs import CONTENT_TYPE, Metrics, RequestLog
 from affidavit.entrypoints.http.looking import Looking
+from affidavit.entrypoints.http.openai.router import OpenAI
 from affidavit.entrypoints.http.routes import Routes, Who
 from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.streams import Follows, Places, Told
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
+from affidavit.entrypoints.mcp.endpoint import McpEndpoint, Place
 from affidavit.runs.recorder import new_run_id
 
 _LEAST_SPACE = 16 * 2**20
@@ -67,7 +69,8 @@ def make_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         drain.watch()
         once.trim()
-        yield
+        async with mcp.lifespan():
+            yield
         drain.begin()
         admission.close()
         once.close()
@@ -90,6 +93,9 @@ def make_app(
     who = Rated(again, limits)
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
+    app.include_router(OpenAI(ws, who, admission).router())
+    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
+    app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)
     _metrics(app, ws, who, metrics)
     mount(app, ws, who, admission)
