@@ -33,7 +33,7 @@ PROTECTING = {
     "X-Frame-Options": "DENY",
 }
 """Unless an answer says otherwise: the console's pages have a policy of their own."""
-HSTS = "max-age=31536000"
+HSTS = "max-age=31536000; includeSubDomains"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
