@@ -84,6 +84,10 @@ class LogSettings:
 
     format: str = setting("json", "`json`, one object a line, or `text`.", words=("json", "text"))
     requests: bool = setting(True, "A line for each request.")
+    addresses: bool = setting(
+        False,
+        "Say also from which address it came: personal data in most places, and needed to trace an attack.",
+    )
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Around:
                 state["id"],
                 state["tenant"],
                 wrong,
+                request.client.host if request.client else "",
             )
             self._metrics.served(served)
             self._log.served(served)
