@@ -98,13 +98,18 @@ class SignInSettings:
     client_id: str = setting("", "What the provider knows this server by.")
     client_secret_file: str = setting("", "A file that holds the client's secret; none for a public client.")
     tenant: str = setting("", "The tenant that people sign in to; empty: the only one there is.")
-    principal_claim: str = setting("sub", "The claim that says who somebody is: user:VALUE.")
-    groups_claim: str = setting(
-        "groups", "The claim that lists somebody's groups; empty: groups come from elsewhere."
+    principal_claim: str = setting(
+        "",
+        "The claim that says who somebody is; empty: the address if the provider vouches for it, else `sub`.",
     )
-    groups_prefix: str = setting("", "Put before each of those groups' names.")
+    groups_claim: str = setting(
+        "", "The claim that lists somebody's groups; empty: groups come from elsewhere."
+    )
+    groups_prefix: str = setting(
+        "", "Put before those groups' names; groups that begin with it are the provider's, all others yours."
+    )
     create: bool = setting(False, "Make people known at their first sign-in; else they must be known before.")
-    session_hours: int = setting(12, "A sign-in is good for so long at most.", lowest=1, highest=720)
+    session_hours: int = setting(8, "A sign-in is good for so long at most.", lowest=1, highest=720)
     idle_minutes: int = setting(
         60, "A session ends when nothing was asked for so long.", lowest=1, highest=43_200
     )
