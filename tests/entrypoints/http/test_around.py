@@ -107,6 +107,12 @@ def lines(said: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND"])
+def test_other_methods_are_not_there(world: World, method: str) -> None:
+    with world.client() as client:
+        assert client.request(method, "/v1/me", headers=world.key("alice")).status_code == 405
+
+
 def test_the_log_says_what_was_done_and_nothing_that_was_said(world: World) -> None:
     said = io.StringIO()
     log = RequestLog(LogSettings(), said)

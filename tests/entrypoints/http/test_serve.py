@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.patience import LONG
+from tests.patience import LONG, soon
 from tests.server_world import FILES, QUESTION, World, people
 
 import affidavit
@@ -103,8 +103,28 @@ def test_several_processes_answer_and_end_well(world: World) -> None:
         shown = server.process.stdout.readline().removeprefix("metrics at ").strip()
         counted = httpx.get(shown, trust_env=False, timeout=LONG).text
         assert 'route="/v1/ask",status="200",tenant="1"} 4.0' in counted
+        for worker in workers(server.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        soon(lambda: answers(server))
+        with server.client() as client:
+            again = client.post("/v1/ask", headers=world.key("alice"), json={"question": QUESTION})
+        assert again.status_code == 200
         assert server.stop() == 0
     world.ws.verify()
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that answer for ``parent``."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def answers(server: Serving) -> bool:
+    try:
+        with server.client() as client:
+            return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False  # the connection that a killed process had
 
 
 def test_told_to_stop_it_finishes_ends_its_streams_and_takes_nothing_new(world: World) -> None:
