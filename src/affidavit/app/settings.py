@@ -132,6 +132,12 @@ class Settings:
         """Whether people reach it encrypted."""
         return bool(self.server.tls_certificate) or self.server.public_url.startswith("https://")
 
+    @property
+    def client_secret(self) -> str:
+        """The sign-in client's secret, "" for a public client. Raises UsageError."""
+        name = self.signin.client_secret_file
+        return self.secret(name) if name else ""
+
     def path(self, name: str) -> Path:
         """The file that a setting names."""
         return self.folder / name

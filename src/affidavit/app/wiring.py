@@ -15,6 +15,7 @@ from affidavit.app.feed import CatalogFeed
 from affidavit.app.guarding import GuardShop
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
+from affidavit.ask.caches import Caches
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Scopes
 from affidavit.domain.canonical import Json, canonical
@@ -76,6 +77,7 @@ class Parts:
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(_model_at))
     tariff: Tariff | None = None
+    caches: Caches = field(default_factory=Caches)
     guards: GuardShop = field(init=False)
     retriever: Retriever = field(init=False)
     controls: Controls = field(init=False)

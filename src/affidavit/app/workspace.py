@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +28,7 @@ from affidavit.app.config import (
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
+from affidavit.app.times import moment
 from affidavit.app.wiring import (
     DATABASE,
     INDEX,
@@ -48,7 +48,7 @@ from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import named, principal
 from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
-from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
+from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
     AffidavitError,
     DiskFullError,
@@ -75,22 +75,31 @@ if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
+    from affidavit.app.documents import DocumentDesk
+    from affidavit.app.drillbook import DrillBook
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.exports import ExportDesk
+    from affidavit.app.figures import FiguresDesk
     from affidavit.app.follow import FollowDesk
+    from affidavit.app.history import HistoryDesk
     from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
+    from affidavit.app.levels import LevelDesk
+    from affidavit.app.looking import LookDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.quality import QualityDesk
     from affidavit.app.replaydesk import ReplayDesk
+    from affidavit.app.sourcebook import SourceBook
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
+    from affidavit.app.why import WhyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -109,7 +118,9 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
-        self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        self._searcher = Searcher(
+            parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness, parts.caches
+        )
         parts.models.meter = self._meter
         parts.charge_by(self._embedding)
         self._asker = Asker(
@@ -123,6 +134,7 @@ class Workspace:
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
             parts.guards.of,
+            caches=parts.caches,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:
@@ -183,6 +195,11 @@ class Workspace:
         return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
 
     @cached_property
+    def drill_book(self) -> DrillBook:
+        """Drills that run in the background, with their reports on record."""
+        return _later("drillbook", "DrillBook")(self.parts, self.drills)  # type: ignore[no-any-return]
+
+    @cached_property
     def evaluation(self) -> EvalDesk:
         """How good retrieval is, on judged questions."""
         return _later("evaluation", "EvalDesk")(self)  # type: ignore[no-any-return]
@@ -231,9 +248,49 @@ class Workspace:
         return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def quality(self) -> QualityDesk:
+        """How good a source is, and whether it agrees with what is held of it."""
+        return _later("quality", "QualityDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def levels(self) -> LevelDesk:
+        """What is promised, and how it is kept."""
+        return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
     def credentials(self) -> CredentialDesk:
         """What proves who asks over the network."""
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def documents(self) -> DocumentDesk:
+        """Documents for whoever may read them."""
+        return _later("documents", "DocumentDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def source_book(self) -> SourceBook:
+        """Sources for whoever looks after them."""
+        return _later("sourcebook", "SourceBook")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def history(self) -> HistoryDesk:
+        """What people decided and changed lately."""
+        return _later("history", "HistoryDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def why(self) -> WhyDesk:
+        """Why somebody may read a document, or may not."""
+        return _later("why", "WhyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def looking(self) -> LookDesk:
+        """Seeing the workspace as another person sees it, on record."""
+        return _later("looking", "LookDesk")(self.parts, self.credentials)  # type: ignore[no-any-return]
+
+    @cached_property
+    def figures(self) -> FiguresDesk:
+        """How questions went, day by day."""
+        return _later("figures", "FiguresDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:
@@ -255,6 +312,8 @@ class Workspace:
         self.parts.guards.close()
         if "money" in self.__dict__:
             self.money.close()
+        if "figures" in self.__dict__:
+            self.figures.close()
         self.parts.database.close()
 
     # -- people and sources
@@ -297,7 +356,9 @@ class Workspace:
             raise UsageError(
                 "there is no source to sync", "add one: affidavit source add folder PATH --name NAME"
             )
-        return [self.sources.sync(source, progress) for source in sources]
+        reports = [self.sources.sync(source, progress) for source in sources]
+        self.levels.look()
+        return reports
 
     # -- questions
 
@@ -402,14 +463,12 @@ class Workspace:
         if when.isdecimal():
             return int(when)
         try:
-            moment = datetime.fromisoformat(when)
-        except ValueError as error:
+            at = moment(when)
+        except UsageError as error:
             raise UsageError(
                 f"{when!r} is neither a position nor a time", "write 1234 or 2026-11-21T10:00"
             ) from error
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        position = self.parts.log.position_at(int(moment.timestamp() * MICROSECONDS))
+        position = self.parts.log.position_at(at)
         if position < 0:
             raise UsageError(f"the workspace is younger than {when}", "`affidavit run list` shows times")
         return position
@@ -499,6 +558,7 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """How things stand, for people and for ``--json``."""
         parts = self.parts
+        self.levels.look()
         unusable = weights_missing(parts.serving)
         with parts.database.read():
             index = parts.index.status()
@@ -541,6 +601,7 @@ class Workspace:
             "sinks": self.outside.status(),
             "budgets": self.budgets.alerts(),
             "stopped": self.controls.status(),
+            "levels": self.levels.promised(),
         }
 
 

@@ -30,6 +30,7 @@ AffidavitError
 ├── StoppedError             somebody pulled the kill switch for this
 ├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
+├── ProviderError            the sign-in provider could not be asked, or is not what it should be
 ├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
@@ -214,6 +215,11 @@ class SinkError(AffidavitError):
     def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
         super().__init__(message, hint)
         self.retryable = retryable
+
+
+class ProviderError(AffidavitError):
+    code = "provider"
+    retryable = True
 
 
 class FollowerError(AffidavitError):

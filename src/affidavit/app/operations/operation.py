@@ -13,10 +13,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from affidavit.app.operations.places import Places
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import ForbiddenError
+from affidavit.domain.errors import AffidavitError, ForbiddenError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
+
+LOOKING = "look"
+"""How a caller is known who only looks as somebody else does."""
 
 
 class Asked(BaseModel):
@@ -61,6 +65,11 @@ class Caller:
     by: str = ""
     scopes: frozenset[str] | None = None
     run: str = ""
+
+    @property
+    def looking(self) -> bool:
+        """Whether ``by`` only looks as ``principal`` does: then nothing may be changed, and what is read goes on record."""
+        return self.via == LOOKING
 
     @property
     def stated(self) -> str:
@@ -121,9 +130,23 @@ class Table:
 
 
 def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
-    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises."""
+    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
+
+    Neither what it gives nor an error says where something is on the server's disk.
+    """
     check(ws, caller, operation.action)
-    return operation.function(ws, caller, asked)
+    if caller.looking:
+        if operation.changes or operation.method is not Method.READ:
+            raise ForbiddenError(
+                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+            )
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    places = Places(ws, caller.tenant)
+    try:
+        return places.without(operation.function(ws, caller, asked))
+    except AffidavitError as error:
+        error.message, error.hint = places.hidden(error.message), places.hidden(error.hint)
+        raise
 
 
 def check(ws: Workspace, caller: Caller, action: str) -> None:
@@ -139,6 +162,8 @@ def check(ws: Workspace, caller: Caller, action: str) -> None:
 def may(ws: Workspace, caller: Caller, action: str) -> bool:
     """Whether ``caller`` may do ``action`` now."""
     parts = ws.parts
+    if not caller.principal.startswith(("user:", "service:")):
+        return False  # `operator:NAME` is believed at the machine; nobody is that over the network
     if caller.scopes is not None and action not in caller.scopes:
         return False
     with parts.database.read():

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,9 +16,11 @@ from starlette.exceptions import HTTPException
 from affidavit.app.operations.operation import Caller, check
 from affidavit.app.operations.table import TABLE
 from affidavit.app.settings import LimitSettings, LogSettings, Settings
+from affidavit.app.signin import SignIn
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError, DiskFullError, OverloadedError, WorkspaceError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints.console.mount import mount, show
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.around import Around, hosts_of
@@ -25,9 +28,13 @@ from affidavit.entrypoints.http.drain import Drain
 from affidavit.entrypoints.http.idempotency import Once
 from affidavit.entrypoints.http.limits import Rated
 from affidavit.entrypoints.http.logs import CONTENT_TYPE, Metrics, RequestLog
+from affidavit.entrypoints.http.looking import Looking
+from affidavit.entrypoints.http.openai.router import OpenAI
 from affidavit.entrypoints.http.routes import Routes, Who
+from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.streams import Follows, Places, Told
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
+from affidavit.entrypoints.mcp.endpoint import McpEndpoint, Place
 from affidavit.runs.recorder import new_run_id
 
 _LEAST_SPACE = 16 * 2**20
@@ -44,8 +51,10 @@ def make_app(
     more: Sequence[Proof] = (),
     log: RequestLog | None = None,
     metrics: Metrics | None = None,
+    signin: SignIn | None = None,
 ) -> FastAPI:
-    """The server over ``ws``. ``more`` are further ways to prove who asks. Without ``settings`` requests for any host are
+    """The server over ``ws``. ``more`` are further ways to prove who asks, ``signin`` how people
+    sign in if not as the settings say. Without ``settings`` requests for any host are
     answered, as many as come, and nothing is said of them: for whoever calls it in the same process."""
     hosts = hosts_of(settings) if settings else frozenset[str]()
     settings = settings or _IN_PROCESS
@@ -60,7 +69,8 @@ def make_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         drain.watch()
         once.trim()
-        yield
+        async with mcp.lifespan():
+            yield
         drain.begin()
         admission.close()
         once.close()
@@ -77,12 +87,18 @@ def make_app(
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    again = Identification((*more, ByKey(ws)))
+    signing = signin or SignIn.of(asdict(settings.signin), settings.server.public_url, settings.client_secret)
+    proofs = (*more, *add_sign_in(app, ws, signing, show), ByKey(ws))
+    again = Identification((Looking(ws, proofs), *proofs))
     who = Rated(again, limits)
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
+    app.include_router(OpenAI(ws, who, admission).router())
+    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
+    app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)
     _metrics(app, ws, who, metrics)
+    mount(app, ws, who, admission)
     app.add_middleware(
         Around,
         settings=settings,

@@ -22,7 +22,9 @@ from affidavit.domain.errors import (
     ModelError,
     NotRepeatableError,
     OverloadedError,
+    ProviderError,
     RefusedError,
+    SourceError,
     StoppedError,
     ToolError,
     UnauthenticatedError,
@@ -49,6 +51,8 @@ _STATUS: tuple[tuple[type[AffidavitError], HTTPStatus], ...] = (
     (UnsupportedError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (ToolError, HTTPStatus.BAD_GATEWAY),
     (ModelError, HTTPStatus.BAD_GATEWAY),
+    (ProviderError, HTTPStatus.BAD_GATEWAY),
+    (SourceError, HTTPStatus.BAD_GATEWAY),
 )
 """The first that fits; whatever else happens is 500."""
 

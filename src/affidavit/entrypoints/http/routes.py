@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response, Security
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, create_model
 
 from affidavit.app.operations.operation import Asked, Caller, Method, Operation, Table, perform
@@ -25,6 +26,10 @@ VERSION = "v1"
 _FIELD = re.compile(r"\{(\w+)\}")
 
 Who = Callable[[Request], Caller]
+_KEY = HTTPBearer(
+    auto_error=False, scheme_name="key", description="An API key, or a token of your provider's."
+)
+"""Told of in the schema; who asks is found out by ``Who``."""
 
 
 class Problem(BaseModel):
@@ -81,7 +86,7 @@ class Routes:
 
     def router(self, table: Table) -> APIRouter:
         """Every operation under /v1."""
-        router = APIRouter(prefix=f"/{VERSION}")
+        router = APIRouter(prefix=f"/{VERSION}", dependencies=[Security(_KEY)])
         for operation in table:
             router.add_api_route(
                 operation.path,
@@ -165,7 +170,10 @@ class Routes:
         rest = _without(operation.takes, in_path)
         if rest.model_fields:
             where = Query() if operation.method is Method.READ else Body(examples=[_rest(operation, in_path)])
-            parameters.append(inspect.Parameter("asked", named, annotation=Annotated[rest, where]))
+            needed = any(field.is_required() for field in rest.model_fields.values())
+            default = {} if needed or operation.method is Method.READ else {"default": None}
+            kind = Annotated[rest | None if default else rest, where]
+            parameters.append(inspect.Parameter("asked", named, annotation=kind, **default))
         return parameters
 
 
