@@ -48,7 +48,7 @@ def _given(place: Path, who: str, names: list[str], prefix: str) -> list[str]:
             )
             return found
 
-        after = ""
+        after: str | None = ""
         while after is not None:
             page = ask("documents.list", limit=2, after=after, prefix=prefix)
             after = page["next"]
