@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-live lint bench lock record docs clean
+.PHONY: help setup demo test test-slow test-browser test-live lint bench lock record docs clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +32,14 @@ demo: $(READY) $(MODEL) ## two people, one question, two cited answers; a third 
 AT_ONCE := -n auto --maxprocesses 8 --dist worksteal
 
 test: $(READY) $(MODEL) ## the tests (about four minutes)
-	$(BIN)/python -m pytest -m "not slow and not live" $(AT_ONCE)
+	$(BIN)/python -m pytest -m "not slow and not live and not browser" $(AT_ONCE)
 
 test-slow: $(READY) $(MODEL) ## the long property and crash tests
 	$(BIN)/python -m pytest -m slow $(AT_ONCE)
+
+test-browser: $(READY) ## sign-in and console in Chromium (needs node, npm and /usr/bin/chromium)
+	for folder in $$(dirname $$(git ls-files 'tests/node/*package-lock.json')); do (cd $$folder && npm ci --silent); done
+	$(BIN)/python -m pytest -m browser -rs
 
 test-live: $(READY) ## ask the model that AFFIDAVIT_LIVE_MODEL names (see docs/how-to/models.md)
 	$(BIN)/python -m pytest -m live -rs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_key_is_its_owners_until_it_expires(workspace: Workspace, acme: Tenant
         acme, "service:bot", "ci", 3, DAVE, ["question:ask"], ["user:alice"]
     )
     assert workspace.credentials.whose(token, CredentialKind.KEY) == made
-    assert made.scopes == {"question:ask"}
+    assert made.scopes == frozenset({"question:ask"})
     assert made.acts_for == {"user:alice"}
     clock.advance(3 * DAY - 1)
     assert workspace.credentials.whose(token, CredentialKind.KEY).principal == "service:bot"
@@ -170,11 +171,10 @@ def test_another_tenants_key_is_not_there(workspace: Workspace, acme: Tenant) ->
         {"name": "a\nb"},
     ],
 )
-def test_what_no_key_can_be(workspace: Workspace, acme: Tenant, ask: dict[str, object]) -> None:
+def test_what_no_key_can_be(workspace: Workspace, acme: Tenant, ask: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"principal": "alice", "name": "x", "days": 1, "by": DAVE}
     with pytest.raises(UsageError):
-        workspace.credentials.make_key(
-            acme, **{"principal": "alice", "name": "x", "days": 1, "by": DAVE, **ask}
-        )  # type: ignore[arg-type]
+        workspace.credentials.make_key(acme, **{**good, **ask})
 
 
 # -- links and sessions

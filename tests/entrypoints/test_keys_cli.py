@@ -39,7 +39,7 @@ def test_a_key_from_making_to_end(place: Path) -> None:
     with affidavit.open(place) as ws:
         made = ws.credentials.whose(token, CredentialKind.KEY)
     assert made.acts_for == {"group:staff"}
-    assert made.scopes == {"question:ask"}
+    assert made.scopes == frozenset({"question:ask"})
     listed = run(place, "key", "list").output
     assert made.id in listed
     assert token not in listed

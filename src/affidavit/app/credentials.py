@@ -126,7 +126,10 @@ class CredentialDesk:
     def make_look(
         self, tenant: Tenant, principal: str, person: str, lasts: int, scopes: frozenset[str]
     ) -> tuple[Credential, str]:
-        """What lets ``principal`` see what ``person`` sees; ``lasts`` in microseconds. Whoever calls this has checked that they may."""
+        """What lets ``principal`` see what ``person`` sees; ``lasts`` in microseconds.
+
+        Whoever calls this has checked that they may.
+        """
         asked = Asked(CredentialKind.LOOK, principal, "look", lasts, principal, scopes, frozenset({person}))
         return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))
 

@@ -256,6 +256,30 @@ class PeopleDesk:
         else:
             self._people.grant(tenant.id, action, who, position)
 
+    # -- by sign-in
+
+    def arrive(self, tenant: Tenant, who: str, groups: frozenset[str], prefix: str, *, create: bool) -> None:
+        """``who`` signed in with a provider that says they are in ``groups``, all of which begin with ``prefix``.
+
+        Their other groups stay as they are; with "" for a prefix all do. Whoever was removed once is not made again by signing
+        in. Raises UnknownNameError.
+        """
+        principal(who)
+
+        def write(tx: Transaction) -> None:
+            if self._people.facts(tenant.id, who, tx.next_position) is None:
+                if not create or self._people.once(tenant.id, who):
+                    raise UnknownNameError(
+                        f"there is no {who} in {tenant.name}", "an administrator makes people known here"
+                    )
+                self._set(tenant, Entry(who, frozenset()), ImportReport(tenant.name), tx)
+            if prefix:
+                have = self._people.groups_of(tenant.id, who, tx.next_position)
+                others = {g for g in have if not g.startswith(prefix)}
+                self._move(tenant, who, frozenset(others | groups), tx)
+
+        self._parts.log.write(write)
+
     # -- looking
 
     def show(self, tenant: Tenant, who: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ AffidavitError
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
 ├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
+├── InProgressError          the same request is being answered already; ask again for its answer
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
@@ -29,6 +30,7 @@ AffidavitError
 ├── StoppedError             somebody pulled the kill switch for this
 ├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
+├── ProviderError            the sign-in provider could not be asked, or is not what it should be
 ├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
@@ -90,6 +92,11 @@ class ForbiddenError(AffidavitError):
 
 class UnauthenticatedError(AffidavitError):
     code = "unauthenticated"
+
+
+class InProgressError(AffidavitError):
+    code = "in_progress"
+    retryable = True
 
 
 class OverloadedError(AffidavitError):
@@ -208,6 +215,11 @@ class SinkError(AffidavitError):
     def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
         super().__init__(message, hint)
         self.retryable = retryable
+
+
+class ProviderError(AffidavitError):
+    code = "provider"
+    retryable = True
 
 
 class FollowerError(AffidavitError):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 import affidavit
+from affidavit.app.config import EmbedderSpec
 from affidavit.app.people import Entry
 from affidavit.entrypoints.http.application import make_app
-from affidavit.store.people import Tenant
+from affidavit.testing.clock import FixedClock, SeededRandomness
 
+OURS = "https://testserver"
 Browse = Callable[[str], TestClient]
 
 FILES: dict[str, str | bytes] = {
@@ -26,38 +27,42 @@ FILES: dict[str, str | bytes] = {
 PEOPLE = {"alice": {"staff"}, "bob": {"staff", "finance"}, "dave": {"staff"}, "mallory": set[str]()}
 
 
-@pytest.fixture
-def acme(
-    workspace: affidavit.Workspace, write_folder: Callable[[dict[str, str | bytes]], Path]
-) -> affidavit.Workspace:
-    """alice reads what staff may, bob what finance may too, dave audits, mallory is a stranger."""
-    workspace.load_people(
-        [
-            Entry(f"user:{name}", frozenset(f"group:{g}" for g in groups), {})
-            for name, groups in PEOPLE.items()
-        ]
-    )
-    workspace.add_source("folder", write_folder(FILES), "wiki")
-    workspace.sync()
-    workspace.people.grant(workspace.parts.tenant(""), "user:dave", "role:auditor")
-    return workspace
+def put(root: Path, files: dict[str, str | bytes]) -> Path:
+    """Write ``files`` below ``root``."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return root
 
 
-@pytest.fixture
-def tenant(acme: affidavit.Workspace) -> Tenant:
-    """Their tenant."""
-    return acme.parts.tenant("")
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[affidavit.Workspace]:
+    """alice reads what staff may, bob what finance may too, dave audits, mallory is a stranger. One for each module: whatever a
+    test asks stays on record."""
+    folder = tmp_path_factory.mktemp("acme")
+    with affidavit.init(folder / "ws", EmbedderSpec("none"), FixedClock(), SeededRandomness()) as workspace:
+        workspace.load_people(
+            [
+                Entry(f"user:{name}", frozenset(f"group:{g}" for g in groups), {})
+                for name, groups in PEOPLE.items()
+            ]
+        )
+        workspace.add_source("folder", put(folder / "docs", FILES), "wiki")
+        workspace.sync()
+        workspace.people.grant(workspace.parts.tenant(""), "user:dave", "role:auditor")
+        yield workspace
 
 
-@pytest.fixture
-def browse(acme: affidavit.Workspace, tenant: Tenant) -> Iterator[Browse]:
-    """A client for a person, who shows an API key with each request."""
+@pytest.fixture(scope="module")
+def browse(acme: affidavit.Workspace) -> Iterator[Browse]:
+    """A browser without scripts for a person who is signed in."""
     app = make_app(acme)
-    with ExitStack() as stack:
-        stack.enter_context(TestClient(app))
+    with TestClient(app):
 
         def client(name: str) -> TestClient:
-            _, key = acme.credentials.make_key(tenant, f"user:{name}", "test", 1, "operator:test")
-            return TestClient(app, headers={"Authorization": f"Bearer {key}"})
+            tenant = acme.parts.tenant("")
+            _, token = acme.credentials.begin_session(tenant, f"user:{name}", "link", 8)
+            return TestClient(app, OURS, headers={"Origin": OURS}, cookies={"__Host-affidavit": token})
 
         yield client

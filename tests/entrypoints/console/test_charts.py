@@ -16,9 +16,9 @@ from affidavit.entrypoints.console.charts import (
     bars,
     gauge,
     histogram,
+    laps,
     line,
     sparkline,
-    steps_of,
     timeline,
 )
 
@@ -63,8 +63,14 @@ def test_a_budget_warns_before_it_is_spent() -> None:
     assert "120 of 100, 120 %" in gauge(120, 100, "x")
 
 
-def test_steps_follow_each_other() -> None:
-    assert steps_of({"guard": 5, "retrieve": 10}) == [Span("guard", 0, 5), Span("retrieve", 5, 10)]
+def test_laps_follow_each_other_in_the_order_of_the_steps() -> None:
+    taken = {"guard_route": 5, "identify": 2, "retrieve": 10, "tidy": 1}
+    assert laps(taken, ["identify", "guard", "route", "retrieve"]) == [
+        Span("identify", 0, 2),
+        Span("guard, route", 2, 5),
+        Span("retrieve", 7, 10),
+        Span("tidy", 17, 1),
+    ]
 
 
 @given(st.lists(st.floats(-1e12, 1e12) | st.none(), min_size=1, max_size=50))

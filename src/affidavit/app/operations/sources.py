@@ -104,11 +104,14 @@ def _hidden(ws: Workspace, caller: Caller, told: dict[str, Any]) -> dict[str, An
     return out
 
 
-def _faults(places: Places, faults: Any) -> list[dict[str, str]]:
-    return [{k: places.hidden(str(v)) for k, v in fault.items()} for fault in faults[:_FAULTS]]
+def _faults(places: Places, faults: Any) -> list[dict[str, Any]]:
+    return [
+        {k: places.hidden(v) if isinstance(v, str) else v for k, v in fault.items()}
+        for fault in faults[:_FAULTS]
+    ]
 
 
-def _told(places: Places, faults: Any) -> list[dict[str, str]]:
+def _told(places: Places, faults: Any) -> list[dict[str, Any]]:
     keys = ("name", "code", "message", "hint")
     return _faults(places, [{k: getattr(fault, k) for k in keys} for fault in faults])
 

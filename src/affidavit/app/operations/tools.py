@@ -257,7 +257,7 @@ TOOLS = (
     ),
     Operation(
         "calls.list",
-        "tool:call",
+        "tool:read",
         Method.READ,
         "/calls",
         "The newest calls: yours, or with audit:read everybody's.",
@@ -269,7 +269,7 @@ TOOLS = (
     ),
     Operation(
         "calls.show",
-        "tool:call",
+        "tool:read",
         Method.READ,
         "/calls/{call}",
         "Everything about a call that concerns you: what was asked, decided, approved, done.",

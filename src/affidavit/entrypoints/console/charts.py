@@ -7,7 +7,7 @@ is escaped and made visible like everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -373,10 +373,15 @@ def _n(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def steps_of(timings: dict[str, int], href: str = "") -> list[Span]:
-    """The steps of a run, one after another, from what each took in microseconds."""
+def laps(timings: Mapping[str, int], steps: Sequence[str]) -> list[Span]:
+    """What a run took in microseconds, laid end to end in the order of its ``steps``: a lap is named after its steps, with _
+    between them."""
+
+    def place(lap: str) -> int:
+        return next((i for i, step in enumerate(steps) if step in lap.split("_")), len(steps))
+
     spans, at = [], 0.0
-    for name, took in timings.items():
-        spans.append(Span(name, at, took, href=f"{href}{name}" if href else ""))
-        at += took
+    for lap in sorted(timings, key=place):
+        spans.append(Span(lap.replace("_", ", "), at, timings[lap]))
+        at += timings[lap]
     return spans

@@ -18,7 +18,17 @@ _TONES: Mapping[str, str] = {
         ("answered", "done", "permit", "ok", "identical", "live", "approved", "fresh", "pass"), "good"
     ),
     **dict.fromkeys(
-        ("waiting", "needs-approval", "unfinished", "stale", "read-only", "pending", "running"), "wait"
+        (
+            "waiting",
+            "needs-approval",
+            "needs_approval",
+            "unfinished",
+            "stale",
+            "read-only",
+            "pending",
+            "running",
+        ),
+        "wait",
     ),
     **dict.fromkeys(
         ("refused", "failed", "forbid", "denied", "killed", "unknown", "error", "diverged", "overdue"), "bad"
@@ -58,7 +68,7 @@ def when(value: str | int | None) -> Markup:
             return Markup("{}").format(visible(value))
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC)
-    text = f"{moment.day}{THIN}{moment:%b %Y}, {moment:%H:%M:%S}"
+    text = f"{moment.day} {moment:%b %Y}, {moment:%H:%M:%S}"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(moment.isoformat(), text, text)
 
 
@@ -90,6 +100,11 @@ def who(principal: str | None) -> Markup:
     )
 
 
+def count(value: int, noun: str) -> str:
+    """1 passage, 2 passages."""
+    return f"{number(value)} {noun}" if value == 1 else f"{number(value)} {noun}s"
+
+
 def words(text: str) -> str:
     """``claims_from-model`` as words."""
     return text.replace("_", " ").replace("-", " ")
@@ -104,4 +119,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "short": short,
     "who": who,
     "words": words,
+    "count": count,
 }

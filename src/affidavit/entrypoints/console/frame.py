@@ -46,11 +46,11 @@ from affidavit.domain.errors import AffidavitError, ArgumentsError, OverloadedEr
 from affidavit.domain.version import VERSION
 from affidavit.entrypoints.console import charts, filters
 from affidavit.entrypoints.console.assets import Assets
-from affidavit.entrypoints.console.csrf import FIELD, Csrf
 from affidavit.entrypoints.console.visible import exact, said, shown, visible
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.problems import status_of
 from affidavit.entrypoints.http.routes import Who
+from affidavit.entrypoints.http.sessions import FIELD, csrf, local_path, sent
 
 THEME = "affidavit_theme"
 THEMES = ("auto", "light", "dark")
@@ -89,7 +89,6 @@ class Console:
     def __init__(self, ws: Workspace, who: Who, admission: Admission, table: Table) -> None:
         self.ws = ws
         self.table = table
-        self.csrf = Csrf(ws.parts.randomness.token(32))
         self.assets = Assets()
         self.routes: list[Route] = list(self.assets.routes)
         self.nav: list[Nav] = []
@@ -111,14 +110,6 @@ class Console:
     def notices(self, **texts: str) -> None:
         """What may be said once after something was done. Only these texts are ever shown, whatever an address asks for."""
         self.said.update(texts)
-
-    def anonymous(self, path: str, handler: Callable[[Request, FormData], Response], method: str) -> None:
-        """A page for those who are not signed in yet."""
-
-        async def endpoint(request: Request) -> Response:
-            return guarded(handler(request, await request.form() if method == "POST" else FormData()))
-
-        self.routes.append(Route(path, endpoint, methods=[method]))
 
     def render(
         self, request: Request, template: str, title: str, status: int = 200, **context: Any
@@ -163,8 +154,9 @@ class Console:
 
     def _route(self, path: str, handler: Handler, method: str) -> None:
         async def endpoint(request: Request) -> Response:
-            form = await request.form(max_files=1, max_fields=200) if method == "POST" else FormData()
             try:
+                # whoever asks by a cookie must show the form's token too: the proof of the session checks that
+                form = await sent(request) if method == "POST" else FormData()
                 caller = self._who(request)
                 return await self._admission.run(
                     caller.tenant.id, lambda: self._visit(request, caller, form, handler)
@@ -177,8 +169,6 @@ class Console:
     def _visit(self, request: Request, caller: Caller, form: FormData, handler: Handler) -> Response:
         visit = Visit(self, request, caller, form)
         try:
-            if request.method == "POST":
-                self.csrf.check(request, caller, str(form.get(FIELD, "")))
             return guarded(handler(visit))
         except AffidavitError as error:
             return self.failed(request, error, visit if visit.known else None)
@@ -276,14 +266,12 @@ class Visit:
     @property
     def csrf(self) -> Markup:
         """The hidden field that shows that a form of ours was sent."""
-        return Markup('<input type="hidden" name="{}" value="{}">').format(
-            FIELD, self.console.csrf.token(self.request, self.caller)
-        )
+        return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, csrf(self.request))
 
     @property
     def token(self) -> str:
         """What scripts send in the header ``X-CSRF-Token``."""
-        return self.console.csrf.token(self.request, self.caller)
+        return csrf(self.request)
 
     @property
     def nav(self) -> dict[str, list[Nav]]:
@@ -315,16 +303,8 @@ def guarded(answer: Response) -> Response:
     return answer
 
 
-def local(path: str) -> str:
-    """``path`` if it leads to a page of ours, else the first page. A form could name any address."""
-    # what browsers take for another host: //host, /\host, and either with a tab or a line end inside
-    if not path.startswith("/") or path[1:2] in ("/", "\\") or not path.isprintable() or "\\" in path:
-        return "/"
-    return path
-
-
 def _local(request: Request) -> str:
-    return local(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    return local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
 
 
 def _lines(text: str) -> str:
