@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import dropwhile
 from typing import Any, Literal, cast
 
@@ -119,11 +118,11 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 
 
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
-    given = cast("Mapping[str, Json]", asked.arguments)
+    arguments = cast("dict[str, Json]", asked.arguments)
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, given)
+        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, arguments)
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(caller.tenant, caller.principal, asked.name, given).as_json()
+    return ws.tools.call(caller.tenant, caller.principal, asked.name, arguments).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
