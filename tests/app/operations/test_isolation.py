@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.app.operations.world import UNKNOWN, TwoSides, asked, kind_of, told, two_sides
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
@@ -18,7 +19,6 @@ from affidavit.app.operations.operation import Operation, perform
 from affidavit.app.operations.table import TABLE
 from affidavit.domain.errors import ForbiddenError
 from affidavit.testing.clock import FixedClock, SeededRandomness
-from tests.app.operations.world import UNKNOWN, TwoSides, asked, kind_of, told, two_sides
 
 _ALONE = {"drills.run", "log.verify"}
 """Not here: they take a copy or read everything, and take no name of anything."""
@@ -47,9 +47,7 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-@pytest.mark.parametrize(
-    ("row", "field"), [pytest.param(r, f, id=f"{r.name}-{f}") for r, f in _NAMING]
-)
+@pytest.mark.parametrize(("row", "field"), [pytest.param(r, f, id=f"{r.name}-{f}") for r, f in _NAMING])
 def test_what_is_theirs_is_not_there(world: TwoSides, row: Operation[Any], field: str) -> None:
     kind = kind_of(row, field)
     names = world.theirs.known[kind], UNKNOWN[kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tools.reference import commands
 
 import affidavit
 from affidavit.app.operations.operation import Caller, Table, check, perform
@@ -12,7 +13,6 @@ from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.table import TABLE
 from affidavit.domain.errors import ForbiddenError
 from affidavit.domain.roles import ACTIONS, EVERYBODY
-from tools.reference import commands
 
 
 @pytest.fixture

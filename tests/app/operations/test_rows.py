@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.acting_world import Outside, tools_of
+from tests.app.operations.world import BY, TwoSides, furnish, two_sides
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
@@ -17,8 +19,6 @@ from affidavit.app.operations.operation import Method, Operation
 from affidavit.app.operations.table import TABLE
 from affidavit.entrypoints.http.application import make_app
 from affidavit.testing.clock import FixedClock, SeededRandomness
-from tests.acting_world import Outside, tools_of
-from tests.app.operations.world import BY, TwoSides, furnish, two_sides
 
 Ask = Callable[..., Any]
 
@@ -102,7 +102,10 @@ def test_what_may_not_be_read_is_not_there(world: TwoSides, ask: Asker) -> None:
         k: v for k, v in absent.items() if k not in ("detail", "message", "instance")
     }
     mine = ask("runs.list", nobody, journey="read")["items"]
-    assert [(r["status"], r["document"]) for r in mine] == [("refused", "quokka.md"), ("refused", known["document"])]
+    assert [(r["status"], r["document"]) for r in mine] == [
+        ("refused", "quokka.md"),
+        ("refused", known["document"]),
+    ]
     first, second = (ask("runs.show", nobody, run=r["run"]) for r in mine)
     assert first.keys() == second.keys()
     ask("access.why", nobody, 404, **said)
@@ -123,7 +126,9 @@ def test_the_record(world: TwoSides, ask: Asker) -> None:
     assert supposed["difference"]["lost"]
     ask("runs.what_if", "", 400, run=run, changes=[{"what": "policy", "to": str(world.ws.parts.folder)}])
     release = world.ws.parts.release().digest
-    assert ask("runs.what_if", run=run, changes=[{"what": "release", "to": release[:12]}])["difference"]["same"]
+    assert ask("runs.what_if", run=run, changes=[{"what": "release", "to": release[:12]}])["difference"][
+        "same"
+    ]
     bundle = ask("runs.export", run=run, since=[2])
     assert json.loads(base64.b64decode(bundle["data"]))["run"] == run
     head = ask("log.checkpoint")
@@ -208,7 +213,10 @@ def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
     absent = ask("calls.cancel", nobody, 404, call="call-quokka")
     assert not_yours["code"] == absent["code"]
     ask("calls.resolve", "", 400, call=done["call"], happened=True, reason="it is not unknown")
-    ask.given |= {"calls.undo", "calls.resolve"}  # what they give is a call like the others; refused here as they must be
+    ask.given |= {
+        "calls.undo",
+        "calls.resolve",
+    }  # what they give is a call like the others; refused here as they must be
 
 
 def test_sources(world: TwoSides, ask: Asker) -> None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.acting_world import Outside, tools_of
+
 import affidavit
 from affidavit.app.operations.operation import Caller, Operation, perform
 from affidavit.app.people import Entry
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.store.people import Tenant
-from tests.acting_world import Outside, tools_of
 
 WORDS = {"acme": "aardvark", "globex": "zebra"}
 SECRETS = {"acme": "gerbil", "globex": "okapi"}
@@ -52,7 +53,9 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
         ws.people.grant(tenant, who, grant)
     docs = folder / f"{secret}-docs"
     docs.mkdir()
-    (docs / f"{word}.md").write_text(f"# The {secret}\n\nThe {secret} sleeps 9 hours a day, says the common ledger.\n")
+    (docs / f"{word}.md").write_text(
+        f"# The {secret}\n\nThe {secret} sleeps 9 hours a day, says the common ledger.\n"
+    )
     (docs / f"{secret}-shut.md").write_text(f"# Shut\n\nNobody reads this {secret} page.\n")
     rules = f'allow = ["{group}"]\n[files."{secret}-shut.md"]\ninherit = false\nallow = []\n'
     (docs / "access.toml").write_text(rules)
