@@ -28,3 +28,8 @@ window.addEventListener("pageshow", awake);
 for (const select of document.querySelectorAll("select[data-auto]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
+
+/** What scrolls sideways can be scrolled by keyboard too. */
+for (const box of document.querySelectorAll(".wrap")) {
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+}
