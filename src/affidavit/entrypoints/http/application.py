@@ -19,6 +19,7 @@ from affidavit.domain.version import VERSION
 from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.routes import Routes
+from affidavit.entrypoints.http.scim import add_scim
 from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
 from affidavit.runs.recorder import new_run_id
@@ -63,6 +64,7 @@ def make_app(
     app.add_exception_handler(HTTPException, problems.of_http)
     who = Identification((*more, *add_sign_in(app, ws, signin or SignIn()), ByKey(ws)))
     app.include_router(Routes(ws, who, admission).router(TABLE))
+    add_scim(app, ws, who, admission)
     _health(app, ws)
     _middle(app, ws)
     return app
