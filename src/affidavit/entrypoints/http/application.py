@@ -21,6 +21,7 @@ from affidavit.entrypoints.http import problems
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.routes import Routes
+from affidavit.entrypoints.http.scim import add_scim
 from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
 from affidavit.runs.recorder import new_run_id
@@ -66,6 +67,7 @@ def make_app(
     proofs = (*more, *add_sign_in(app, ws, signin or SignIn(), show), ByKey(ws))
     who = Identification((Looking(ws, proofs), *proofs))
     app.include_router(Routes(ws, who, admission).router(TABLE))
+    add_scim(app, ws, who, admission)
     _health(app, ws)
     mount(app, ws, who, admission)
     _middle(app, ws)
