@@ -13,33 +13,21 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import affidavit
-from affidavit.ask.effects import Scores, embed_question, score_sentences
-from affidavit.ask.evidence import gather
-from affidavit.ask.retrieve import diversify
+from affidavit.app.calibrating import weigh
 from affidavit.domain.release import DEFAULT, FEATURES, load
-from affidavit.runs.recorder import Run
+from affidavit.evals.fitting import auroc, logistic
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 CACHE = Path(__file__).resolve().parent / ".cache"
-DENSE = (
-    "sentence_coverage",
-    "passage_coverage",
-    "keyword",
-    "dense",
-    "dense_gap",
-    "maxsim",
-    "cosine",
-    "rare_term_missing",
-)
+DENSE = ("passage_coverage", "keyword", "dense", "dense_gap", "maxsim", "cosine", "rare_term_missing", "lead")
 KEYWORD_ONLY = (
     "sentence_coverage",
     "passage_coverage",
@@ -78,25 +66,20 @@ def workspace(name: str, corpus: Path, people: list[dict[str, Any]], allow: str 
     return ws
 
 
-def features(ws: affidavit.Workspace, user: str, text: str, where: Any, *, dense: bool) -> dict[str, float]:
-    """What ``ask`` would weigh for this question, up to and without the verdict."""
-    release, retriever = load(DEFAULT), ws.parts.retriever
-    question = ws.question(text, user, where=where)
+def features(
+    ws: affidavit.Workspace,
+    user: str,
+    text: str,
+    where: Any,
+    *,
+    dense: bool,
+    without: Set[int] = frozenset(),
+) -> dict[str, float]:
+    """What ``ask`` would weigh for this question under the default release, with vectors or without."""
+    retriever = ws.parts.retriever
     kept, retriever.embedder = retriever.embedder, retriever.embedder if dense else None
     try:
-        with ws.parts.database.read():
-            reader = ws.parts.scopes.resolve(question.tenant, question.principal, None, question.filter)
-            embedder, fingerprint = retriever.serving()
-            run = Run("", 0, "ask", "")
-            asked = embed_question(run, embedder, fingerprint, text)
-            found = retriever.search(reader.scope, asked, release.retrieval)
-        passages = retriever.recheck(reader, found.ranked[: 4 * release.retrieval.k]).passages
-        kept_passages = diversify(passages, release.retrieval.k, release.retrieval.per_document)
-
-        def score(sentences: Sequence[str]) -> Scores | None:
-            return score_sentences(run, embedder, asked, sentences, release.answering.same)
-
-        return dict(gather(text, found, kept_passages, score, release).features)
+        return weigh(ws, ws.question(text, user, where=where), load(DEFAULT), without)
     finally:
         retriever.embedder = kept
 
@@ -152,27 +135,26 @@ def removed(name: str, limit: int, *, dense: bool) -> list[Example]:
     return out
 
 
-def fit(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float = 1.0) -> NDArray[np.float64]:
-    """Logistic regression by Newton's method with an L2 penalty; the last weight is the bias, not penalised."""
-    x = np.hstack([x, np.ones((len(x), 1))])
-    w = np.zeros(x.shape[1])
-    penalty = np.full(x.shape[1], ridge)
-    penalty[-1] = 0
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ w))
-        gradient = x.T @ (p - y) + penalty * w
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty + 1e-9)
-        w = w - np.linalg.solve(hessian, gradient)
-    return np.asarray(w)
-
-
-def auroc(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
-    """Area under the ROC curve: how often a positive outranks a negative."""
-    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable") + 1.0
-    positives = labels.sum()
-    return float(
-        (order[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
-    )
+def contracts(limit: int, *, dense: bool) -> list[Example]:
+    """Questions about contracts that have the clause, about contracts that lack it, and about contracts that are not there."""
+    base = DATA / "cuad60"
+    reader = [{"id": "reader", "groups": ["all"]}]
+    ws = workspace("calibrate-contracts", base / "corpus.jsonl", reader, "group:all")
+    with ws.parts.database.read():
+        ids = {name: id for id, _, name in ws.parts.catalog.documents(ws.parts.tenant("").id)}
+    chooser, out = random.Random(4), []
+    queries = lines(base / "queries.jsonl")
+    for n, q in enumerate(chooser.sample(queries, min(limit, len(queries)))):
+        # one contract's questions stay together, so that the half that judges has contracts of its own
+        contract = q["id"].split("-")[0]
+        told = "contracts with the clause" if q["answerable"] else "contracts without the clause"
+        found = features(ws, "reader", q["text"], None, dense=dense)
+        out.append(Example(contract, told, found, int(q["answerable"])))
+        if n % 3 == 0:
+            found = features(ws, "reader", q["text"], None, dense=dense, without={ids[contract]})
+            out.append(Example(contract, "contracts removed", found, 0))
+    ws.close()
+    return out
 
 
 JUDGED_ONLY = ("cranfield whole", "cranfield removed")
@@ -186,7 +168,7 @@ def judge(examples: list[Example], names: tuple[str, ...]) -> dict[str, Any]:
     x = np.array([[e.features[n] for n in names] for e in examples])
     y = np.array([e.label for e in examples], dtype=np.float64)
     half = np.array([hash_half(e.query) for e in examples])
-    probe = fit(x[~half], y[~half])
+    probe = logistic(x[~half], y[~half])
     held = 1 / (1 + np.exp(-(x[half] @ probe[:-1] + probe[-1])))
     kinds = [e.kind for e, h in zip(examples, half, strict=True) if h]
     # the threshold that best parts answers from refusals on the held-out half (Youden's J)
@@ -199,7 +181,7 @@ def judge(examples: list[Example], names: tuple[str, ...]) -> dict[str, Any]:
     for kind in sorted({e.kind for e in apart}):
         rows = np.array([[e.features[n] for n in names] for e in apart if e.kind == kind])
         table[kind] = float((1 / (1 + np.exp(-(rows @ probe[:-1] + probe[-1]))) >= best).mean())
-    full = fit(x, y)
+    full = logistic(x, y)
     return {
         "auroc": auroc(held, y[half]),
         "auroc_by_kind": {
@@ -231,6 +213,7 @@ def main() -> None:
         sys.exit("SKIPPED: ../shared/datasets is absent")
     for mode, names in ((True, DENSE), (False, KEYWORD_ONLY)):
         examples = handbook(limit, dense=mode)
+        examples += contracts(limit, dense=mode)
         for name in ("chunkeval", "cranfield"):
             examples += removed(name, limit // 2, dense=mode)
         assert all(n in FEATURES for n in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,11 @@ import ir_measures
 from ir_measures import RR, R, nDCG
 
 from affidavit.app.workspace import Workspace
-from affidavit.domain.answer import Answer
+from affidavit.ask.falling_short import words
+from affidavit.domain.answer import NOT_ENOUGH, Answer
 from bench.handbook import DATA, TENANT, lines, visible_documents, who_reads_most
 from bench.measure import say
 
-OFF_TOPIC = "How deep is the Mariana trench and which fish live there?"
 SLICE = 40
 _DEPTH = 100
 
@@ -58,8 +59,9 @@ class Readable:
         return any(piece in text for text in self._texts) or any(piece in name for name in self.names)
 
 
-def leaks(given: dict[str, Any], gold: dict[str, Any], readable: Readable, refusal: Any) -> list[str]:
-    """What in a denied person's answer comes from the page they may not read."""
+def leaks(given: dict[str, Any], gold: dict[str, Any], readable: Readable, question: str) -> list[str]:
+    """What in a denied person's answer comes from the page they may not read. A refusal may hold words of ``question``, and a
+    document that they may read, and no other."""
     found = []
     cited = [c for claim in given["claims"] for c in (*claim["citations"], *claim["overrules"])]
     if any(c["document"] not in readable.names for c in cited):
@@ -69,9 +71,20 @@ def leaks(given: dict[str, Any], gold: dict[str, Any], readable: Readable, refus
         found.append("text")
     if gold["title"] not in readable.titles and _tells_title(gold["title"], cited, told, readable):
         found.append("title")
-    if given["status"] == "refused" and given["refusal"] != refusal:
+    if given["status"] == "refused" and not _as_if_absent(given["refusal"], question, readable):
         found.append("refusal")
     return found
+
+
+def _as_if_absent(refusal: dict[str, Any], question: str, readable: Readable) -> bool:
+    whom = refusal["ask"]
+    known = set(words(question))
+    return (
+        refusal["reason"] == NOT_ENOUGH.reason
+        and known.issuperset(refusal["missing"])
+        and known.issuperset(re.findall("“(.*?)”", refusal["message"]))
+        and (whom is None or whom["document"] in readable.names)
+    )
 
 
 def _tells_title(title: str, cited: list[Any], told: list[str], readable: Readable) -> bool:
@@ -112,18 +125,15 @@ def access_cases(ws: Workspace, most: int) -> dict[str, Any]:
     for n, case in enumerate(cases):
         if n % 50 == 0:
             say(f"access case {n} of {len(cases)}")
-        gold = case["doc_id"]
+        gold, question = case["doc_id"], texts[case["query_id"]]
         out["misassigned"] += gold in readable[case["denied_user"]].names
         out["misassigned"] += gold not in readable[case["allowed_user"]].names
-        denied = _ask(ws, texts[case["query_id"]], case["denied_user"], out["denied"])
-        refusal = (
-            ws.ask(OFF_TOPIC, case["denied_user"], TENANT).given()["refusal"] if denied.refusal else None
-        )
-        kinds = leaks(denied.given(), documents[gold], readable[case["denied_user"]], refusal)
+        denied = _ask(ws, question, case["denied_user"], out["denied"])
+        kinds = leaks(denied.given(), documents[gold], readable[case["denied_user"]], question)
         out["leaks"] += bool(kinds)
         for kind in kinds:
             out["leaking"].setdefault(kind, []).append(case["query_id"])
-        allowed = _ask(ws, texts[case["query_id"]], case["allowed_user"], out["allowed"])
+        allowed = _ask(ws, question, case["allowed_user"], out["allowed"])
         out["allowed_cite_the_page"] += gold in _cited(allowed)
     out["allowed_cite_the_page_share"] = round(out["allowed_cite_the_page"] / max(1, len(cases)), 4)
     return out

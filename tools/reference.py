@@ -25,6 +25,8 @@ from affidavit.app import workspace
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.people import Entry, ImportReport, PeopleDesk
 from affidavit.app.runs import RunDesk
+from affidavit.app.settings import SECTIONS as SERVER_SETTINGS
+from affidavit.app.settings import described
 from affidavit.app.sources import SourceDesk
 from affidavit.ask.searcher import Hits
 from affidavit.domain import errors, events, release
@@ -357,6 +359,27 @@ def python() -> str:
     return page(*parts)
 
 
+# -- settings.md
+
+
+def server_settings() -> str:
+    """Every setting of the server with its default and meaning."""
+    parts = [
+        "# Settings of the server",
+        "They are in `server.toml` in the workspace's folder, or in the file that `affidavit serve --settings` names. What is "
+        "not said there has its default. A name that is not below is refused, with the nearest one that is. "
+        "`affidavit config check` looks a file over before the server does, `affidavit config show` shows what is in force.",
+        "A setting that ends in `_file` names a file that holds a secret and nothing else, readable by the server alone; names "
+        "of files are relative to the settings' folder. No secret is a setting itself.",
+        '```toml\n[server]\nhost = "0.0.0.0"\npublic_url = "https://ask.example.com"\ntls_certificate = "tls/chain.pem"\n'
+        'tls_key_file = "tls/key.pem"\nworkers = 2\n```',
+    ]
+    for section, kind in SERVER_SETTINGS.items():
+        rows = [(f"`{n}`", said, f"`{json.dumps(d)}`") for s, n, d, said in described() if s == section]
+        parts += [f"## {section}", prose(kind.__doc__), table(("setting", "meaning", "default"), rows)]
+    return page(*parts)
+
+
 # -- all of them
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -366,6 +389,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "ports.md": ports,
     "python.md": python,
     "release.md": default_release,
+    "settings.md": server_settings,
 }
 
 

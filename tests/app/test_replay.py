@@ -189,7 +189,7 @@ def test_a_parser_that_reads_otherwise_is_found(
     tenant = ws.parts.tenant("")
     (sync,) = ws.replays.runs(tenant, "sync")
     assert replay(ws, sync).identical
-    monkeypatch.setattr("affidavit.app.resync.chunk", lambda parsed: [])
+    monkeypatch.setattr("affidavit.app.resync.chunk", lambda parsed, chunking, name: [])
     divergence = replay(ws, sync).divergence
     assert divergence is not None
     assert divergence.what == "gives other chunks"

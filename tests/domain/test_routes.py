@@ -117,7 +117,7 @@ def _key(loaded: Release, name: str) -> str:
 
 
 def test_a_release_without_models_is_what_it_was() -> None:
-    assert load(DEFAULT).digest == "10122350d7c91be00655727c5bb45f01a4670ab774062837dbf8928ceda4b6dd"
+    assert load(DEFAULT).digest == "6110c47b41ff51eab2a01b869b6901b11dea443cac8f1935b757b6e5163ece0b"
     assert load(DEFAULT).models is None
 
 

@@ -61,7 +61,7 @@ class DrillBook:
         what: dict[str, Json] = {"drill": name, "began": began}
         try:
             outcomes = self._drills.run([self._drills.named(name)], Orders(tenant=tenant.name))
-            what |= {"ok": outcomes.ok, "report": outcomes.reports[0].as_json()}
+            what |= {"ok": outcomes.ok, "report": _recorded(outcomes.reports[0].as_json())}
         except AffidavitError as error:
             what |= {"ok": False, "error": error.message, "hint": error.hint}
         note(self._parts, tenant, RAN, by, what)
@@ -90,6 +90,15 @@ class DrillBook:
                     }
                 )
         return found[:limit]
+
+
+def _recorded(value: Any) -> Any:
+    """``value`` as the log takes it: seconds, which are fractions, as text."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, dict):
+        return {k: _recorded(v) for k, v in value.items()}
+    return [_recorded(v) for v in value] if isinstance(value, list) else value
 
 
 def _shown(report: Any, *, watched: bool) -> Any:

@@ -32,6 +32,7 @@ from affidavit.store.bodies import unpack
 from affidavit.store.credentials import Credentials
 from affidavit.store.keeping import Hold, Keeping
 from affidavit.store.people import Tenant
+from affidavit.store.replies import Replies
 from affidavit.store.runs import Runs
 
 ERASE = "audit:erase"
@@ -333,6 +334,7 @@ class EraseDesk:
         tx.bodies.erase(self._rows.body_ids(sorted(plan.positions)))
         tx.bodies.erase(plan.contents)
         Runs(tx.db).forget(plan.positions)
+        Replies(self._parts.database).empty()
         return position
 
     def scrub(self, *, index: bool = False) -> bool:

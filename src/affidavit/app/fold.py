@@ -53,6 +53,7 @@ class CatalogFold:
         self.modes: list[list[Any]] = []
         self.kills: list[list[Any]] = []
         self.secrets: list[list[Any]] = []
+        self.objectives: list[list[Any]] = []
         self.credentials: dict[str, list[Any]] = {}
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
@@ -71,6 +72,7 @@ class CatalogFold:
             EventKind.MODE_CHANGED: self._mode,
             EventKind.KILL_CHANGED: self._kill,
             EventKind.SECRET_CHANGED: self._secret,
+            EventKind.LEVEL_CHANGED: self._level,
             EventKind.CREDENTIAL_CHANGED: self._credential,
         }
 
@@ -214,6 +216,15 @@ class CatalogFold:
         _end(self.secrets, what, event.position)
         if event.facts["change"] == "set":
             self.secrets.append([*what, body["kind"], body["place"], event.position, FOREVER])
+
+    def _level(self, event: Noted) -> None:
+        if event.facts["change"] not in ("set", "removed"):
+            return  # what was found about a level: it changes no row
+        what = [event.tenant, event.facts["subject"], event.facts["source"]]
+        _end(self.objectives, what, event.position)
+        if event.facts["change"] == "set":
+            said = [event.body[k] for k in ("within", "share", "days")]
+            self.objectives.append([*what, *said, event.position, FOREVER])
 
     def _credential(self, event: Noted) -> None:
         """An erased body leaves the id, and when it began and ended; whose it was is then not known any more."""

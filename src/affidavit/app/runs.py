@@ -158,6 +158,7 @@ class RunDesk:
         self, tenant: Tenant, events: Sequence[Recorded], started: dict[str, Any]
     ) -> dict[str, Any]:
         steps, decisions = [], []
+        cached: list[str] = []
         timings: dict[str, int] = {}
         for event in events:
             if event.kind is EventKind.STEP_RECORDED:
@@ -165,11 +166,13 @@ class RunDesk:
             elif event.kind is EventKind.DECISION_MADE and event.facts["action"] != CALL:
                 decisions.append({"position": event.position, **event.facts, **self._events.body(event)})
             elif event.kind is EventKind.RUN_FINISHED:
+                cached = list(self._events.body(event).get("cached", ()))
                 timings = self._events.body(event).get("timings", {})
         out: dict[str, Any] = {
             "positions": [events[0].position, events[-1].position],
             "steps": steps,
             "denied_at_recheck": decisions,
+            "cached": cached,
             "timings": timings,
         }
         if "question" in started and not any(isinstance(self._events.body(e), ErasedBody) for e in events):

@@ -33,13 +33,13 @@ from affidavit.domain.errors import ErasedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
-from affidavit.store.catalog import chunk_details, unpack_path
+from affidavit.store.catalog import chunk_details, unpack_fields, unpack_path
 from affidavit.store.credentials import EMPTIED
 from affidavit.store.database import Row
 
-_GOVERNANCE = ("owner", "classification", "rank", "fresh_days")
+_GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
-_EMPTY_CHUNK = (0, 0, "[]", "", "")
+_EMPTY_CHUNK = (0, 0, "[]", "", "[]", "")
 
 
 class Verifier:
@@ -174,7 +174,7 @@ class Verifier:
         last: dict[int, int] = {}
         seen = set()
         rows = self._db.each(
-            "SELECT document, since, until, rule, owner, classification, rank, fresh_days FROM governance "
+            "SELECT document, since, until, rule, owner, classification, rank, fresh_days, deprecated FROM governance "
             "ORDER BY document, since"
         )
         for document, since, until, rule, *rest in rows:
@@ -204,7 +204,7 @@ class Verifier:
         ends = self._revision_ends()
         chunks = _ChunkRows(
             self._db.each(
-                "SELECT revision, ordinal, since, until, start, stop, path, kind, digest FROM chunks "
+                "SELECT revision, ordinal, since, until, start, stop, path, kind, fields, digest FROM chunks "
                 "ORDER BY revision, ordinal, since"
             )
         )
@@ -300,8 +300,8 @@ class Verifier:
             same = {row[3:] for row in versions}
             if since != span[1] or ordinal != len(facts) or len(same) != 1:
                 raise _row(f"document {document}: chunk {ordinal} is not as its revision has it")
-            start, stop, path, kind, text = same.pop()
-            facts.append((Span(start, stop, unpack_path(path), kind), text))
+            start, stop, path, kind, fields, text = same.pop()
+            facts.append((Span(start, stop, unpack_path(path), kind, unpack_fields(fields)), text))
         if chunk_details(facts) != expected:
             raise _row(
                 f"document {document}: the chunks are not those that the log made at position {span[0]}"
@@ -359,12 +359,17 @@ class Verifier:
             raise _row("the prices are not those that the log knows")
 
     def _controls(self) -> None:
-        """Modes, kill switches and where secrets are: each decides what may be done, so each is on the log."""
+        """Modes, kill switches, where secrets are, and what is promised: each is on the log."""
         for table, columns, folded in (
             ("imports", "name, digest, since, until", self._fold.imports),
             ("modes", "tenant, mode, since, until", self._fold.modes),
             ("kills", "tenant, kind, name, reason, stated_by, since, until", self._fold.kills),
             ("secrets", "tenant, name, kind, place, since, until", self._fold.secrets),
+            (
+                "objectives",
+                "tenant, level, source, within, share, days, since, until",
+                self._fold.objectives,
+            ),
         ):
             rows = self._db.all(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own constants
             if sorted(rows) != sorted(map(tuple, folded)):

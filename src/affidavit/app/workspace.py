@@ -29,7 +29,18 @@ from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
 from affidavit.app.times import moment
-from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
+from affidavit.app.wiring import (
+    DATABASE,
+    INDEX,
+    KEY,
+    NEXT,
+    SERVING,
+    SETTINGS,
+    STABLE,
+    Parts,
+    assemble,
+    schema,
+)
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
 from affidavit.ask.giving import OnClaim
@@ -77,11 +88,13 @@ if TYPE_CHECKING:
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
+    from affidavit.app.levels import LevelDesk
     from affidavit.app.looking import LookDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.quality import QualityDesk
     from affidavit.app.replaydesk import ReplayDesk
     from affidavit.app.sourcebook import SourceBook
     from affidavit.app.tools import ToolDesk
@@ -105,7 +118,9 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
-        self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        self._searcher = Searcher(
+            parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness, parts.caches
+        )
         parts.models.meter = self._meter
         parts.charge_by(self._embedding)
         self._asker = Asker(
@@ -119,6 +134,7 @@ class Workspace:
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
             parts.guards.of,
+            caches=parts.caches,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:
@@ -232,6 +248,16 @@ class Workspace:
         return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def quality(self) -> QualityDesk:
+        """How good a source is, and whether it agrees with what is held of it."""
+        return _later("quality", "QualityDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def levels(self) -> LevelDesk:
+        """What is promised, and how it is kept."""
+        return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
     def credentials(self) -> CredentialDesk:
         """What proves who asks over the network."""
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
@@ -330,7 +356,9 @@ class Workspace:
             raise UsageError(
                 "there is no source to sync", "add one: affidavit source add folder PATH --name NAME"
             )
-        return [self.sources.sync(source, progress) for source in sources]
+        reports = [self.sources.sync(source, progress) for source in sources]
+        self.levels.look()
+        return reports
 
     # -- questions
 
@@ -342,8 +370,10 @@ class Workspace:
         as_of: int | None = None,
         where: Json = None,
         follows: str = "",
+        run: str = "",
     ) -> Question:
-        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
+        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name; ``run`` an id of
+        ``new_run_id`` that nothing else has, "" for a new one."""
         who = named(user)
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
@@ -354,7 +384,9 @@ class Workspace:
                 f"the question or filter cannot be kept exactly: {error}", "type it again"
             ) from error
         parsed = None if where is None else parse_filter(where)
-        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows)
+        return Question(
+            self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows, run=run
+        )
 
     def ask(
         self,
@@ -365,24 +397,26 @@ class Workspace:
         where: Json = None,
         follows: str = "",
         on_claim: OnClaim | None = None,
+        run: str = "",
     ) -> Answer:
         """Answer with citations, or refuse; on the record before it returns.
 
         ``follows`` is an earlier run of the same person that this question goes on from. ``on_claim`` is given each claim once it
         is verified and durable, in order: where a model writes, while it still does. If it raises, the answer ends there.
+        ``run`` as for ``question``.
         """
-        question = self.question(text, user, tenant, as_of, where, follows)
+        question = self.question(text, user, tenant, as_of, where, follows, run)
         question = replace(question, streamed=on_claim is not None)
         answer = self._asker.ask(question, self.parts.release(), on_claim)
         self._warn()
         return answer
 
-    def act(self, text: str, user: str, feature: str = "default", tenant: str = "") -> Answer:
+    def act(self, text: str, user: str, feature: str = "default", tenant: str = "", run: str = "") -> Answer:
         """Answer, with calls of the tools that the release allows for ``feature``; or wait where a person must say yes.
 
         Raises UsageError where the release lets no model act.
         """
-        answer = self.acting.act(replace(self.question(text, user, tenant), acts=feature))
+        answer = self.acting.act(replace(self.question(text, user, tenant, run=run), acts=feature))
         self._warn()
         return answer
 
@@ -403,9 +437,10 @@ class Workspace:
         where: Json = None,
         *,
         chunks: bool = True,
+        run: str = "",
     ) -> Hits:
         """The best ``k`` passages that ``user`` may read; with ``chunks`` false the best of each of ``k`` documents."""
-        question = self.question(text, user, tenant, as_of, where)
+        question = self.question(text, user, tenant, as_of, where, run=run)
         return self._searcher.search(question, k, self.parts.release(), chunks=chunks)
 
     def search_batch(
@@ -523,6 +558,7 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """How things stand, for people and for ``--json``."""
         parts = self.parts
+        self.levels.look()
         unusable = weights_missing(parts.serving)
         with parts.database.read():
             index = parts.index.status()
@@ -565,6 +601,7 @@ class Workspace:
             "sinks": self.outside.status(),
             "budgets": self.budgets.alerts(),
             "stopped": self.controls.status(),
+            "levels": self.levels.promised(),
         }
 
 
@@ -598,6 +635,7 @@ def init(
             INDEX,
             "keys",
             "locks",
+            SETTINGS,
         }
         if foreign:
             raise WorkspaceError(

@@ -10,6 +10,7 @@ AffidavitError
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
 ├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
+├── InProgressError          the same request is being answered already; ask again for its answer
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
@@ -103,6 +104,11 @@ class ForbiddenError(AffidavitError):
 
 class UnauthenticatedError(AffidavitError):
     code = "unauthenticated"
+
+
+class InProgressError(AffidavitError):
+    code = "in_progress"
+    retryable = True
 
 
 class OverloadedError(AffidavitError):

@@ -54,6 +54,7 @@ class EventKind(str, Enum):
     IMPORT_CHANGED = "import.changed"
     MODE_CHANGED = "mode.changed"
     KILL_CHANGED = "kill.changed"
+    LEVEL_CHANGED = "level.changed"
     SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
     CREDENTIAL_CHANGED = "credential.changed"
 
@@ -107,6 +108,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.IMPORT_CHANGED: {"subject": str, "change": str},
     EventKind.MODE_CHANGED: {"mode": str},
     EventKind.KILL_CHANGED: {"subject": str, "change": str},
+    EventKind.LEVEL_CHANGED: {"subject": str, "source": int, "change": str},
     EventKind.SECRET_CHANGED: {"change": str},
     EventKind.CREDENTIAL_CHANGED: {"subject": str, "change": str},
 }

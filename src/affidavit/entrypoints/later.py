@@ -26,16 +26,20 @@ LATER = {
     "budget": "cost:budget",
     "drill": "drill:drill",
     "eval": "evaluate:evaluate",
+    "mcp": "mcp.stdio:mcp",
     "follow": "follow:follow",
     "witness": "witness:witness",
     "backup": "keep:backup_command",
     "restore": "keep:restore_command",
     "tool": "tools:tool",
     "approvals": "tools:approvals",
+    "level": "levels:level",
     "serve": "serve:serve",
     "key": "keys:key",
     "signin": "keys:signin",
     "signout": "keys:signout",
+    "config": "configure:config",
+    "doctor": "doctor:doctor",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -47,8 +51,10 @@ PANELS = {
         "status",
         "search",
         "ask",
+        "mcp",
         "embedder",
         "eval",
+        "level",
     ),
     "Acting": ("tool", "approvals", "policy", "mode", "kill", "revive", "secret"),
     "The record": (
@@ -64,6 +70,8 @@ PANELS = {
     ),
     "Running it": (
         "serve",
+        "config",
+        "doctor",
         "key",
         "signin",
         "signout",

@@ -127,6 +127,17 @@ class People:
         )
         return frozenset(row[0] for row in rows)
 
+    def version(self, position: int) -> tuple[int, ...]:
+        """Changes whenever anything about people at ``position`` may have: the last events about them up to there, and the last
+        erasure of all, which reaches back."""
+        row = self._db.one(
+            "SELECT (SELECT max(position) FROM events WHERE kind = 'person.changed' AND position <= ?), "
+            "(SELECT max(position) FROM events WHERE kind = 'membership.changed' AND position <= ?), "
+            "(SELECT max(position) FROM events WHERE kind = 'body.erased')",
+            (position, position),
+        )
+        return tuple(-1 if at is None else at for at in row or ())
+
     # -- grants: who may do what besides reading documents
 
     def grants(self, tenant: int, action: str, position: int) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import unified_diff
 from typing import Any, cast
 
 from pydantic import Field, JsonValue
@@ -10,7 +11,7 @@ from pydantic import Field, JsonValue
 from affidavit.app.noting import note
 from affidavit.app.operations.operation import Asked, Caller, Method, Nothing, Operation
 from affidavit.app.operations.public import names_no_other, others, release_shown
-from affidavit.app.policies import PolicyFiles
+from affidavit.app.policies import PolicyFiles, shipped
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
@@ -198,8 +199,13 @@ def show_release(ws: Workspace, caller: Caller, asked: OneRelease) -> dict[str, 
 
 def diff_releases(ws: Workspace, caller: Caller, asked: TwoReleases) -> dict[str, Any]:
     (before, old), (after, new) = _content(ws, asked.release), _content(ws, asked.other)
-    changes = _changes("", release_shown(ws, caller, old), release_shown(ws, caller, new))
-    return {"before": before, "after": after, "changes": list(changes)}
+    shown = (release_shown(ws, caller, _with_rules(content)) for content in (old, new))
+    return {"before": before, "after": after, "changes": list(_changes("", *shown))}
+
+
+def _with_rules(content: Mapping[str, Any]) -> dict[str, Any]:
+    """``content`` with the rules that hold where it names none."""
+    return {**content, "policy": content.get("policy") or {"files": dict(shipped().rules)}}
 
 
 def _changes(where: str, old: Any, new: Any) -> Iterator[dict[str, Any]]:
@@ -208,7 +214,15 @@ def _changes(where: str, old: Any, new: Any) -> Iterator[dict[str, Any]]:
         for key in sorted({*old, *new}):
             yield from _changes(f"{where}.{key}" if where else key, old.get(key), new.get(key))
     elif old != new:
-        yield {"where": where, "before": old, "after": new}
+        texts = [value for value in (old, new) if isinstance(value, str) and "\n" in value]
+        lines = list(_lines(old or "", new or "")) if texts else []
+        yield {"where": where, "before": old, "after": new, "lines": lines}
+
+
+def _lines(old: str, new: str) -> Iterator[str]:
+    """The lines in which two texts differ, each with ``+``, ``-`` or a space before it; ``@@`` where some are left out."""
+    found = unified_diff(old.splitlines(), new.splitlines(), n=2, lineterm="")
+    return (line for n, line in enumerate(found) if n > 1)
 
 
 def promote(ws: Workspace, caller: Caller, asked: Promotion) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class Method(str, Enum):
 class Caller:
     """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
 
-    ``scopes`` are the actions that the proof is good for, None for all that the principal may do.
+    ``scopes`` are the actions that the proof is good for, None for all that the principal may do. ``run`` is the id of this one
+    request, and that of the run it makes if it makes one; "" leaves it to the run.
     """
 
     tenant: Tenant
@@ -63,6 +64,7 @@ class Caller:
     via: str
     by: str = ""
     scopes: frozenset[str] | None = None
+    run: str = ""
 
     @property
     def looking(self) -> bool:
@@ -82,6 +84,9 @@ class Operation(Generic[Takes]):
     ``name`` is ``things.verb``; ``action`` the grant it needs (what ``EVERYBODY`` may do needs none but being known);
     ``path`` below /v1 with the input's fields in braces; ``mcp`` says that agents are offered it as a tool; ``command`` names
     the command line's way to the same, "" where there is none. ``changes`` says that asking twice is not the same as asking once.
+    ``makes_run``: all that it does is on record under the caller's ``run``. ``once``: what it gives is a secret, which is shown
+    once and kept nowhere. ``parts`` is ``function`` for whoever wants to be told as it comes, for an answer in parts. ``tails``:
+    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed.
     """
 
     name: str
@@ -96,6 +101,10 @@ class Operation(Generic[Takes]):
     changes: bool = False
     mcp: bool = False
     command: str = ""
+    makes_run: bool = False
+    once: bool = False
+    parts: Callable[[Workspace, Caller, Takes, Callable[[Any], None]], Any] | None = None
+    tails: bool = False
 
     @property
     def group(self) -> str:

@@ -125,7 +125,7 @@ def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | N
     if on_claim is not None:
         on_claim = _hiding(Places(ws, caller.tenant), on_claim)
     if asked.act:
-        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name).as_json()
+        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name, caller.run).as_json()
     as_of = ws.position(asked.as_of) if asked.as_of else None
     return ws.ask(
         asked.question,
@@ -135,6 +135,7 @@ def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | N
         cast("Json", asked.where),
         asked.follows,
         on_claim,
+        caller.run,
     ).as_json()
 
 
@@ -160,6 +161,7 @@ def search(ws: Workspace, caller: Caller, asked: SearchInput) -> dict[str, Any]:
         as_of,
         cast("Json", asked.where),
         chunks=asked.chunks,
+        run=caller.run,
     ).as_json()
 
 
@@ -177,6 +179,8 @@ QUESTIONS = (
         changes=True,
         mcp=True,
         command="ask",
+        makes_run=True,
+        parts=stream,
     ),
     Operation(
         "questions.search",
@@ -191,5 +195,6 @@ QUESTIONS = (
         changes=True,
         mcp=True,
         command="search",
+        makes_run=True,
     ),
 )

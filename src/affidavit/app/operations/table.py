@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from affidavit.app.operations.agents import AGENTS
 from affidavit.app.operations.controls import CONTROLS
 from affidavit.app.operations.deciding import DECIDING
 from affidavit.app.operations.documents import DOCUMENTS
 from affidavit.app.operations.drills import DRILLS
 from affidavit.app.operations.feedback import FEEDBACK, INCIDENTS
 from affidavit.app.operations.figures import FIGURES
+from affidavit.app.operations.follow import FOLLOW
 from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
 from affidavit.app.operations.log import LOG
@@ -20,16 +22,20 @@ from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.runs import RUNS
 from affidavit.app.operations.sources import SOURCES
 from affidavit.app.operations.status import STATUS
+from affidavit.app.operations.texts import TEXTS
 from affidavit.app.operations.tools import TOOLS
 
 TABLE = Table(
     QUESTIONS,
     DOCUMENTS,
     RUNS,
+    FOLLOW,
     FEEDBACK,
     INCIDENTS,
     HISTORY,
     TOOLS,
+    AGENTS,
+    TEXTS,
     SOURCES,
     PERSON,
     PEOPLE,

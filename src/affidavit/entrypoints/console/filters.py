@@ -18,7 +18,17 @@ _TONES: Mapping[str, str] = {
         ("answered", "done", "permit", "ok", "identical", "live", "approved", "fresh", "pass"), "good"
     ),
     **dict.fromkeys(
-        ("waiting", "needs-approval", "needs_approval", "unfinished", "stale", "read-only", "pending", "running"), "wait"
+        (
+            "waiting",
+            "needs-approval",
+            "needs_approval",
+            "unfinished",
+            "stale",
+            "read-only",
+            "pending",
+            "running",
+        ),
+        "wait",
     ),
     **dict.fromkeys(
         ("refused", "failed", "forbid", "denied", "killed", "unknown", "error", "diverged", "overdue"), "bad"

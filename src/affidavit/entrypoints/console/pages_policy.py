@@ -42,13 +42,25 @@ def _rules(visit: Visit, asked: dict[str, str], tried: dict[str, Any] | None, fa
     return visit.page(
         "policy.html",
         "Policy",
-        policy=found,
+        policy={**found, "rules": [{**r, "says": comment(r, found["files"])} for r in found["rules"]]},
         tools=tools,
         asked={**blank, **asked},
         tried=tried,
         fault=fault,
         may=visit.may(CHANGE),
     )
+
+
+def comment(rule: dict[str, Any], files: dict[str, str]) -> str:
+    """What is written above a rule, without the lines that head a part of the file."""
+    lines = files.get(rule["file"], "").split("\n")[: rule["line"] - 1]
+    said: list[str] = []
+    for line in reversed(lines):
+        text = line.strip()
+        if not text.startswith("//") or text.startswith("// --"):
+            break
+        said.insert(0, text.lstrip("/ "))
+    return " ".join(said)
 
 
 def try_it(visit: Visit) -> Response:
