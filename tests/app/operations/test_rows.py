@@ -150,7 +150,8 @@ def test_an_event_of_another_organisation_is_not_proved(world: TwoSides, ask: As
 
 def test_runs_are_listed_page_by_page(world: TwoSides, ask: Asker) -> None:
     everything = [r["run"] for r in ask("runs.list", limit=200)["items"]]
-    after, pages = "", []
+    after: str | None = ""
+    pages: list[str] = []
     while after is not None:
         page = ask("runs.list", limit=3, **({"after": after} if after else {}))
         pages += [r["run"] for r in page["items"]]
