@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.proposals import ProposalDesk
     from affidavit.app.replaydesk import ReplayDesk
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
@@ -223,6 +224,11 @@ class Workspace:
     def credentials(self) -> CredentialDesk:
         """What proves who asks over the network."""
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def proposals(self) -> ProposalDesk:
+        """What takes two people, and waits for the second."""
+        return _later("proposals", "ProposalDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:

@@ -56,6 +56,7 @@ class EventKind(str, Enum):
     KILL_CHANGED = "kill.changed"
     SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
     CREDENTIAL_CHANGED = "credential.changed"
+    PROPOSAL_CHANGED = "proposal.changed"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -109,6 +110,7 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.KILL_CHANGED: {"subject": str, "change": str},
     EventKind.SECRET_CHANGED: {"change": str},
     EventKind.CREDENTIAL_CHANGED: {"subject": str, "change": str},
+    EventKind.PROPOSAL_CHANGED: {"subject": str, "change": str},
 }
 
 _WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")

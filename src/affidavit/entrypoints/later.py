@@ -34,6 +34,7 @@ LATER = {
     "approvals": "tools:approvals",
     "serve": "serve:serve",
     "key": "keys:key",
+    "proposal": "proposal:proposal",
     "signin": "keys:signin",
     "signout": "keys:signout",
 }
@@ -67,6 +68,7 @@ PANELS = {
         "key",
         "signin",
         "signout",
+        "proposal",
         "release",
         "cost",
         "budget",

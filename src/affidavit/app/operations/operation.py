@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import ForbiddenError
+from affidavit.domain.errors import ForbiddenError, SecondPersonError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
 
@@ -35,6 +35,8 @@ class Nothing(Asked):
     """An operation that takes nothing."""
 
 
+CONFIRMED = "confirmed"
+"""How a caller is known whose request a second person confirmed."""
 Takes = TypeVar("Takes", bound=Asked)
 
 
@@ -114,7 +116,24 @@ class Table:
 def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
     """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises."""
     check(ws, caller, operation.action)
+    _second_person(ws, caller, operation, asked)
     return operation.function(ws, caller, asked)
+
+
+def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> None:
+    """Raises SecondPersonError where somebody else must confirm this first; it waits for them, on record."""
+    changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
+    if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
+        return
+    said = asked.model_dump(mode="json")
+    made = ws.proposals.propose(
+        caller.tenant, operation.name, caller.principal, caller.by, caller.scopes, said
+    )
+    raise SecondPersonError(
+        f"this takes two people: it waits as proposal {made.id}",
+        f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm",
+        made.id,
+    )
 
 
 def check(ws: Workspace, caller: Caller, action: str) -> None:
