@@ -65,9 +65,12 @@ class ProposalDesk:
         principal: str,
         speaker: str,
         scopes: frozenset[str] | None,
-        asked: Json,
+        asked: str,
     ) -> Proposal:
-        """What waits from now on; asking for the same again changes nothing. Raises BusyError if too much waits."""
+        """What waits from now on, ``asked`` as JSON; asking for the same again changes nothing.
+
+        Raises BusyError if too much waits.
+        """
         now = self._parts.clock.now()
         id = "p" + base64.b32encode(self._parts.randomness.token(10)).decode().lower()[1:]
         made = Proposal(id, tenant.id, operation, principal, speaker, scopes, asked, now + LASTS, MADE, 0)

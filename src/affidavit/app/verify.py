@@ -393,9 +393,7 @@ class Verifier:
         for id, tenant, state, since, until, *row in self._db.each(
             f"SELECT id, tenant, state, since, until, {', '.join(PROPOSAL)} FROM proposals"  # noqa: S608  # our own constants
         ):
-            rest = [
-                json.loads(v) if k in ("scopes", "asked") else v for k, v in zip(PROPOSAL, row, strict=True)
-            ]
+            rest = [json.loads(v) if k == "scopes" else v for k, v in zip(PROPOSAL, row, strict=True)]
             known = said.pop(id, None)
             if (
                 known is None

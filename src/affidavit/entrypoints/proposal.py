@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -51,7 +52,8 @@ def proposal_list(
         required, waiting = sorted(ws.proposals.required(owner)), ws.proposals.waiting(owner)
         if as_json:
             items = [
-                {"id": p.id, "operation": p.operation, "by": p.principal, "asked": p.asked} for p in waiting
+                {"id": p.id, "operation": p.operation, "by": p.principal, "asked": json.loads(p.asked)}
+                for p in waiting
             ]
             out.json({"required": required, "waiting": items})
             return

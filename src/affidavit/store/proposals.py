@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from affidavit.domain.canonical import canonical
 from affidavit.domain.records import FOREVER
@@ -13,14 +12,14 @@ from affidavit.store.database import Database, Row
 _OPEN = f"until = {FOREVER}"
 _COLUMNS = "id, tenant, operation, principal, speaker, scopes, asked, expires, state, since, until"
 MADE = "made"
-LEFT = ["", "", None, None, 0]
+LEFT = ["", "", None, "", 0]
 """What is left in a row of an erased person's: principal, speaker, scopes, asked, expires."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """``principal`` asked for ``operation`` with ``asked``, by what is good for ``scopes``; ``speaker`` is the service that spoke
-    for them. It can be confirmed until ``expires`` (microseconds)."""
+    """``principal`` asked for ``operation`` with ``asked`` (JSON), by what is good for ``scopes``; ``speaker`` is the service
+    that spoke for them. It can be confirmed until ``expires`` (microseconds)."""
 
     id: str
     tenant: int
@@ -28,7 +27,7 @@ class Proposal:
     principal: str
     speaker: str
     scopes: frozenset[str] | None
-    asked: Any
+    asked: str
     expires: int
     state: str
     since: int
@@ -80,7 +79,7 @@ class Proposals:
                 made.principal,
                 made.speaker,
                 canonical(scopes).decode(),
-                canonical(made.asked).decode(),
+                made.asked,
                 made.expires,
                 made.state,
                 made.since,
@@ -94,7 +93,7 @@ class Proposals:
     def empty(self, tenant: int, principal: str) -> int:
         """Take everything out of the rows of ``principal`` but what was to be done, its times and its end; how many."""
         return self._db.changed(
-            "UPDATE proposals SET principal = '', speaker = '', scopes = 'null', asked = 'null', expires = 0 "
+            "UPDATE proposals SET principal = '', speaker = '', scopes = 'null', asked = '', expires = 0 "
             "WHERE tenant = ? AND principal = ?",
             (tenant, principal),
         )
@@ -104,4 +103,4 @@ def _proposal(row: Row) -> Proposal:
     id, tenant, operation, principal, speaker, scopes, asked, *rest = row
     limits = json.loads(scopes)
     given = None if limits is None else frozenset(limits)
-    return Proposal(id, tenant, operation, principal, speaker, given, json.loads(asked), *rest)
+    return Proposal(id, tenant, operation, principal, speaker, given, asked, *rest)

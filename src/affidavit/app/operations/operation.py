@@ -125,7 +125,7 @@ def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], a
     changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
     if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
         return
-    said = asked.model_dump(mode="json")
+    said = asked.model_dump_json()
     made = ws.proposals.propose(
         caller.tenant, operation.name, caller.principal, caller.by, caller.scopes, said
     )

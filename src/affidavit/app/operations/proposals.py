@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import Field, JsonValue
@@ -71,7 +72,7 @@ class Proposing:
             "operation": one.operation,
             "action": self.table[one.operation].action,
             "by": one.principal,
-            "asked": one.asked,
+            "asked": json.loads(one.asked),
             "expires": one.expires,
             "yours": one.principal == caller.principal,
         }
@@ -83,7 +84,7 @@ class Proposing:
         self._second(ws, caller, there, operation)
         first = Caller(caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes)
         check(ws, first, operation.action)
-        wanted = operation.takes.model_validate(there.asked)
+        wanted = operation.takes.model_validate_json(there.asked)
         ws.proposals.resolve(caller.tenant, asked.id, "confirmed", caller.principal, asked.reason)
         return {"id": asked.id, "operation": operation.name, "result": perform(ws, first, operation, wanted)}
 
