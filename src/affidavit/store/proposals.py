@@ -18,8 +18,8 @@ LEFT = ["", "", None, "", 0]
 
 @dataclass(frozen=True)
 class Proposal:
-    """``principal`` asked for ``operation`` with ``asked`` (JSON), by what is good for ``scopes``; ``speaker`` is the service that
-    spoke for them. It can be confirmed until ``expires`` (microseconds)."""
+    """``principal`` asked for ``operation`` with ``asked`` (JSON), by what is good for ``scopes``; ``speaker`` is the service
+    that spoke for them. It can be confirmed until ``expires`` (microseconds)."""
 
     id: str
     tenant: int

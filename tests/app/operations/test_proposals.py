@@ -205,7 +205,7 @@ def test_an_erased_person_leaves_nothing_that_waits(workspace: affidavit.Workspa
     workspace.erasing.erase(acme, Target("person", "user:alice"), "operator:dpo", "request 17")
     with pytest.raises(UnknownNameError):
         confirm(workspace, Caller(acme, "user:bob", "session"), id)
-    assert workspace.parts.database.all("SELECT principal, asked FROM proposals") == [("", "null")]
+    assert workspace.parts.database.all("SELECT principal, asked FROM proposals") == [("", "")]
 
 
 def test_over_http(workspace: affidavit.Workspace, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
