@@ -71,6 +71,8 @@ def test_questions_and_documents(world: TwoSides, ask: Asker) -> None:
     (cited, *_) = answer["claims"][0]["citations"]
     assert cited["location"] == f"{known['source']}/{known['document']}"
     assert ask("questions.search", question="ledger", k=3)["hits"]
+    ask("texts.embed", "", 400, texts=["a text"])  # this workspace has no embedder
+    ask.given.add("texts.embed")
     found = ask("documents.get", source=cited["source"], document=cited["document"])
     assert found["text"][cited["start"] : cited["end"]] == cited["quote"]
     assert found["revision"] == cited["revision"]
@@ -119,6 +121,7 @@ def test_the_record(world: TwoSides, ask: Asker) -> None:
     assert ask("runs.show", run=run)["given"]
     assert ask("runs.explain", run=run)["saw"]
     assert ask("runs.replay", run=run)["identical"]
+    assert ask("runs.events", run=run)["ended"]
     changes = [{"what": "as", "to": "user:gerbil-nobody"}]
     assert not ask("runs.what_if", run=run, changes=changes)["difference"]["same"]
     rules = '[[rule]]\nmatch = "**"\nallow = []'
@@ -214,10 +217,12 @@ def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
     absent = ask("calls.cancel", nobody, 404, call="call-quokka")
     assert not_yours["code"] == absent["code"]
     ask("calls.resolve", "", 400, call=done["call"], happened=True, reason="it is not unknown")
-    ask.given |= {
-        "calls.undo",
-        "calls.resolve",
-    }  # what they give is a call like the others; refused here as they must be
+    # what these give is a call like the others; refused here as they must be
+    ask.given |= {"calls.undo", "calls.resolve"}
+    for one in (another, third):
+        assert ask("calls.status", person, call=one["call"])["call"] == one["call"]
+    assert ask("agents.use", person, tool="order.look", arguments={"order": 4})["state"] in ("done", "denied")
+    assert waiting["call"] in [w["call"] for w in ask("approvals.history")["items"]]
 
 
 def test_sources(world: TwoSides, ask: Asker) -> None:
@@ -290,6 +295,7 @@ def test_controls_money_and_what_decides(world: TwoSides, ask: Asker) -> None:
     assert killed["by"] == world.ours.admin.principal
     assert "tool:refund" in [k["what"] for k in ask("kills.list")["items"]]
     ask("kills.revive", what="tool:refund", reason="it was a trial")
+    assert ask("controls.history")["items"]
     ask("kills.kill", "", 404, what="all", reason="that is every tenant's")
     assert ask("money.costs", by="day")["total"]["calls"] >= 0
     (budget,) = ask("money.budgets")["items"]
