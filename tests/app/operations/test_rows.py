@@ -69,6 +69,8 @@ def test_questions_and_documents(world: TwoSides, ask: Asker) -> None:
     (cited, *_) = answer["claims"][0]["citations"]
     assert cited["location"] == f"{known['source']}/{known['document']}"
     assert ask("questions.search", question="ledger", k=3)["hits"]
+    ask("texts.embed", "", 400, texts=["a text"])  # this workspace has no embedder
+    ask.given.add("texts.embed")
     found = ask("documents.get", source=cited["source"], document=cited["document"])
     assert found["text"][cited["start"] : cited["end"]] == cited["quote"]
     assert found["revision"] == cited["revision"]
@@ -117,6 +119,7 @@ def test_the_record(world: TwoSides, ask: Asker) -> None:
     assert ask("runs.show", run=run)["given"]
     assert ask("runs.explain", run=run)["saw"]
     assert ask("runs.replay", run=run)["identical"]
+    assert ask("runs.events", run=run)["ended"]
     changes = [{"what": "as", "to": "user:gerbil-nobody"}]
     assert not ask("runs.what_if", run=run, changes=changes)["difference"]["same"]
     rules = '[[rule]]\nmatch = "**"\nallow = []'
@@ -215,6 +218,10 @@ def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
     absent = ask("calls.cancel", nobody, 404, call="call-quokka")
     assert not_yours["code"] == absent["code"]
     ask("calls.resolve", "", 400, call=done["call"], happened=True, reason="it is not unknown")
+    for one in (another, third):
+        assert ask("calls.status", person, call=one["call"])["call"] == one["call"]
+    assert ask("agents.use", person, tool="order.look", arguments={"order": 4})["state"] in ("done", "denied")
+    assert waiting["call"] in [w["call"] for w in ask("approvals.history")["items"]]
     assert another["call"] in [past["call"] for past in ask("approvals.history")["items"]]
 
 

@@ -57,7 +57,8 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
         f"# The {secret}\n\nThe {secret} sleeps 9 hours a day, says the common ledger.\n"
     )
     (docs / f"{secret}-shut.md").write_text(f"# Shut\n\nNobody reads this {secret} page.\n")
-    rules = f'allow = ["{group}"]\n[files."{secret}-shut.md"]\ninherit = false\nallow = []\n'
+    who = group if name == "acme" else "anyone"  # of theirs: nothing but whose it is may keep us out
+    rules = f'allow = ["{who}"]\n[files."{secret}-shut.md"]\ninherit = false\nallow = []\n'
     (docs / "access.toml").write_text(rules)
     (docs / f"{secret}.rar").write_bytes(b"no parser reads this")
     ws.add_source("folder", docs, f"{word}-source", name)
@@ -125,7 +126,7 @@ OF_NAME: Mapping[str, str] = {"sources": "source", "people": "person"}
 """What the field ``name`` names, by the group of the operation; elsewhere it is nothing of a tenant's."""
 UNKNOWN: Mapping[str, str] = {
     "run": "run-quokkaquokkaquok",
-    "call": "call-quokkaquokkaquok",
+    "call": "call-0123456789abcdef",
     "incident": "inc-0123456789",
     "key": "cquokkaquokkaquo",
     "source": "quokka-source",
