@@ -85,12 +85,14 @@ class DocumentDesk:
 
     # -- one document
 
-    def read(self, tenant: Tenant, principal: str, wish: Wish, by: str = "") -> Found:
-        """The document for ``principal``; ``by`` is the service that asks for them. On the record before it is given.
+    def read(self, tenant: Tenant, principal: str, wish: Wish, by: str = "", run_id: str = "") -> Found:
+        """The document for ``principal``; ``by`` is the service that asks for them, ``run_id`` the id that the run will have, ""
+        for a new one. On the record before it is given.
 
         Raises AccessDeniedError for what is not there and for what they may not read, alike; UsageError, StoppedError.
         """
-        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._parts.release().digest)
+        id = run_id or new_run_id(self._parts.randomness)
+        run = Run(id, tenant.id, JOURNEY, self._parts.release().digest)
         with self._parts.database.read():
             found = self._read(run, tenant.id, principal, wish, None, by)
             text = "" if found is None else self._parts.bodies.get(found.row.text_body).decode()

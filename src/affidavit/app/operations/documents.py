@@ -125,7 +125,7 @@ def documents(ws: Workspace, caller: Caller, asked: Documents) -> dict[str, Any]
 def _read(ws: Workspace, caller: Caller, asked: OneDocument) -> Found:
     as_of = ws.position(asked.as_of) if asked.as_of else None
     wish = Wish(asked.source, asked.document, asked.revision, as_of)
-    return ws.documents.read(caller.tenant, caller.principal, wish, caller.by)
+    return ws.documents.read(caller.tenant, caller.principal, wish, caller.by, caller.run)
 
 
 def document(ws: Workspace, caller: Caller, asked: OneDocument) -> dict[str, Any]:

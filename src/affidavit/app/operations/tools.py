@@ -118,9 +118,11 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, asked.arguments)
+        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, asked.arguments, run=caller.run)
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(caller.tenant, caller.principal, asked.name, asked.arguments).as_json()
+    return ws.tools.call(
+        caller.tenant, caller.principal, asked.name, asked.arguments, run=caller.run
+    ).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
@@ -251,6 +253,7 @@ TOOLS = (
         call,
         {**_TOOL, "arguments": {"to": "dave@acme.example", "subject": "Leave", "body": "I am away."}},
         changes=True,
+        makes_run=True,
         command="tool call",
     ),
     Operation(
