@@ -127,8 +127,8 @@ class ToolDesk:
     ) -> Done:
         """Call a tool as ``user``: a run of its own. Raises UnknownNameError, ArgumentsError, RefusedError.
 
-        What ``user`` says is theirs: each argument is labelled so, unless ``context`` holds other ``labels``. ``run``: the id that
-        the run will have, "" for a new one.
+        What ``user`` says is theirs: each argument is labelled so, unless ``context`` holds other ``labels``. ``run``: the id
+        that the run will have, "" for a new one.
         """
         wanted, first = self._own_run(tenant, user, tool, arguments, context or {}, run)
         return self.gateway.call(wanted, first, patience)

@@ -13,8 +13,9 @@ CREATE INDEX events_by_kind ON events (kind, position);
 CREATE INDEX events_by_time ON events (at);
 -- What lists of runs are made from: what `run.started` and `run.finished` say. `who` is emptied with the body that says it.
 CREATE TABLE runs (
-  position INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, run TEXT NOT NULL UNIQUE, journey TEXT NOT NULL, who TEXT NOT NULL,
+  position INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, run TEXT NOT NULL, journey TEXT NOT NULL, who TEXT NOT NULL,
   status TEXT NOT NULL);
+CREATE INDEX runs_by_run ON runs (run);
 CREATE INDEX runs_by_who ON runs (tenant, who, position);
 CREATE INDEX runs_by_tenant ON runs (tenant, position);
 CREATE TABLE tree (level INTEGER, number INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, number)) WITHOUT ROWID;

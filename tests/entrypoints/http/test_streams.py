@@ -60,11 +60,11 @@ def test_the_id_of_a_request_is_its_runs_and_never_the_clients(world: World) -> 
             assert found.json()["run"] == found.headers["X-Request-Id"] != wanted["X-Request-Id"]
 
 
-def test_of_what_reads_and_calls_too(world: World) -> None:
+def test_of_what_is_read_too(world: World) -> None:
     with world.client() as client:
-        read = client.get("/v1/documents/docs/leave.md", headers=world.key("alice"))
-        if read.status_code == 404:
-            pytest.fail(read.text)
+        wish = {"source": "docs", "document": "leave.md"}
+        read = client.get("/v1/document", params=wish, headers=world.key("alice"))
+        assert read.status_code == 200
         assert world.ws.parts.events.of_run(read.headers["X-Request-Id"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import dropwhile
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field, JsonValue
 
@@ -12,6 +12,7 @@ from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
 from affidavit.app.workspace import Workspace
+from affidavit.domain.canonical import Json
 from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CallState
 from affidavit.store.calls import CallRow
@@ -117,12 +118,11 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 
 
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
+    arguments = cast("dict[str, Json]", asked.arguments)
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, asked.arguments, run=caller.run)
+        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, arguments, run=caller.run)
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(
-        caller.tenant, caller.principal, asked.name, asked.arguments, run=caller.run
-    ).as_json()
+    return ws.tools.call(caller.tenant, caller.principal, asked.name, arguments, run=caller.run).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
