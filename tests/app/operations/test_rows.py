@@ -297,6 +297,7 @@ def test_controls_money_and_what_decides(world: TwoSides, ask: Asker) -> None:
     said = [(one["what"], one["by"]) for one in ask("controls.history")["items"]]
     admin = world.ours.admin.principal
     assert said[:2] == [("tool:refund goes on", admin), ("tool:refund stopped", admin)]
+    assert {one["level"] for one in ask("levels.list")["items"]} >= {"freshness", "citations"}
     ask("kills.kill", "", 404, what="all", reason="that is every tenant's")
     assert ask("money.costs", by="day")["total"]["calls"] >= 0
     (budget,) = ask("money.budgets")["items"]
