@@ -16,6 +16,7 @@ from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, text_digest
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import Governance, Span, revision_name
+from affidavit.domain.release import CHUNKING
 from affidavit.events.log import Transaction
 from affidavit.ports.embedder import Embedder, EmbedderInfo
 from affidavit.store.catalog import NewRevision, Source
@@ -128,7 +129,7 @@ class _Loader:
         rule = AccessRule.of(groups_of_rule(int(corpus.rule[rows[0]])))
         governance = Governance(rule)
         new = NewRevision(
-            name=revision_name("bench", name, "", text_digest(whole)),
+            name=revision_name("bench", name, "", text_digest(whole), CHUNKING.digest),
             title="",
             location=name,
             media_type="text/plain",

@@ -66,6 +66,8 @@ MISTAKES: list[tuple[str, str, str]] = [
     ('Allow = ["group:a"]', "access.toml:1: unknown key 'Allow'", 'did you mean "allow"?'),
     ("zzz = 1", "access.toml:1: unknown key 'zzz'", "known are: inherit, allow"),
     ('[file."a.md"]', "access.toml:1: unknown key 'file'", 'did you mean "files"?'),
+    ("deprecated = 1", "access.toml:1: deprecated is true or false, not 1", "without quotes"),
+    ('[files."a.md"]\ndeprecated = "no"', "access.toml:2: deprecated is true or false, not 'no'", "without quotes"),
     ('inherit = "false"', "access.toml:1: inherit is true or false, not 'false'", "without quotes"),
     ("\n\nallow = 'group:a'", "access.toml:3: allow must be a list, not 'group:a'", '["group:staff"]'),
     ('allow = ["staff"]', "access.toml:1: allow: 'staff' is not a principal", "group:NAME"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class WeighsHiddenRows(EmbeddedIndex):
         hidden = len(rows)
 
         def leaky(
-            view: View, words: list[str], k1: float, b: float
+            view: View, words: Mapping[str, float], k1: float, b: float
         ) -> tuple[list[PartScores], dict[str, int]]:
             return score(View(view.parts, hidden, view.average), words, k1, b)
 
@@ -350,3 +350,16 @@ def test_vectors_of_two_lengths_are_refused() -> None:
     rows[2] = replace(rows[2], vector=np.ones(3, np.float32))
     with pytest.raises(UsageError, match="dimensions"):
         EmbeddedIndex(None).search(MemoryFeed(rows), Scope(0, frozenset(), frozenset(), 0, 0), Query(""), 1)
+
+
+def test_of_asked_documents_only_what_matches_is_found_and_statistics_are_of_all() -> None:
+    rows = [
+        ChunkRow(n, n, 0, n, 0, FOREVER, text, None)
+        for n, text in enumerate(["alpha beta", "beta", "alpha", "gamma"])
+    ]
+    feed = MemoryFeed(rows, [AccessRow(n, 1, 0, FOREVER) for n in range(4)])
+    scope = Scope(0, frozenset({1}), frozenset({1}), 0, 0)
+    whole = EmbeddedIndex(None).search(feed, scope, Query("alpha"), 9)
+    some = EmbeddedIndex(None).search(feed, scope, Query("alpha", documents=frozenset({1, 2, 77})), 9)
+    assert [c for c in whole.candidates if c.document == 2] == list(some.candidates)
+    assert (some.visible, some.terms) == (4, {"alpha": 2})

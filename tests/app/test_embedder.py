@@ -181,7 +181,7 @@ def test_an_openai_compatible_endpoint_serves_a_workspace(
         workspace,
         affidavit.open(tmp_path / "ws"),
     ):  # the endpoint is gone: keyword goes on, and says so
-        found = ws.search("walrus fish", "alice")
+        found = ws.search("fish of a walrus", "alice")
         assert found.degraded
         assert [h.view.name for h in found.hits] == ["a.md"]
         assert ws.ask("Where is the walrus fish?", "alice").status.value in ("answered", "refused")

@@ -65,6 +65,8 @@ def test_a_question_pays_for_its_vector(ws: affidavit.Workspace, endpoint: Fault
     assert embedding(ws, "source")["docs"] == (1, used, 2 * used)
     assert embedding(ws, "task")["embed"][0] == calls + 1
     ws.search(QUESTION, "alice")
+    assert embedding(ws)["embedding"][0] == calls + 1  # her question's vector is remembered
+    ws.search(f"{QUESTION} And a penguin's?", "alice")
     assert embedding(ws)["embedding"][0] == calls + 2
     (report,) = ws.replays.replay(ws.parts.tenant(""), [answer.run])
     assert report.identical

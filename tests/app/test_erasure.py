@@ -275,8 +275,8 @@ TAMPERS: dict[str, tuple[str, str]] = {
         "no event accounts for",
     ),
     "a rule for the erased document": (
-        f"INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
-        f"SELECT id, 1, '', '', 100, 0, 5, {2**62} FROM documents WHERE name = ''",
+        f"INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, deprecated, since, until) "
+        f"SELECT id, 1, '', '', 100, 0, 0, 5, {2**62} FROM documents WHERE name = ''",
         "no event set",
     ),
     "text in the erased document": (

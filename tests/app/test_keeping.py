@@ -189,6 +189,23 @@ def test_a_question_is_redacted_before_it_is_stored(ws: affidavit.Workspace) -> 
     ws.verify()
 
 
+@pytest.mark.parametrize(("rule", "said"), [("[0-9]{4}", "4711"), ("[0-9]{3} [0-9]{3}", "id815 007x")])
+def test_a_refusal_on_the_record_names_nothing_that_was_taken_from_the_question(
+    ws: affidavit.Workspace, rule: str, said: str
+) -> None:
+    """Its words are the question's: also one that a secret only begins or ends in is withheld."""
+    ws.keeping.set_redaction(ws.parts.tenant(""), [{"name": "pin", "pattern": rule}], BY)
+    answer = ws.ask(f"Which walrus-free zeppelin has {said}?", "alice")
+    assert answer.refusal is not None
+    assert answer.refusal.missing == ("zeppelin", *said.split())  # the person gets their own words back
+    text, bodies = everything(ws, answer.run)
+    (stored,) = [body["refusal"] for body in bodies if "refusal" in body]
+    assert stored["missing"] == ["zeppelin"]
+    assert "“zeppelin”, [redacted terms]" in stored["message"]
+    assert not any(word in text for word in said.split())
+    ws.verify()
+
+
 def test_the_person_gets_their_answer_whole(ws: affidavit.Workspace) -> None:
     ws.keeping.set_redaction(ws.parts.tenant(""), [{"name": "email"}], BY)
     answer = ws.ask("How many days is walrus leave?", "alice")

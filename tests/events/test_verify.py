@@ -136,10 +136,11 @@ TAMPERS: dict[str, tuple[str | Callable[[Database], None], str]] = {
     ),
     "document re-pointed": ("UPDATE governance SET rule = 1 WHERE rule = 2", "governed"),
     "governance added": (
-        "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
-        "SELECT document, rule, owner, classification, 1, fresh_days, 3, 4 FROM governance LIMIT 1",
+        "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, deprecated, since, until) "
+        "SELECT document, rule, owner, classification, 1, fresh_days, 0, 3, 4 FROM governance LIMIT 1",
         "governed",
     ),
+    "deprecation taken back": ("UPDATE governance SET deprecated = 1 - deprecated", "governed"),
     "rank edited": ("UPDATE governance SET rank = 1", "governed"),
     "access ended by hand": ("UPDATE governance SET until = since + 1", "document"),
     "text of a revision edited": (_text, "text of the revision"),
@@ -158,9 +159,11 @@ TAMPERS: dict[str, tuple[str | Callable[[Database], None], str]] = {
     "chunk ended early": ("UPDATE chunks SET until = since + 1 WHERE id = 1", "chunk 0"),
     "chunk moved": ("UPDATE chunks SET start = start + 1", "the chunks are not those"),
     "chunk renamed": ("UPDATE chunks SET path = '[]', kind = 'code'", "the chunks are not those"),
+    "chunk's fields edited": ('UPDATE chunks SET fields = \'[["clause","9"]]\'', "the chunks are not those"),
     "chunk twice": (
-        "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
-        "SELECT revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until FROM chunks WHERE id = 1",
+        "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until) "
+        "SELECT revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until FROM chunks "
+        "WHERE id = 1",
         "chunk 0",
     ),
     "metadata edited": ("UPDATE revisions SET metadata = '{}'", "metadata or times"),

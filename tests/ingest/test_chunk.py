@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from affidavit.app.config import model_location
 from affidavit.domain.records import Block, Parsed, Span
-from affidavit.ingest.chunk import HEADER_MOST, LIMIT, chunk, chunk_input, estimate_tokens
+from affidavit.domain.release import CHUNKING, Chunking
+from affidavit.ingest.chunk import HEADER_MOST, chunk, chunk_input, estimate_tokens
 from affidavit.ingest.parse.read import parse
 
 ROOT = Path(__file__).parents[2]
@@ -23,12 +24,16 @@ HANDBOOK = SHARED / "sghandbook" / "corpus.jsonl"
 needs_handbook = pytest.mark.skipif(not HANDBOOK.exists(), reason="../shared/datasets/sghandbook is absent")
 
 
+WINDOW = Chunking(limit=220, tiny=40, small=100)
+"""With a short header and two special tokens such chunks fill a window of 256."""
+
+
 def md(text: str) -> Parsed:
     return parse(text.encode(), "text/markdown", "a.md")
 
 
-def slices(parsed: Parsed, limit: int = LIMIT) -> list[str]:
-    return [parsed.text[span.start : span.end] for span in chunk(parsed, limit)]
+def slices(parsed: Parsed) -> list[str]:
+    return [parsed.text[span.start : span.end] for span in chunk(parsed, WINDOW)]
 
 
 def words(n: int) -> str:
@@ -77,8 +82,8 @@ def documents(draw: st.DrawFn) -> Parsed:
 @given(documents(), st.integers(5, 240))
 @settings(max_examples=300, deadline=None)
 def test_spans_are_ordered_bounded_and_cover_every_block(parsed: Parsed, limit: int) -> None:
-    spans = chunk(parsed, limit)
-    assert spans == chunk(parsed, limit)
+    spans = chunk(parsed, Chunking(limit=limit))
+    assert spans == chunk(parsed, Chunking(limit=limit))
     end = 0
     covered = [False] * len(parsed.text)
     in_block = [False] * len(parsed.text)
@@ -103,7 +108,7 @@ def test_any_single_block_is_cut_to_size(text: str) -> None:
         return
     for kind in ("paragraph", "code", "heading", "row"):
         parsed = Parsed(text, "", (Block(kind, 0, len(text)),), "text/plain")
-        spans = chunk(parsed, 10)
+        spans = chunk(parsed, Chunking(limit=10))
         assert all(estimate_tokens(text[s.start : s.end], text) <= 10 for s in spans)
         kept = "".join(text[s.start : s.end] for s in spans)
         assert "".join(kept.split()) == "".join(text.split())
@@ -113,8 +118,8 @@ def test_a_heading_begins_the_chunk_it_heads() -> None:
     body = words(60)
     parsed = md(f"# Title\n\n## A\n\n{body}\n\n## B\n\n{body}\n\n## C\n")
     assert slices(parsed) == [f"# Title\n\n## A\n\n{body}", f"## B\n\n{body}\n\n## C"]
-    assert [span.path for span in chunk(parsed)] == [("Title", "A"), ("Title", "B")]
-    assert {span.kind for span in chunk(parsed)} == {"paragraph"}
+    assert [span.path for span in chunk(parsed, WINDOW)] == [("Title", "A"), ("Title", "B")]
+    assert {span.kind for span in chunk(parsed, WINDOW)} == {"paragraph"}
 
 
 def test_a_heading_is_never_left_alone_above_what_it_heads() -> None:
@@ -125,11 +130,11 @@ def test_a_heading_is_never_left_alone_above_what_it_heads() -> None:
 
 def test_small_sections_join_below_level_two_only() -> None:
     inner = md(f"# T\n\n## A\n\n### B\n\n{words(50)}\n\n### C\n\n{words(50)}\n")
-    assert len(chunk(inner)) == 1
+    assert len(chunk(inner, WINDOW)) == 1
     outer = md(f"# T\n\n## B\n\n{words(50)}\n\n## C\n\n{words(50)}\n")
-    assert len(chunk(outer)) == 2
+    assert len(chunk(outer, WINDOW)) == 2
     tiny = md(f"# T\n\n## B\n\n{words(5)}\n\n## C\n\n{words(50)}\n")
-    assert len(chunk(tiny)) == 1
+    assert len(chunk(tiny, WINDOW)) == 1
 
 
 def test_sizes_are_even() -> None:
@@ -188,13 +193,13 @@ def test_the_input_line_is_bounded(title: str, path: list[str]) -> None:
 
 def test_long_headers_make_smaller_chunks() -> None:
     parsed = md(f"# {words(80)}\n\n" + ". ".join([words(20)] * 40))
-    for span in chunk(parsed)[1:]:
+    for span in chunk(parsed, WINDOW)[1:]:
         assert estimate_tokens(chunk_input(parsed.title, span, parsed.text), parsed.text) <= 256
 
 
 def test_the_limit_must_be_positive() -> None:
     with pytest.raises(ValueError, match="limit"):
-        chunk(md("a"), 0)
+        chunk(md("a"), Chunking(limit=0))
 
 
 @given(st.text(), st.text())
@@ -224,7 +229,7 @@ def test_the_handbook_is_parsed_and_chunked_quickly() -> None:
         parsed = parse(page["text"].encode(), "text/markdown", page["id"])
         sizes += [estimate_tokens(parsed.text[s.start : s.end], parsed.text) for s in chunk(parsed)]
     assert time.process_time() - before < 40  # 3 to 4 s where it was measured
-    assert max(sizes) <= LIMIT
+    assert max(sizes) <= CHUNKING.limit
     assert sum(sizes) / len(sizes) >= 120
     assert sum(size < 40 for size in sizes) / len(sizes) < 0.03
 
@@ -243,13 +248,13 @@ def test_estimates_are_safe_against_the_real_tokenizer() -> None:
     for line in HANDBOOK.read_text().splitlines()[::4]:
         page = json.loads(line)
         parsed = parse(page["text"].encode(), "text/markdown", page["id"])
-        for span in chunk(parsed):
+        for span in chunk(parsed, WINDOW):
             bodies.append(parsed.text[span.start : span.end])
             estimates.append(estimate_tokens(bodies[-1], parsed.text))
             inputs.append(chunk_input(page["title"], span, parsed.text))
     real = [len(e.ids) for e in tokenizer.encode_batch(bodies, add_special_tokens=False)]
     whole = [len(e.ids) for e in tokenizer.encode_batch(inputs)]
-    assert sum(size > LIMIT for size in real) / len(real) <= 0.001
+    assert sum(size > WINDOW.limit for size in real) / len(real) <= 0.001
     assert sum(size > 256 for size in whole) / len(whole) <= 0.001
     assert sum(e >= r for e, r in zip(estimates, real, strict=True)) / len(real) >= 0.995
     assert sum(estimates) / sum(real) < 1.25

@@ -14,6 +14,7 @@ import affidavit
 from affidavit.adapters.folder import FolderConnector
 from affidavit.app.config import EmbedderSpec
 from affidavit.domain.errors import BusyError, EmbedderError, SourceError, UnknownNameError, UsageError
+from affidavit.domain.release import Chunking
 from affidavit.ports.connector import Content, Item
 from affidavit.testing.clock import FixedClock, SeededRandomness
 from affidavit.testing.embedder import HashEmbedder
@@ -325,3 +326,36 @@ def test_scans_are_reported_and_broken_files_cost_themselves_only(
     }
     hits = ws.search("walrus", "alice").as_json()["hits"]
     assert sorted(h["location"].rpartition("/")[2] for h in hits) == ["scan.pdf#page=2", "z.md"]
+
+
+def test_other_chunk_settings_cut_anew_and_embed_only_what_is_new(
+    ws: affidavit.Workspace, write_folder: Write, fetched: list[str]
+) -> None:
+    long = "\n\n".join(f"Walrus paragraph {n}. " + "It eats the clams of the bay. " * 12 for n in range(6))
+    root = write_folder({"access.toml": ACCESS, "long.md": long, "short.md": "a walrus by itself"})
+    ws.add_source("folder", root, "docs")
+    (first,) = ws.sync()
+    before = {
+        h["chunk"]: (h["start"], h["end"]) for h in ws.search("walrus", "alice", k=50).as_json()["hits"]
+    }
+    content = ws.parts.release().content
+    ws.publish({**content, "chunker": Chunking(limit=120).content()})
+    fetched.clear()
+    (report,) = ws.sync()
+    assert fetched == ["long.md", "short.md"]
+    assert report.changed == 2
+    assert report.chunks > first.chunks
+    assert report.embedded < report.chunks  # the short page's text has its vector already
+    after = {h["chunk"]: (h["start"], h["end"]) for h in ws.search("walrus", "alice", k=50).as_json()["hits"]}
+    assert len(after) > len(before)
+    assert not set(before) & set(after)  # one id never means two stretches
+    fetched.clear()
+    (again,) = ws.sync()
+    assert fetched == []
+    assert again.unchanged == 2
+    ws.publish(content)
+    (back,) = ws.sync()
+    assert back.embedded == 0
+    ws.verify()
+    runs = [first.run, report.run, again.run, back.run]
+    assert [r.divergence for r in ws.replays.replay(ws.parts.tenant(""), runs)] == [None] * 4

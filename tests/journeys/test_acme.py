@@ -92,7 +92,11 @@ def test_two_people_one_question_two_answers_and_a_refusal(acme: affidavit.Works
     refused = ask(acme, "erin", question)
     assert refused["status"] == "refused"
     nowhere = ask(acme, "erin", "What is the name of the dragon that guards the northern mine?")
-    assert refused == nowhere
+    assert [given["refusal"]["reason"] for given in (refused, nowhere)] == ["not_enough_evidence"] * 2
+    # the words of her own question; the owner is of a document that she may read
+    assert refused["refusal"]["missing"] == ["discount", "limit", "enterprise", "customers"]
+    whom = refused["refusal"]["ask"]
+    assert whom is None or whom["document"] in readable(acme, {"tenant": "acme", "as": "erin"})
 
 
 def test_the_canonical_document_wins_and_says_whom_it_overrules(acme: affidavit.Workspace) -> None:

@@ -343,7 +343,7 @@ class Sharing(RuleBasedStateMachine):
     @rule(who=st.sampled_from(USERS), n=st.integers(0, 30))
     def ask(self, who: str, n: int) -> None:
         question = f"What does the {COMMON} entry mark{n} say about gold coins?"
-        shown = self._shown(who, lambda: shown_in_answer(self.workspace.ask(question, who, TENANT)))
+        shown = self._shown(who, lambda: shown_in_answer(self.workspace.ask(question, who, TENANT), question))
         self._must_be_allowed(who, shown, self.window, self.crowd)
 
     @precondition(lambda self: self.past)

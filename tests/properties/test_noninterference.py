@@ -49,6 +49,8 @@ QUESTIONS = (
     "Who approves travel refunds above the limit?",
     "outage server holiday pension",
     "zanzibar",
+    "In the notes on travel: what is the limit of a refund?",
+    "Who approves the budget of the merger that the invoice names?",
 )
 
 Record = dict[str, Any]
@@ -82,6 +84,8 @@ def records(draw: st.DrawFn, name: str) -> Record:
             "deny": draw(st.sampled_from(([], [], [], ["eng"], ["user:carol"]))),
             "media_type": "text/markdown",
             "year": draw(st.integers(2020, 2023)),
+            "owner": draw(st.sampled_from(("", "user:olga", "group:payroll"))),
+            "deprecated": draw(st.sampled_from((False, False, True))),
         },
     }
 
@@ -297,7 +301,9 @@ def test_the_refusal_for_a_hidden_answer_is_that_for_none(who: str, tmp_path: Pa
         hidden = workspace.ask("zanzibar heliotrope?", who, ACME).given()
         nowhere = workspace.ask("quagga gamboge?", who, ACME).given()
         assert hidden["status"] == "refused"
-        assert json.dumps(hidden) == json.dumps(nowhere)
+        assert hidden["refusal"]["missing"] == ["zanzibar", "heliotrope"]  # the asker's own words
+        said = json.dumps(hidden).replace("zanzibar", "quagga").replace("heliotrope", "gamboge")
+        assert said == json.dumps(nowhere)
 
 
 @pytest.mark.parametrize("dense", [False, True], ids=["keyword", "dense"])
@@ -312,7 +318,7 @@ def test_a_hidden_answer_is_as_no_answer(question: str, who: str, dense: bool, t
         with workshop.build(documents) as workspace:
             given.append(json.dumps(workspace.ask(question, who, ACME).given()))
     assert given[1:] == given[:1] * 2
-    assert "heliotrope" not in given[0]
+    assert "heliotrope" not in given[0] or "heliotrope" in question  # a refusal names the asker's own words
 
 
 @pytest.mark.parametrize("stranger", ["user:nobody", "group:none", "user:secret.md"])

@@ -109,16 +109,16 @@ _resolve = Scopes.resolve
 
 
 def as_they_were_then(
-    self: Scopes, tenant: int, principal: str, as_of: int | None = None, filter: Any = None, past: Any = None
+    self: Scopes, tenant: int, principal: str, as_of: int | None = None, *rest: Any, **named: Any
 ) -> Reader:
-    reader = _resolve(self, tenant, principal, as_of, filter, past)
+    reader = _resolve(self, tenant, principal, as_of, *rest, **named)
     return replace(reader, scope=replace(reader.scope, now=frozenset(self._catalog.rules(tenant))))
 
 
 def as_they_are_now(
-    self: Scopes, tenant: int, principal: str, as_of: int | None = None, filter: Any = None, past: Any = None
+    self: Scopes, tenant: int, principal: str, as_of: int | None = None, *rest: Any, **named: Any
 ) -> Reader:
-    reader = _resolve(self, tenant, principal, as_of, filter, past)
+    reader = _resolve(self, tenant, principal, as_of, *rest, **named)
     return replace(reader, scope=replace(reader.scope, then=frozenset(self._catalog.rules(tenant))))
 
 

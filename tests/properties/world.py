@@ -251,11 +251,12 @@ def shown_in(hits: Hits) -> Shown:
     return _pairs(hits.as_json()["hits"])
 
 
-def shown_in_answer(answer: Answer) -> Shown:
-    """What an answer gave away. Every mark in it must stand in a citation."""
+def shown_in_answer(answer: Answer, question: str = "") -> Shown:
+    """What an answer gave away. Every mark in it must stand in a citation, or in ``question``: a refusal repeats its words."""
     claims = answer.given()["claims"]
     shown = _pairs([c for claim in claims for c in (*claim["citations"], *claim["overrules"])])
-    loose = set(_MARK.findall(json.dumps(answer.given()))) - {mark for _, mark in shown}
+    known = {mark for _, mark in shown} | set(_MARK.findall(question))
+    loose = set(_MARK.findall(json.dumps(answer.given()))) - known
     assert not loose, f"the answer says {loose} without a citation"
     return shown
 

@@ -16,7 +16,7 @@ from affidavit.domain.access import ANYONE, NOBODY, AccessRule, principal
 from affidavit.domain.canonical import Json, digest
 from affidavit.domain.errors import UsageError
 from affidavit.domain.media import media_type_for
-from affidavit.domain.records import Governance
+from affidavit.domain.records import CLASSIFICATIONS, Governance
 from affidavit.ports.connector import Item
 
 # Where each field is looked for unless the mapping says otherwise; only one of the places may be filled.
@@ -30,8 +30,14 @@ _DEFAULT_PLACES: Mapping[str, tuple[str, ...]] = {
     "modified": ("metadata.modified", "modified"),
     "location": ("metadata.location", "location"),
     "media_type": ("metadata.media_type", "media_type"),
+    "deprecated": ("metadata.deprecated", "deprecated"),
+    # words that records use for much else: read only where the mapping says so
+    "classification": (),
+    "rank": (),
+    "fresh_days": (),
 }
-_MAY_BE_CONSTANT = ("title", "owner", "media_type")
+_MAY_BE_CONSTANT = ("title", "owner", "media_type", "classification")
+_MOST_RANK, _MOST_DAYS = 1000, 99_999
 _LONGEST_ID = 4096
 _LARGEST_INTEGER = 2**53 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -121,12 +127,44 @@ class RecordReader:
             name,
             digest([title, text, kind, location, modified, metadata]),
             location or f"{self._source}#{name}",
-            Governance(self._rule(value), self._text(value, "owner") or ""),
+            self._governance(value),
             modified,
             title,
             metadata,
         )
         return Record(item, text, kind, self.is_ruled(value))
+
+    def _governance(self, value: Mapping[str, object]) -> Governance:
+        classification = self._text(value, "classification") or Governance.classification
+        if classification not in CLASSIFICATIONS:
+            message = f"{classification[:40]!r} is not a classification"
+            raise BadRecordError("bad_record", message, f"it is one of: {', '.join(CLASSIFICATIONS)}")
+        return Governance(
+            self._rule(value),
+            self._text(value, "owner") or "",
+            classification,
+            self._number(value, "rank", _MOST_RANK, Governance.rank),
+            self._number(value, "fresh_days", _MOST_DAYS, Governance.fresh_days),
+            self._deprecated(value),
+        )
+
+    def _number(self, value: Mapping[str, object], field: str, most: int, absent: int) -> int:
+        found = self._find(value, field)
+        if found is _MISSING or found is None:
+            return absent
+        if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= most:
+            message = f"{self.spoken(field)} must be a whole number from 1 to {most}"
+            raise BadRecordError("bad_record", message)
+        return found
+
+    def _deprecated(self, value: Mapping[str, object]) -> bool:
+        found = self._find(value, "deprecated")
+        if found is _MISSING or found is None:
+            return False
+        if not isinstance(found, bool):
+            message = f"{self.spoken('deprecated')} must be true or false, not {_kind(found)}"
+            raise BadRecordError("bad_record", message, 'without quotes; or map deprecated to ""')
+        return found
 
     def spoken(self, field: str) -> str:
         """Where ``field`` is looked for, in words."""
@@ -272,6 +310,8 @@ def _check_mapping(field: str, where: str) -> None:
     if where.startswith("=") and field not in _MAY_BE_CONSTANT:
         hint = f"these may: {', '.join(_MAY_BE_CONSTANT)}; for access there is allow"
         raise UsageError(f"{field} cannot be a constant", hint)
+    if field == "classification" and where.startswith("=") and where[1:] not in CLASSIFICATIONS:
+        raise UsageError(f"{where[1:]!r} is not a classification", f"one of: {', '.join(CLASSIFICATIONS)}")
     if field == "media_type" and where.startswith("=") and not _MEDIA_TYPE.fullmatch(where[1:]):
         raise UsageError(f"{where[1:]!r} is not a media type", "write =text/markdown, for example")
 

@@ -11,7 +11,7 @@ from affidavit.domain.records import Span, chunk_name, tie_break
 from affidavit.ingest.chunk import chunk_input
 from affidavit.ports.index import AccessRow, ChunkRow
 from affidavit.store.bodies import Bodies
-from affidavit.store.catalog import Catalog, unpack_path
+from affidavit.store.catalog import Catalog, unpack_fields, unpack_path
 
 
 class CatalogFeed:
@@ -43,6 +43,7 @@ class CatalogFeed:
                 ordinal,
                 title,
                 path,
+                fields,
                 start,
                 stop,
                 text_body,
@@ -60,7 +61,9 @@ class CatalogFeed:
                 tie=tie_break(chunk_name(revision, ordinal)),
                 since=since,
                 until=until,
-                text=chunk_input(title, Span(start, stop, unpack_path(path), ""), text),
+                text=chunk_input(
+                    title, Span(start, stop, unpack_path(path), "", unpack_fields(fields)), text
+                ),
                 vector=None if vector is None else np.frombuffer(vector, dtype="<f4"),
                 metadata=metadata,
             )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from affidavit.ask.falling_short import quoted, words
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import ManifestError, UsageError
 from affidavit.domain.events import Event, EventKind
@@ -40,6 +41,7 @@ _EXACT = frozenset(
 )
 """Parts of a body that say who and which, and are what runs are found and erased by: never redacted."""
 _TERMS = "terms"
+_LEAST_MEETING = 3
 _MODEL_STEPS = frozenset({"embed", "score", "guard.found"})
 """Steps that hold numbers made of texts, and unsalted digests of them: what was taken out could be guessed from them."""
 _NOTHING: Mapping[str, Json] = {
@@ -95,11 +97,13 @@ def compile_rules(rules: Sequence[Mapping[str, str]]) -> tuple[Rule, ...]:
 
 
 class Redactor:
-    """Passes the events of one transaction. Remembers a run's secrets so long, to know their pieces among its search terms."""
+    """Passes the events of one transaction. Remembers so long a run's secrets, to know their pieces among its search terms, and
+    its question as it is stored."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
         self._texts: dict[str, list[str]] = {}
+        self._asked: dict[str, str] = {}
 
     def event(self, event: Event) -> Event:
         """``event`` as it is stored: with ``redacted`` in its body, rule by rule how often, where something was."""
@@ -111,12 +115,29 @@ class Redactor:
         known = self._texts.setdefault(event.run, [])
         if event.facts.get("name") in _MODEL_STEPS:
             return event if not known else replace(event, body={**_NOTHING, "redacted": {"model": 1}})
-        body = self._value(event.body, found, known)
+        body = self._value(self._withheld(event.run, event.body, found), found, known)
         known += (_letters(text) for text in found.texts)
-        if not found.counts or not isinstance(body, dict):
+        if event.kind is EventKind.RUN_STARTED:
+            self._asked[event.run] = str(body.get("question", ""))
+        if not found.counts:
             return event
         counts: Json = dict(sorted(found.counts.items()))
         return replace(event, body={**body, "redacted": counts})
+
+    def _withheld(self, run: str, body: Mapping[str, Json], found: Found) -> Mapping[str, Json]:
+        """``body`` with a refusal that names only words which the question has as it is stored: others are pieces of secrets."""
+        refusal: Any = body.get("refusal")
+        if refusal is None or not refusal["missing"]:
+            return body
+        understood = redact(str(body.get("understood", "")), self._rules, Found())
+        known = {*words(self._asked.get(run, "")), *words(understood)}
+        named = [str(word) for word in refusal["missing"]]
+        message = str(refusal["message"])
+        for word in [w for w in named if w not in known]:
+            message = message.replace(quoted(word), f"[redacted {_TERMS}]")
+            found.counts[_TERMS] = found.counts.get(_TERMS, 0) + 1
+        kept: Json = [word for word in named if word in known]
+        return {**body, "refusal": {**refusal, "message": message, "missing": kept}}
 
     def _words(self, event: Event, body: Mapping[str, Json]) -> Event:
         found = Found()
@@ -154,7 +175,13 @@ def _letters(text: str) -> str:
 
 
 def _is_piece(term: str, known: Sequence[str]) -> bool:
-    return len(term) > 1 and any(term in text for text in known)
+    """Whether ``term`` stands in a secret, or a secret begins at its end or ends at its beginning."""
+    return len(term) > 1 and any(term in text or _meet(term, text) or _meet(text, term) for text in known)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether at least three letters at the end of ``one`` are the beginning of ``other``."""
+    return any(one.endswith(other[:n]) for n in range(_LEAST_MEETING, len(other) + 1))
 
 
 class Redactions:

@@ -9,6 +9,7 @@ from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import text_digest
 from affidavit.domain.errors import ParseError
 from affidavit.domain.events import EventKind
+from affidavit.domain.release import Chunking
 from affidavit.events.read import ErasedBody, Recorded
 from affidavit.ingest.chunk import chunk, chunk_input
 from affidavit.ingest.parse.pool import shared
@@ -21,17 +22,18 @@ def replay_sync(parts: Parts, recorded: RecordedRun) -> Divergence | None:
 
     What the source said (bytes, names, rules) is the record; the source itself is not read. Vectors are not made again.
     """
+    chunking = parts.release_named(recorded.release).chunking
     with parts.database.read():
         for event in parts.events.of_run(recorded.id):
             if event.kind is EventKind.DOCUMENT_INDEXED:
                 said = parts.events.body(event)
-                divergence = None if isinstance(said, ErasedBody) else _document(parts, event, said)
+                divergence = None if isinstance(said, ErasedBody) else _document(parts, event, said, chunking)
                 if divergence is not None:
                     return divergence
     return None
 
 
-def _document(parts: Parts, event: Recorded, said: dict[str, Any]) -> Divergence | None:
+def _document(parts: Parts, event: Recorded, said: dict[str, Any], chunking: Chunking) -> Divergence | None:
     found = parts.catalog.revision_since(event.facts["subject"], event.position)
     name = said["name"]
     if found is None:
@@ -45,7 +47,7 @@ def _document(parts: Parts, event: Recorded, said: dict[str, Any]) -> Divergence
     text = text_digest(parsed.text)
     if text != said["text"]:
         return Divergence(0, f"document {name}", "gives another text", said["text"], text)
-    spans = chunk(parsed)
+    spans = chunk(parsed, chunking, name)
     chunks = chunk_details((s, text_digest(chunk_input(title, s, parsed.text))) for s in spans)
     if chunks != said["chunks"]:
         return Divergence(0, f"document {name}", "gives other chunks", said["chunks"], chunks)

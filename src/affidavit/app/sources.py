@@ -136,7 +136,8 @@ class SourceDesk:
                     vectors.fill(reindex=True, live=True)
                 except EmbedderError as error:
                     late.append(Fault("", error.code, error.message, error.hint, hides=False))
-            run = Run(new_run_id(self._parts.randomness), source.tenant, "sync", self._parts.release().digest)
+            release = self._parts.release()
+            run = Run(new_run_id(self._parts.randomness), source.tenant, "sync", release.digest)
             sync = Sync(
                 self._parts.database,
                 self._parts.log,
@@ -148,6 +149,7 @@ class SourceDesk:
                 run,
                 progress,
                 self._barred(source),
+                release.chunking,
             )
             report = sync.run()
             late += (
@@ -165,17 +167,18 @@ class SourceDesk:
     ) -> Callable[[SyncReport], None]:
         """``progress`` that ends the sync once the source is stopped. Raises StoppedError if it is already."""
 
-        def check() -> None:
-            for kill in self._parts.controls.kills(source.tenant):
-                if kill.whole or (kill.kind, kill.name) == ("source", source.name):
-                    raise kill.error()
-
         def step(report: SyncReport) -> None:
-            check()
+            self.check_running(source)
             progress(report)
 
-        check()
+        self.check_running(source)
         return step
+
+    def check_running(self, source: Source) -> None:
+        """Raise StoppedError if ``source`` may not be read now."""
+        for kill in self._parts.controls.kills(source.tenant):
+            if kill.whole or (kill.kind, kill.name) == ("source", source.name):
+                raise kill.error()
 
     def _barred(self, source: Source) -> Callable[[str], bool]:
         """Whether an item of ``source`` was erased and not let in again."""

@@ -15,6 +15,7 @@ from affidavit.app.feed import CatalogFeed
 from affidavit.app.guarding import GuardShop
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
+from affidavit.ask.caches import Caches
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Scopes
 from affidavit.domain.canonical import Json, canonical
@@ -35,6 +36,8 @@ from affidavit.store.database import Database
 from affidavit.store.people import People, Tenant
 
 DATABASE, KEY, INDEX, LOCKS = "affidavit.db", Path("keys") / "log.key", "index", "locks"
+SETTINGS = "server.toml"
+"""How the server is set up; it may be there before the workspace is."""
 STABLE = "stable"
 SERVING = "embedder"
 NEXT = "embedder_next"
@@ -74,6 +77,7 @@ class Parts:
     embedder: Embedder | None
     models: ModelShop = field(default_factory=lambda: ModelShop(_model_at))
     tariff: Tariff | None = None
+    caches: Caches = field(default_factory=Caches)
     guards: GuardShop = field(init=False)
     retriever: Retriever = field(init=False)
     controls: Controls = field(init=False)

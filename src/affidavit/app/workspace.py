@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +28,19 @@ from affidavit.app.config import (
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
-from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
+from affidavit.app.times import moment
+from affidavit.app.wiring import (
+    DATABASE,
+    INDEX,
+    KEY,
+    NEXT,
+    SERVING,
+    SETTINGS,
+    STABLE,
+    Parts,
+    assemble,
+    schema,
+)
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
 from affidavit.ask.giving import OnClaim
@@ -37,7 +48,7 @@ from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import named, principal
 from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
-from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
+from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
     AffidavitError,
     DiskFullError,
@@ -64,22 +75,32 @@ if TYPE_CHECKING:
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
+    from affidavit.app.documents import DocumentDesk
+    from affidavit.app.drillbook import DrillBook
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.exports import ExportDesk
+    from affidavit.app.figures import FiguresDesk
     from affidavit.app.follow import FollowDesk
+    from affidavit.app.history import HistoryDesk
     from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
+    from affidavit.app.levels import LevelDesk
+    from affidavit.app.looking import LookDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.proposals import ProposalDesk
+    from affidavit.app.quality import QualityDesk
     from affidavit.app.replaydesk import ReplayDesk
+    from affidavit.app.sourcebook import SourceBook
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
+    from affidavit.app.why import WhyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -98,7 +119,9 @@ class Workspace:
         self.people = PeopleDesk(parts)
         self.sources = SourceDesk(parts)
         self.runs = RunDesk(parts)
-        self._searcher = Searcher(parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness)
+        self._searcher = Searcher(
+            parts.database, parts.log, parts.scopes, parts.retriever, parts.randomness, parts.caches
+        )
         parts.models.meter = self._meter
         parts.charge_by(self._embedding)
         self._asker = Asker(
@@ -112,6 +135,7 @@ class Workspace:
             parts.models.writer,
             Conversations(parts.events, parts.catalog),
             parts.guards.of,
+            caches=parts.caches,
         )
 
     def _meter(self, tenant: int, principal: str) -> CountingMeter:
@@ -172,6 +196,11 @@ class Workspace:
         return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
 
     @cached_property
+    def drill_book(self) -> DrillBook:
+        """Drills that run in the background, with their reports on record."""
+        return _later("drillbook", "DrillBook")(self.parts, self.drills)  # type: ignore[no-any-return]
+
+    @cached_property
     def evaluation(self) -> EvalDesk:
         """How good retrieval is, on judged questions."""
         return _later("evaluation", "EvalDesk")(self)  # type: ignore[no-any-return]
@@ -220,9 +249,54 @@ class Workspace:
         return _later("controls", "ControlDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
+    def quality(self) -> QualityDesk:
+        """How good a source is, and whether it agrees with what is held of it."""
+        return _later("quality", "QualityDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def levels(self) -> LevelDesk:
+        """What is promised, and how it is kept."""
+        return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
     def credentials(self) -> CredentialDesk:
         """What proves who asks over the network."""
         return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def documents(self) -> DocumentDesk:
+        """Documents for whoever may read them."""
+        return _later("documents", "DocumentDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def source_book(self) -> SourceBook:
+        """Sources for whoever looks after them."""
+        return _later("sourcebook", "SourceBook")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def history(self) -> HistoryDesk:
+        """What people decided and changed lately."""
+        return _later("history", "HistoryDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def why(self) -> WhyDesk:
+        """Why somebody may read a document, or may not."""
+        return _later("why", "WhyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def looking(self) -> LookDesk:
+        """Seeing the workspace as another person sees it, on record."""
+        return _later("looking", "LookDesk")(self.parts, self.credentials)  # type: ignore[no-any-return]
+
+    @cached_property
+    def figures(self) -> FiguresDesk:
+        """How questions went, day by day."""
+        return _later("figures", "FiguresDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def proposals(self) -> ProposalDesk:
+        """What takes two people, and waits for the second."""
+        return _later("proposals", "ProposalDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:
@@ -244,6 +318,8 @@ class Workspace:
         self.parts.guards.close()
         if "money" in self.__dict__:
             self.money.close()
+        if "figures" in self.__dict__:
+            self.figures.close()
         self.parts.database.close()
 
     # -- people and sources
@@ -286,7 +362,9 @@ class Workspace:
             raise UsageError(
                 "there is no source to sync", "add one: affidavit source add folder PATH --name NAME"
             )
-        return [self.sources.sync(source, progress) for source in sources]
+        reports = [self.sources.sync(source, progress) for source in sources]
+        self.levels.look()
+        return reports
 
     # -- questions
 
@@ -298,8 +376,10 @@ class Workspace:
         as_of: int | None = None,
         where: Json = None,
         follows: str = "",
+        run: str = "",
     ) -> Question:
-        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
+        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name; ``run`` an id of
+        ``new_run_id`` that nothing else has, "" for a new one."""
         who = named(user)
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
@@ -310,7 +390,9 @@ class Workspace:
                 f"the question or filter cannot be kept exactly: {error}", "type it again"
             ) from error
         parsed = None if where is None else parse_filter(where)
-        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows)
+        return Question(
+            self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows, run=run
+        )
 
     def ask(
         self,
@@ -321,24 +403,26 @@ class Workspace:
         where: Json = None,
         follows: str = "",
         on_claim: OnClaim | None = None,
+        run: str = "",
     ) -> Answer:
         """Answer with citations, or refuse; on the record before it returns.
 
         ``follows`` is an earlier run of the same person that this question goes on from. ``on_claim`` is given each claim once it
         is verified and durable, in order: where a model writes, while it still does. If it raises, the answer ends there.
+        ``run`` as for ``question``.
         """
-        question = self.question(text, user, tenant, as_of, where, follows)
+        question = self.question(text, user, tenant, as_of, where, follows, run)
         question = replace(question, streamed=on_claim is not None)
         answer = self._asker.ask(question, self.parts.release(), on_claim)
         self._warn()
         return answer
 
-    def act(self, text: str, user: str, feature: str = "default", tenant: str = "") -> Answer:
+    def act(self, text: str, user: str, feature: str = "default", tenant: str = "", run: str = "") -> Answer:
         """Answer, with calls of the tools that the release allows for ``feature``; or wait where a person must say yes.
 
         Raises UsageError where the release lets no model act.
         """
-        answer = self.acting.act(replace(self.question(text, user, tenant), acts=feature))
+        answer = self.acting.act(replace(self.question(text, user, tenant, run=run), acts=feature))
         self._warn()
         return answer
 
@@ -359,9 +443,10 @@ class Workspace:
         where: Json = None,
         *,
         chunks: bool = True,
+        run: str = "",
     ) -> Hits:
         """The best ``k`` passages that ``user`` may read; with ``chunks`` false the best of each of ``k`` documents."""
-        question = self.question(text, user, tenant, as_of, where)
+        question = self.question(text, user, tenant, as_of, where, run=run)
         return self._searcher.search(question, k, self.parts.release(), chunks=chunks)
 
     def search_batch(
@@ -384,14 +469,12 @@ class Workspace:
         if when.isdecimal():
             return int(when)
         try:
-            moment = datetime.fromisoformat(when)
-        except ValueError as error:
+            at = moment(when)
+        except UsageError as error:
             raise UsageError(
                 f"{when!r} is neither a position nor a time", "write 1234 or 2026-11-21T10:00"
             ) from error
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        position = self.parts.log.position_at(int(moment.timestamp() * MICROSECONDS))
+        position = self.parts.log.position_at(at)
         if position < 0:
             raise UsageError(f"the workspace is younger than {when}", "`affidavit run list` shows times")
         return position
@@ -481,6 +564,7 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """How things stand, for people and for ``--json``."""
         parts = self.parts
+        self.levels.look()
         unusable = weights_missing(parts.serving)
         with parts.database.read():
             index = parts.index.status()
@@ -523,6 +607,7 @@ class Workspace:
             "sinks": self.outside.status(),
             "budgets": self.budgets.alerts(),
             "stopped": self.controls.status(),
+            "levels": self.levels.promised(),
         }
 
 
@@ -556,6 +641,7 @@ def init(
             INDEX,
             "keys",
             "locks",
+            SETTINGS,
         }
         if foreign:
             raise WorkspaceError(

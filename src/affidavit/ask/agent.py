@@ -234,6 +234,7 @@ def _as_passage(observed: Observed) -> Passage:
         classification=_INTERNAL,
         rank=0,
         fresh_days=0,
+        deprecated=False,
         valid=True,
     )
     return Passage(view, Ranked(0, 0, 0, 0.0, 0.0, None), "a call of this run", lambda _: observed.text)

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from affidavit.ask.caches import Caches
 from affidavit.ask.conversation import Conversations, stand_alone
 from affidavit.ask.drafts import Quoted, Written, streams
 from affidavit.ask.effects import Asked, Scores, embed_question, score_sentences
 from affidavit.ask.evidence import Evidence, Scored, gather
 from affidavit.ask.extract import choose
+from affidavit.ask.falling_short import not_enough
 from affidavit.ask.giving import Giving, Handing, OnClaim
 from affidavit.ask.guard import guard_question
-from affidavit.ask.retrieve import Denied, Found, Passage, Retriever, decimal, diversify, hit_record
+from affidavit.ask.hunt import Found
+from affidavit.ask.onward import record_onward
+from affidavit.ask.retrieve import Denied, Passage, Retriever, choose_passages, decimal, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
 from affidavit.ask.support import Supporting, supporting
 from affidavit.ask.timer import Timer
@@ -23,7 +27,6 @@ from affidavit.domain.answer import (
     GUARDED_ANSWER,
     GUARDED_QUESTION,
     NO_MODEL,
-    NOT_ENOUGH,
     Answer,
     Citation,
     Claim,
@@ -34,7 +37,7 @@ from affidavit.domain.answer import (
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS, Clock, Randomness
 from affidavit.domain.filter import Filter
-from affidavit.domain.records import RunStatus
+from affidavit.domain.records import BEHIND, RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.version import VERSION
 from affidavit.events.log import Log
@@ -57,7 +60,7 @@ _DAY = 86_400 * MICROSECONDS
 class Question:
     """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
     claims are given one by one where the release allows it. ``acts``: the feature with whose tools it may be acted upon, "" for
-    an answer alone."""
+    an answer alone. ``run``: the id that its run will have, unused so far; "" for a new one."""
 
     tenant: int
     principal: str
@@ -68,6 +71,7 @@ class Question:
     follows: str = ""
     streamed: bool = False
     acts: str = ""
+    run: str = ""
 
 
 Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
@@ -90,8 +94,10 @@ class Asker:
         conversations: Conversations | None = None,
         guards: Callable[[Release], Guards] = lambda release: Guards(),
         agents: Agents = lambda release, caller, question: None,
+        caches: Caches | None = None,
     ) -> None:
         self._agents = agents
+        self._caches = caches
         self._guards = guards
         self._callers = callers
         self._writers = writers
@@ -110,7 +116,7 @@ class Asker:
         ``question`` is ``streamed`` and the release allows it, else at the end. What it raises is raised here.
         Raises UnknownNameError for a stranger and UsageError for an impossible position; those leave no run.
         """
-        run = Run(new_run_id(self._randomness), question.tenant, "ask", release.digest)
+        run = Run(question.run or new_run_id(self._randomness), question.tenant, "ask", release.digest)
         timer = Timer()
         hand = on_claim or (lambda claim: None)
         handing = Handing(lambda: self._durable(run), hand)
@@ -167,9 +173,10 @@ class Asker:
         streaming = question.streamed and streams(release)
         embedder, fingerprint = self._retriever.serving()
         fingerprint = fingerprint if past is None else past.embedder
+        memory = self._caches.of(run, question.principal) if self._caches and past is None else None
         with self._db.read():
             reader = self._scopes.resolve(
-                question.tenant, question.principal, question.as_of, question.filter, past
+                question.tenant, question.principal, question.as_of, question.filter, past, memory
             )
             timer.lap("identify_scope")
             clock = self._clock.now() if past is None else past.clock
@@ -186,25 +193,24 @@ class Asker:
             text, refusal = self._understood(run, reader, question, release, caller, watch)
             if refusal is not None:
                 return _refuse(run, reader, release, refusal)
-            asked = embed_question(run, embedder, fingerprint, text)
+            asked = embed_question(run, embedder, fingerprint, text, memory, lead=release.retrieval.lead > 0)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
         timer.lap("recheck")
         evidence = self._suffice(run, embedder, asked, found, passages, release)
         timer.lap("suffice")
+        support = supporting(run, embedder, asked, release.writing)
         if question.acts:
             # what does not answer the question is not shown: whatever is read makes a run less trusted
             seen = passages if evidence.sufficient else []
             agent = self._agents(release, caller, question)
-            support = supporting(run, embedder, asked, release.writing)
             return self._act(run, reader, release, agent, text, seen, support, clock, watch)
         if not evidence.sufficient:
-            return _refuse(run, reader, release, NOT_ENOUGH)
+            return _refuse(run, reader, release, not_enough(asked.text, passages))
         giving = self._giving(run, passages, clock, watch, handing)
         written: Written | None = None
         if writer is not None:
-            support = supporting(run, embedder, asked, release.writing)
             written = writer.write(run, text, passages, support, giving if streaming else None)
         timer.lap("model")
         if written is None and release.writing is not None and release.writing.fallback == "refuse":
@@ -222,7 +228,7 @@ class Asker:
         if watch.refused or (watch.dropped and not claims):
             return _refuse(run, reader, release, GUARDED_ANSWER)
         if not claims:
-            return _refuse(run, reader, release, NOT_ENOUGH)
+            return _refuse(run, reader, release, not_enough(asked.text, passages))
         given = "\n".join(claim.text for claim in claims)
         understood = text if text != question.text else ""
         return _given(
@@ -346,9 +352,10 @@ class Asker:
         self, run: Run, reader: Reader, asked: Asked, found: Found, release: Release, past: Past | None
     ) -> list[Passage]:
         settings = release.retrieval
+        record_onward(run, found.onward)
         top = found.ranked[: 4 * settings.k]
         checked = self._retriever.recheck(reader, top, None if past is None else past.checks[0])
-        kept = diversify(checked.passages, settings.k, settings.per_document)
+        kept = choose_passages(found, checked.passages, settings)
         run.step(
             "retrieve",
             {"pool": settings.pool, "dense": asked.vector is not None, "degraded": asked.degraded},
@@ -454,8 +461,9 @@ def _citation(passage: Passage, start: int, end: int, quote: str, clock: int) ->
         location=view.location,
         indexed_at=instant(view.indexed_at),
         permitted_by=passage.permitted_by,
-        rank=view.rank,
+        rank=view.rank - BEHIND if view.deprecated else view.rank,
         stale=bool(view.fresh_days) and clock - modified > view.fresh_days * _DAY,
+        deprecated=view.deprecated,
     )
 
 

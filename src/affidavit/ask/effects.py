@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from affidavit.ask.caches import Memory
+from affidavit.ask.lead import Parts, split
 from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.errors import EmbedderError
 from affidavit.models.caller import CHARGED, EMBED
@@ -23,15 +25,17 @@ from affidavit.runs.recorder import Run
 
 @dataclass(frozen=True)
 class Asked:
-    """A question as the embedder ``fingerprint`` sees it. ``vector`` is a unit float32 vector, or None: then search is by
-    keyword alone, and ``degraded`` says why unless that is how the workspace is set up. ``late``: whether the embedder
-    gives token vectors too."""
+    """A question as the embedder ``fingerprint`` sees it: ``text`` without the opening ``where`` it says to look, if it has one.
+    ``vector`` is a unit float32 vector, or None: then search is by keyword alone, and ``degraded`` says why unless that is how
+    the workspace is set up. ``late``: whether the embedder gives token vectors too. ``memory``: what the search may use again."""
 
     text: str
     fingerprint: str
     vector: NDArray[np.float32] | None
     degraded: str
     late: bool
+    where: str = ""
+    memory: Memory | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,35 @@ class Scores:
     alike: frozenset[tuple[int, int]]
 
 
-def embed_question(run: Run, embedder: Embedder | None, fingerprint: str, text: str) -> Asked:
-    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked."""
-
+def embed_question(
+    run: Run,
+    embedder: Embedder | None,
+    fingerprint: str,
+    question: str,
+    memory: Memory | None = None,
+    *,
+    lead: bool = False,
+) -> Asked:
+    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked. ``lead``: the opening of the
+    question, if it says where to look, is kept apart from what is embedded."""
+    parts = split(question) if lead else Parts(question)
+    text = parts.what
     owed: list[Json] = []
 
-    def compute() -> dict[str, Json]:
+    def ask() -> dict[str, Json]:
         said = _vector(embedder, text)
         owed.extend(charges(embedder))
-        return {**said, "charged": True} if owed else said
+        return said
+
+    def compute() -> Mapping[str, Json]:
+        said = ask() if memory is None else memory.vector(fingerprint, text, ask)
+        said = {**said, "charged": True} if owed else said
+        return {**said, "what": text, "where": parts.where} if parts.where else said
 
     said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
     if said.get("charged"):
         run.effect(f"{CHARGED}{EMBED}", {"text": text_digest(text)}, lambda: {"charges": owed})
-    return as_recorded(text, fingerprint, said)
+    return replace(as_recorded(question, fingerprint, said), memory=memory)
 
 
 def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
@@ -72,11 +91,12 @@ def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
     return {"vector": packed, "degraded": "", "late": late}
 
 
-def as_recorded(text: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:
+def as_recorded(question: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:
     """The question out of the output of its step ``embed``."""
     packed = said["vector"]
     vector = None if packed is None else np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32)
-    return Asked(text, fingerprint, vector, said["degraded"], said["late"])
+    text, where = said.get("what", question), said.get("where", "")
+    return Asked(text, fingerprint, vector, said["degraded"], said["late"], where)
 
 
 def score_sentences(
@@ -104,13 +124,15 @@ def score_sentences(
             "alike": _alike(means, same),
         }
 
-    given = {
+    given: dict[str, Json] = {
         "text": text_digest(asked.text),
         "embedder": asked.fingerprint,
         "sentences": digest(list(sentences)),
         "same": repr(same),
     }
-    said = run.effect("score", given, compute)  # type: ignore[arg-type]  # JSON, said in a wider type
+    memory = asked.memory
+    known = compute if memory is None else lambda: memory.scores(given, compute)
+    said = run.effect("score", given, known)  # type: ignore[arg-type]  # JSON, said in a wider type
     if "unavailable" in said:
         return None
     return Scores(

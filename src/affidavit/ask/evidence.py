@@ -14,15 +14,19 @@ from dataclasses import dataclass
 
 from affidavit.ask.effects import Scores
 from affidavit.ask.guard import output_signals
-from affidavit.ask.rank import idf, z_scores
-from affidavit.ask.retrieve import Found, Passage
+from affidavit.ask.hunt import Found
+from affidavit.ask.rank import ceiling, idf, z_scores
+from affidavit.ask.retrieve import Passage
 from affidavit.ask.units import Unit, units
-from affidavit.domain.release import Release
+from affidavit.domain.release import Release, Retrieval
 from affidavit.text.analyze import terms
 
 UNITS_SCORED = 32
 _PRIOR = 100
 """Chunks without any of the terms, imagined beside the visible ones: a handful of documents says little about what is rare."""
+_FOUND = 0.45
+"""The share of an opening's information from which on a document is the one it means: measured on contracts that are there, which
+have more in 95 of 100 cases, and that are not there, which have less in 95 of 100."""
 _HEADING_SHARE = 0.5
 """A question's term that stands in the headings above a sentence counts half."""
 
@@ -97,8 +101,10 @@ def gather(
     scores = score([everything[n].quote for n in chosen])
     scored = _score([everything[n] for n in chosen], [covered[n] for n in chosen], passages, scores)
     calibration = release.keyword_only if scores is None else release.dense
-    features = _features(weights, found, words, scored, contexts)
-    total = calibration.bias + math.fsum(w * features[name] for name, w in calibration.weights.items())
+    features = _features(weights, found, words, scored, contexts, passages, release.retrieval)
+    total = calibration.bias + math.fsum(
+        w * features.get(name, 0.0) for name, w in calibration.weights.items()
+    )
     probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
     named = _identifiers(weights) <= frozenset().union(*words, *contexts)
     sufficient = bool(scored) and named and probability >= calibration.threshold
@@ -167,20 +173,23 @@ def _features(
     words: Sequence[frozenset[str]],
     scored: Sequence[Scored],
     contexts: Sequence[frozenset[str]],
+    passages: Sequence[Passage],
+    settings: Retrieval,
 ) -> dict[str, float]:
-    """What the calibration weighs. Every one is a function of visible rows only."""
+    """What the calibration weighs, of the opening only if the release reads one. Every one is a function of visible rows only."""
     best = scored[0] if scored else None
     full = [_coverage(weights, w, c) for w, c in zip(words, contexts, strict=True)]
     dense = sorted((r.dense for r in found.ranked if r.dense is not None), reverse=True)
     keyword = max((r.keyword for r in found.ranked), default=0.0)
-    ceiling = 2.2 * math.fsum(weights.values()) or 1.0
+    most = ceiling(weights.values(), settings.k1) or 1.0
     fused = [r.score for r in found.ranked[:5]]
+    opening = _opening(found, passages) if settings.lead else {}
     return {
         "sentence_coverage": max((s.coverage for s in scored), default=0.0),
         "best_coverage": best.coverage if best else 0.0,
         "passage_coverage": max(full, default=0.0),
         "top_passage_coverage": full[0] if full else 0.0,
-        "keyword": keyword / ceiling,
+        "keyword": keyword / most,
         "dense": dense[0] if dense else 0.0,
         "dense_top3": math.fsum(dense[:3]) / 3 if len(dense) >= 3 else 0.0,
         "dense_gap": dense[0] - dense[min(19, len(dense) - 1)] if dense else 0.0,
@@ -188,8 +197,17 @@ def _features(
         "best_maxsim": best.maxsim if best else 0.0,
         "cosine": max((s.cosine for s in scored), default=0.0),
         "fused_gap": fused[0] - fused[-1] if len(fused) > 1 else 0.0,
+        **opening,
         "rare_term_missing": _rarest_missing(weights, words, contexts),
     }
+
+
+def _opening(found: Found, passages: Sequence[Passage]) -> dict[str, float]:
+    """``opening``: whether the question says where to look. ``lead``: how surely that is there, 1 where it does not say."""
+    if found.places is None:
+        return {"opening": 0.0, "lead": 1.0}
+    fit = max((found.places.get(p.view.document, 0.0) for p in passages), default=0.0)
+    return {"opening": 1.0, "lead": min(1.0, fit / _FOUND)}
 
 
 def _rarest_missing(

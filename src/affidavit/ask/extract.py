@@ -22,12 +22,15 @@ class Chosen:
 
 
 def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering) -> list[Chosen]:
-    """The best sentence and those near it, in reading order within a passage; the most canonical of those about one thing."""
-    clean = evidence.units
+    """The best sentence and those near it, in reading order within a passage; the most canonical of those about one thing.
+
+    Of deprecated documents only where nothing else comes near; beside others they are at most overruled.
+    """
+    clean, most = _current_first(evidence.units, passages, settings.margin)
     picked: list[Chosen] = []
     used: set[int] = set()
     floor = clean[0].score - settings.margin if clean else 0.0
-    for n, scored in enumerate(clean):
+    for n, scored in enumerate(clean[:most]):
         if len(picked) == settings.sentences or scored.score < floor:
             break
         if n in used:
@@ -42,6 +45,17 @@ def choose(evidence: Evidence, passages: Sequence[Passage], settings: Answering)
         overruled = [clean[m] for m in alike if _rank(clean[m], passages) > _rank(clean[winner], passages)]
         picked.append(Chosen(clean[winner], tuple(overruled)))
     return _ordered(picked)
+
+
+def _current_first(
+    units: Sequence[Scored], passages: Sequence[Passage], margin: float
+) -> tuple[Sequence[Scored], int]:
+    """``units``, and how many of them may be picked: without those of deprecated documents, which then come last, if any
+    other comes as near to the best as an answer's sentences may."""
+    current = [u for u in units if not passages[u.unit.passage].view.deprecated]
+    if not current or current[0].score < units[0].score - margin:
+        return units, len(units)
+    return [*current, *(u for u in units if passages[u.unit.passage].view.deprecated)], len(current)
 
 
 def _rank(scored: Scored, passages: Sequence[Passage]) -> int:

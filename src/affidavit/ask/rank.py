@@ -7,7 +7,7 @@ which are a function of the visible rows alone, so nothing hidden can move a sco
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from affidavit.domain.release import Retrieval
@@ -28,22 +28,63 @@ class Ranked:
 
 def z_scores(values: Sequence[float]) -> list[float]:
     """(value - mean) / standard deviation; all zero when the values do not differ."""
-    if not values:
-        return []
-    mean = math.fsum(values) / len(values)
-    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values))
-    return [(v - mean) / deviation if deviation > 1e-12 else 0.0 for v in values]
+    return Scale.of(values).places(values)
 
 
-def fuse(candidates: Sequence[Candidate], settings: Retrieval) -> list[Ranked]:
-    """Best first. A candidate without a vector counts as the least similar of those that have one."""
-    keyword = z_scores([c.keyword for c in candidates])
-    present = [c.dense for c in candidates if c.dense is not None]
-    least = min(present, default=0.0)
-    dense = z_scores([least if c.dense is None else c.dense for c in candidates])
+@dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of some values, by which others can be told too."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Scale:
+        """The scale of ``values``."""
+        if not values:
+            return cls(0.0, 0.0)
+        mean = math.fsum(values) / len(values)
+        return cls(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values)))
+
+    def places(self, values: Sequence[float]) -> list[float]:
+        """How many deviations above the mean each of ``values`` lies."""
+        return [(v - self.mean) / self.deviation if self.deviation > 1e-12 else 0.0 for v in values]
+
+
+def fuse(
+    candidates: Sequence[Candidate],
+    settings: Retrieval,
+    *,
+    places: Mapping[int, float] | None = None,
+    gains: Mapping[int, float] | None = None,
+    of: Sequence[Candidate] | None = None,
+) -> list[Ranked]:
+    """Best first. A candidate without a vector counts as the least similar of those that have one.
+
+    ``places``: by document how well it fits the opening of the question; ``gains``: what a chunk's score gains; ``of``: those
+    whose scores give the scale, all of ``candidates`` if not said.
+    """
+    measured = candidates if of is None else of
+    least = min((c.dense for c in measured if c.dense is not None), default=0.0)
+
+    def dense(some: Sequence[Candidate]) -> list[float]:
+        return [least if c.dense is None else c.dense for c in some]
+
+    keyword = Scale.of([c.keyword for c in measured]).places([c.keyword for c in candidates])
+    similar = Scale.of(dense(measured)).places(dense(candidates))
     ranked = [
-        Ranked(c.chunk, c.document, c.tie, settings.keyword * kz + settings.dense * dz, c.keyword, c.dense)
-        for c, kz, dz in zip(candidates, keyword, dense, strict=True)
+        Ranked(
+            c.chunk,
+            c.document,
+            c.tie,
+            settings.keyword * k
+            + settings.dense * d
+            + (0.0 if places is None else settings.lead * places.get(c.document, 0.0))
+            + (0.0 if gains is None else gains.get(c.chunk, 0.0)),
+            c.keyword,
+            c.dense,
+        )
+        for c, k, d in zip(candidates, keyword, similar, strict=True)
     ]
     return sorted(ranked, key=lambda r: (-r.score, r.tie))
 
@@ -69,3 +110,8 @@ def document_scores(ranked: Sequence[Ranked], support: float) -> dict[int, float
 def idf(visible: int, frequency: int) -> float:
     """How telling a term is that ``frequency`` of ``visible`` chunks have (the BM25 form, never negative)."""
     return math.log(1 + (visible - frequency + 0.5) / (frequency + 0.5))
+
+
+def ceiling(weights: Iterable[float], k1: float) -> float:
+    """The keyword score that no chunk can reach: every term, of the given information, as often as one likes."""
+    return (k1 + 1) * math.fsum(weights)

@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from affidavit.ask.effects import Asked
-from affidavit.ask.rank import Ranked, fuse
+from affidavit.ask.hunt import Found, Hunt, Material
+from affidavit.ask.rank import Ranked
 from affidavit.ask.scopes import Reader, Scopes
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json
@@ -22,6 +25,7 @@ from affidavit.ports.index import Feed, Index, Query, SearchResult
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog, ChunkView
 from affidavit.store.database import Database
+from affidavit.text.analyze import terms
 
 _TEXTS_KEPT = 32_000_000  # characters of revision texts held in memory
 
@@ -52,14 +56,6 @@ class Denied:
 
     view: ChunkView
     reason: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """``ranked`` best first over the whole pool; ``result`` holds the visible statistics."""
-
-    ranked: list[Ranked]
-    result: SearchResult
 
 
 @dataclass(frozen=True)
@@ -108,9 +104,37 @@ class Retriever:
 
     def search(self, scope: Scope, asked: Asked, settings: Retrieval, pool: int = 0) -> Found:
         """The pool of candidates, fused. Call inside a snapshot."""
-        query = Query(asked.text, asked.vector)
-        result = self._index.search(self._feed(asked.fingerprint), scope, query, max(pool, settings.pool))
-        return Found(fuse(result.candidates, settings), result)
+        feed = self._feed(asked.fingerprint)
+
+        def look(query: Query, k: int) -> SearchResult:
+            def compute() -> SearchResult:
+                return self._index.search(feed, scope, query, k)
+
+            return compute() if asked.memory is None else asked.memory.result(feed, scope, query, k, compute)
+
+        def read(chunks: Sequence[int]) -> dict[int, Material]:
+            return self._material(scope, chunks, asked.fingerprint)
+
+        return Hunt(asked, settings, max(pool, settings.pool), look, read).run()
+
+    def _material(self, scope: Scope, chunks: Sequence[int], fingerprint: str) -> dict[int, Material]:
+        """What a second retrieval goes by, of those ``chunks`` that the catalog says are in scope."""
+        views = self._catalog.views(chunks, scope.position)
+        now = views if scope.head == scope.position else self._catalog.views(chunks, scope.head)
+        vectors = self._catalog.vectors(fingerprint, chunks)
+        out = {}
+        for chunk in chunks:
+            view = views.get(chunk)
+            if view is None or not _in_scope(scope, view, now[chunk].rule):
+                continue
+            words = terms("\n".join((view.title, *view.path, self.text(view)[view.start : view.stop])))
+            vector = vectors.get(chunk)
+            out[chunk] = Material(
+                chunk_name(view.revision, view.ordinal),
+                tuple(words),
+                None if vector is None else np.frombuffer(vector, "<f4"),
+            )
+        return out
 
     def recheck(self, reader: Reader, ranked: Sequence[Ranked], at: int | None = None) -> Checked:
         """Ask the catalog about every hit, at its *present* position, and at the reader's if that is earlier.
@@ -171,11 +195,32 @@ class Retriever:
         return text
 
 
+def _in_scope(scope: Scope, view: ChunkView, rule: int | None) -> bool:
+    """Whether the catalog agrees with the index that ``scope`` sees the chunk; ``rule`` governs it at the scope's head."""
+    permitted = dict(scope.instead).get(view.document, view.rule in scope.then and rule in scope.now)
+    return view.tenant == scope.tenant and view.valid and permitted
+
+
 def _judge(tenant: int, who: Identity, view: ChunkView, rules: Mapping[int, AccessRule]) -> tuple[str, bool]:
     if view.tenant != tenant:
         return "another tenant's", False
     verdict = decide_read(who, None if view.rule is None else rules.get(view.rule))
     return verdict.reason, verdict.permit
+
+
+_AS_GOOD = 0.8
+"""A document is as well meant by an opening as the best if it fits at least this share of what the best does."""
+
+
+def choose_passages(found: Found, passages: Sequence[Passage], settings: Retrieval) -> list[Passage]:
+    """The passages to answer from. Where the question says where to look, those of the documents that it means and of no others:
+    what another contract says is no answer."""
+    if not found.places:
+        return diversify(passages, settings.k, settings.per_document)
+    there = {p.view.document: found.places.get(p.view.document, 0.0) for p in passages}
+    floor = _AS_GOOD * max(there.values(), default=0.0)
+    meant = [p for p in passages if there[p.view.document] >= floor]
+    return diversify(meant, settings.k, settings.k)
 
 
 def diversify(passages: Sequence[Passage], k: int, per_document: int) -> list[Passage]:

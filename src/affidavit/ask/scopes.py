@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from affidavit.ask.caches import Memory
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError, UsageError
 from affidavit.domain.filter import And, AnyOf, Filter, Not
@@ -73,10 +74,11 @@ class Scopes:
         as_of: int | None = None,
         filter: Filter | None = None,
         past: Past | None = None,
+        memory: Memory | None = None,
     ) -> Reader:
         """The reader's scope now, or as of an earlier position: what was visible then *and* is visible now.
 
-        ``past`` moves what "now" means.
+        ``past`` moves what "now" means. ``memory`` may know who the person is.
 
         Raises UnknownNameError for a stranger, UsageError for a position that has not been reached, StoppedError if the
         tenant is stopped. A source that is stopped is left out inside the index, as if it were not there.
@@ -86,13 +88,13 @@ class Scopes:
             raise UsageError(
                 f"position {as_of} is not between 0 and {head}", "`affidavit status` shows the position"
             )
-        now = self.identify(tenant, principal, head)
+        now = self._known(tenant, principal, head, memory)
         if not now.principals:
             raise UnknownNameError(
                 f"there is no {principal} in this tenant", "`affidavit people list` shows who is known"
             )
         position = head if as_of is None else as_of
-        then = now if position == head else self.identify(tenant, principal, position)
+        then = now if position == head else self._known(tenant, principal, position, memory)
         with self._lock:
             rules = self._rules(tenant)
             visible_now, visible_then = rules.of(now), rules.of(then)
@@ -104,6 +106,12 @@ class Scopes:
         instead = () if past is None else past.instead
         scope = Scope(tenant, visible_now, visible_then, head, position, _without(filter, stopped), instead)
         return Reader(tenant, now, then, scope, last, stopped)
+
+    def _known(self, tenant: int, principal: str, position: int, memory: Memory | None) -> Identity:
+        if memory is None:
+            return self.identify(tenant, principal, position)
+        version = self._people.version(position)
+        return memory.identity(version, lambda: self.identify(tenant, principal, position))
 
     def stopped(self, tenant: int, position: int) -> tuple[str, ...]:
         """The sources of ``tenant`` that are stopped at ``position``. Raises StoppedError if all of it is."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.ask.asker import Question, instant
+from affidavit.ask.caches import Caches
 from affidavit.ask.effects import Asked, embed_question
+from affidavit.ask.onward import Step, record_onward
 from affidavit.ask.rank import Ranked, document_scores
 from affidavit.ask.retrieve import Denied, Passage, Retriever, hit_record
 from affidavit.ask.scopes import Past, Reader, Scopes, scope_record
@@ -62,6 +64,7 @@ def hit_json(rank: int, passage: Passage) -> dict[str, Any]:
         "text": passage.text,
         "location": view.location,
         "indexed_at": instant(view.indexed_at),
+        "deprecated": view.deprecated,
         "permitted_by": passage.permitted_by,
     }
 
@@ -70,8 +73,15 @@ class Searcher:
     """Searches. Safe to share between threads."""
 
     def __init__(
-        self, database: Database, log: Log, scopes: Scopes, retriever: Retriever, randomness: Randomness
+        self,
+        database: Database,
+        log: Log,
+        scopes: Scopes,
+        retriever: Retriever,
+        randomness: Randomness,
+        caches: Caches | None = None,
     ) -> None:
+        self._caches = caches
         self._db = database
         self._log = log
         self._scopes = scopes
@@ -113,7 +123,7 @@ class Searcher:
         return out
 
     def _one(self, question: Question, k: int, release: Release, chunks: bool) -> tuple[Run, Hits]:
-        run = Run(new_run_id(self._randomness), question.tenant, "search", release.digest)
+        run = Run(question.run or new_run_id(self._randomness), question.tenant, "search", release.digest)
         hits = self.find(run, question, k, release, None, chunks=chunks)
         run.finish(RunStatus.ANSWERED.value, {})
         return run, hits
@@ -124,15 +134,18 @@ class Searcher:
         """One search, collected in ``run`` and not written: now, or once more as at an earlier moment."""
         embedder, fingerprint = self._retriever.serving()
         fingerprint = fingerprint if past is None else past.embedder
+        memory = self._caches.of(run, question.principal) if self._caches and past is None else None
         with self._db.read():
             reader = self._scopes.resolve(
-                question.tenant, question.principal, question.as_of, question.filter, past
+                question.tenant, question.principal, question.as_of, question.filter, past, memory
             )
             run.start(_asked(question, reader, k, chunks, fingerprint))
             run.step("scope", *scope_record(reader))
-            asked = embed_question(run, embedder, fingerprint, question.text)
+            lead = release.retrieval.lead > 0
+            asked = embed_question(run, embedder, fingerprint, question.text, memory, lead=lead)
         deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
         passages = deepening.run(self._db, k, chunks)
+        record_onward(run, deepening.onward)
         run.step(
             "retrieve",
             {"k": k, "heads": list(deepening.heads)},
@@ -166,6 +179,7 @@ class _Deepening:
         self._past = past
         self.heads: list[int] = []
         self.denied: list[Denied] = []
+        self.onward: tuple[Step, ...] = ()
 
     def run(self, database: Database, k: int, chunks: bool) -> list[Passage]:
         """The best ``k`` passages, or the best passages of the best ``k`` documents."""
@@ -175,6 +189,7 @@ class _Deepening:
             with database.read():
                 found = self._retriever.search(self._reader.scope, self._asked, self._settings, pool)
             self.denied = []
+            self.onward = self.onward or found.onward
             passages = self._best(found.ranked, k) if chunks else self._documents(found.ranked)
             for d in self.denied:
                 kept.pop(d.view.chunk if chunks else d.view.document, None)

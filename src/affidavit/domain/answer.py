@@ -14,7 +14,7 @@ class Citation:
     """A verbatim piece of a revision: ``text[start:end] == quote``, in characters.
 
     ``permitted_by`` says which entries of the access rule let the reader in; ``stale`` that the source has not changed
-    the document for longer than its freshness limit.
+    the document for longer than its freshness limit, ``deprecated`` that its owner says it holds no more.
     """
 
     source: str
@@ -30,6 +30,7 @@ class Citation:
     permitted_by: str
     rank: int
     stale: bool
+    deprecated: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -64,15 +65,36 @@ class GivenClaim:
 
 
 @dataclass(frozen=True)
+class Responsible:
+    """The owner of a document that the person may read, and which document that is."""
+
+    owner: str
+    source: str
+    document: str
+
+
+@dataclass(frozen=True)
 class Refusal:
-    """Why there is no answer, in a word of ours, and what the person can do."""
+    """Why there is no answer, in a word of ours, and what the person can do.
+
+    ``missing``: words of the question that nothing found has; ``ask``: who answers for the closest document found. Both only
+    where evidence was looked for.
+    """
 
     reason: str
     message: str
     next_steps: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    ask: Responsible | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"reason": self.reason, "message": self.message, "next_steps": list(self.next_steps)}
+        return {
+            "reason": self.reason,
+            "message": self.message,
+            "next_steps": list(self.next_steps),
+            "missing": list(self.missing),
+            "ask": None if self.ask is None else dict(vars(self.ask)),
+        }
 
 
 NOT_ENOUGH = Refusal(

@@ -14,6 +14,9 @@ from affidavit.domain.filter import Filter
 FOREVER = 2**62
 """The ``until`` of a row that is still true."""
 
+BEHIND = 1000
+"""Added to the rank of what is deprecated, for whoever compares ranks: it comes after all that is not (ranks go to 1000)."""
+
 CLASSIFICATIONS = ("public", "internal", "confidential", "restricted")
 
 
@@ -23,6 +26,7 @@ class Governance:
 
     ``rank``: canonical rank, 1 is the most authoritative; when two documents disagree the lower wins.
     ``fresh_days``: the item is stale when its source has not changed it for longer; 0 means no limit.
+    ``deprecated``: it holds no more or is about to go; it is answered from last, and the answer says so.
     """
 
     access: AccessRule = NOBODY
@@ -30,6 +34,7 @@ class Governance:
     classification: str = "internal"
     rank: int = 100
     fresh_days: int = 0
+    deprecated: bool = False
 
     def as_json(self) -> dict[str, Json]:
         """As it stands in the log; the rule by its digest."""
@@ -39,6 +44,7 @@ class Governance:
             "classification": self.classification,
             "rank": self.rank,
             "fresh_days": self.fresh_days,
+            "deprecated": self.deprecated,
         }
 
 
@@ -89,12 +95,17 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Span:
-    """A chunk before it is stored: offsets into the revision's text, its headings and kind."""
+    """A chunk before it is stored: offsets into the revision's text, its headings and kind.
+
+    ``fields`` are (name, value) pairs that are searched with it: ``clause`` numbers, the terms it ``defines``, what it
+    ``refers`` to, the ``columns`` of its table, its ``file``, ``symbol`` and ``signature``, its ``author``.
+    """
 
     start: int
     end: int
     path: tuple[str, ...]
     kind: str
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,9 +136,10 @@ class RunStatus(str, Enum):
     FAILED = "failed"
 
 
-def revision_name(source: str, document: str, title: str, text_digest: str) -> str:
-    """A revision's public id: a function of what it is, never of what else the catalog holds."""
-    return "r" + digest([source, document, title, text_digest])[:20]
+def revision_name(source: str, document: str, title: str, text_digest: str, chunking: str) -> str:
+    """A revision's public id: a function of what it is, never of what else the catalog holds. ``chunking`` is the digest of
+    the settings by which it was cut, so that a chunk's id never means two stretches."""
+    return "r" + digest([source, document, title, text_digest, chunking])[:20]
 
 
 def chunk_name(revision: str, ordinal: int) -> str:

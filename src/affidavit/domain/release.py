@@ -20,6 +20,8 @@ from affidavit.domain.routes import load as load_routes
 
 _MOST = 1_000_000
 """Of passages, sentences or letters: far more than any question needs, and still no danger to memory."""
+_LEAST_LIMIT, _MOST_LIMIT = 20, 4_000
+"""Tokens of a chunk: fewer make no sense, and no embedder reads more."""
 FEATURES = (
     "sentence_coverage",
     "best_coverage",
@@ -34,6 +36,8 @@ FEATURES = (
     "cosine",
     "fused_gap",
     "rare_term_missing",
+    "lead",
+    "opening",
 )
 """What a calibration may weigh; ``ask/evidence.py`` computes them."""
 
@@ -42,7 +46,10 @@ FEATURES = (
 class Retrieval:
     """``pool``: candidates of each kind of score; ``keyword`` and ``dense``: weights of their z-scores; ``support``: what a
     document's next best passage counts, as a share of the one before; ``k``: passages handed to the answerer;
-    ``per_document``: at most so many of them from one document."""
+    ``per_document``: at most so many of them from one document; ``k1`` and ``b``: BM25's. ``lead``: what it adds to a passage
+    that its document is the one which the opening of the question names, 0 to read no opening (``ask/lead.py``). ``onward``: how
+    many of the first passages are followed in a second retrieval, and ``onward_weight`` what that counts (``ask/onward.py``).
+    The defaults are what releases meant that say nothing of these."""
 
     pool: int
     keyword: float
@@ -50,6 +57,11 @@ class Retrieval:
     support: float
     k: int
     per_document: int
+    k1: float = 1.2
+    b: float = 0.75
+    lead: float = 0.0
+    onward: int = 0
+    onward_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,42 @@ class Answering:
     margin: float
     same: float
 
+
+STRATEGIES = ("clause", "code", "table", "thread")
+"""The ways of cutting a text besides by its sections."""
+CHUNKER = "structure/1"
+
+
+@dataclass(frozen=True)
+class Chunking:
+    """``limit``: tokens of a chunk's slice at most; ``tiny``: below so many it joins a neighbour, whatever heading lies
+    between; ``small``: below so many within a section of level 2; ``own``: a clause or symbol below so many shares a chunk
+    with its neighbour; ``strategies``: those in use."""
+
+    limit: int = 400
+    tiny: int = 80
+    small: int = 200
+    own: int = 200
+    strategies: tuple[str, ...] = STRATEGIES
+
+    def content(self) -> dict[str, Json]:
+        """As it stands in a release."""
+        return {
+            "name": CHUNKER,
+            "limit": self.limit,
+            "tiny": self.tiny,
+            "small": self.small,
+            "own": self.own,
+            "strategies": list(self.strategies),
+        }
+
+    @property
+    def digest(self) -> str:
+        """Names the settings: what was cut by others is cut anew at the next sync."""
+        return digest(self.content())
+
+
+CHUNKING = Chunking()
 
 VERBATIM, REPHRASED = "verbatim", "rephrased"
 
@@ -120,6 +168,7 @@ class Release:
     writing: Writing | None = None
     policy: Mapping[str, str] | None = None
     acting: Acting | None = None
+    chunking: Chunking = CHUNKING
 
     @property
     def digest(self) -> str:
@@ -134,14 +183,7 @@ def load(content: Mapping[str, Any]) -> Release:
         retrieve, suffice, answer, guard = (content[k] for k in ("retrieve", "suffice", "answer", "guard"))
         return Release(
             content,
-            Retrieval(
-                _count(retrieve["pool"]),
-                _number(retrieve["keyword"]),
-                _number(retrieve["dense"]),
-                _number(retrieve["support"]),
-                _count(retrieve["k"]),
-                _count(retrieve["per_document"]),
-            ),
+            _retrieval(retrieve),
             _calibration(suffice["dense"]),
             _calibration(suffice["keyword_only"]),
             Answering(_count(answer["sentences"]), _number(answer["margin"]), _number(answer["same"])),
@@ -150,9 +192,34 @@ def load(content: Mapping[str, Any]) -> Release:
             _writing(content["write"]) if "write" in content else None,
             _policy(content["policy"]) if "policy" in content else None,
             parse_acting(content["act"]) if "act" in content else None,
+            _chunking(content["chunker"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"the release is malformed: {error!r}", "see docs/reference/release.md") from error
+
+
+_MOST_FOLLOWED = 8
+
+
+def _retrieval(content: Mapping[str, Any]) -> Retrieval:
+    found = Retrieval(
+        _count(content["pool"]),
+        _number(content["keyword"]),
+        _number(content["dense"]),
+        _number(content["support"]),
+        _count(content["k"]),
+        _count(content["per_document"]),
+        _number(content.get("k1", "1.2")),
+        _number(content.get("b", "0.75")),
+        _number(content.get("lead", "0")),
+        int(content.get("onward", 0)),
+        _number(content.get("onward_weight", "0")),
+    )
+    if found.k1 < 0 or not 0 <= found.b <= 1 or found.lead < 0 or found.onward_weight < 0:
+        raise ValueError("retrieve: k1, lead and onward_weight are not below 0, b is from 0 to 1")
+    if not 0 <= found.onward <= _MOST_FOLLOWED:
+        raise ValueError(f"retrieve: onward is between 0 and {_MOST_FOLLOWED}")
+    return found
 
 
 def _writing(content: Mapping[str, Any]) -> Writing:
@@ -180,6 +247,23 @@ def _writing(content: Mapping[str, Any]) -> Writing:
         partial,
         wording,
     )
+
+
+def _chunking(content: Mapping[str, Any]) -> Chunking:
+    if content["name"] != CHUNKER:
+        raise ValueError(f"no such chunker: {content['name']}; the one there is: {CHUNKER}")
+    strategies = tuple(content["strategies"])
+    if set(content) != set(CHUNKING.content()) or not set(strategies) <= set(STRATEGIES):
+        raise ValueError(
+            f"a chunker has {', '.join(CHUNKING.content())}; strategies: {', '.join(STRATEGIES)}"
+        )
+    limit, tiny, small, own = (int(content[key]) for key in ("limit", "tiny", "small", "own"))
+    if (
+        not _LEAST_LIMIT <= limit <= _MOST_LIMIT
+        or not 0 <= min(tiny, small, own) <= max(tiny, small, own) <= _MOST_LIMIT
+    ):
+        raise ValueError(f"a chunk has {_LEAST_LIMIT} to {_MOST_LIMIT} tokens")
+    return Chunking(limit, tiny, small, own, strategies)
 
 
 def _policy(content: Mapping[str, Any]) -> Mapping[str, str]:
@@ -215,22 +299,35 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
 DEFAULT: Mapping[str, Any] = {
     "version": 1,
     "analyzer": "snowball-english/1",
-    "chunker": {"name": "blocks/1", "limit": 220},
-    "retrieve": {"pool": 100, "keyword": "1", "dense": "1", "support": "0.3", "k": 8, "per_document": 3},
+    "chunker": CHUNKING.content(),
+    "retrieve": {
+        "pool": 100,
+        "keyword": "1",
+        "dense": "1",
+        "support": "0.3",
+        "k": 8,
+        "per_document": 3,
+        "k1": "0.9",
+        "b": "0.4",
+        "lead": "16",
+        "onward": 3,
+        "onward_weight": "1.5",
+    },
     "suffice": {
         "dense": {
-            "bias": "-7.9181",
+            "bias": "-14.3234",
             "weights": {
-                "sentence_coverage": "-0.1125",
-                "passage_coverage": "1.9819",
-                "keyword": "0.4698",
-                "dense": "3.6016",
-                "dense_gap": "3.0655",
-                "maxsim": "3.1850",
-                "cosine": "4.2793",
-                "rare_term_missing": "-1.3068",
+                "passage_coverage": "1.0309",
+                "keyword": "1.7714",
+                "dense": "3.1619",
+                "dense_gap": "2.5213",
+                "maxsim": "2.2001",
+                "cosine": "3.0652",
+                "rare_term_missing": "-0.4680",
+                "lead": "7.7516",
+                "opening": "2.3687",
             },
-            "threshold": "0.49",
+            "threshold": "0.81",
         },
         "keyword_only": {
             "bias": "-3.5365",

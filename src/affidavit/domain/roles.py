@@ -19,6 +19,7 @@ EVERYBODY = frozenset(
 ACTIONS = (
     "access:look",
     "approval:resolve",
+    "call:resolve",
     "credential:change",
     "drill:run",
     "money:read",
@@ -43,7 +44,15 @@ ACTIONS = (
 INCLUDED: Mapping[str, frozenset[str]] = {
     "reader": frozenset(),
     "operator": frozenset(
-        {"drill:run", "kill:change", "money:read", "source:change", "source:read", "status:read"}
+        {
+            "call:resolve",
+            "drill:run",
+            "kill:change",
+            "money:read",
+            "source:change",
+            "source:read",
+            "status:read",
+        }
     ),
     "approver": frozenset({"answer:review", "approval:resolve"}),
     "auditor": frozenset(

@@ -17,7 +17,7 @@ from affidavit.app.workspace import init as init_workspace
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.domain.version import VERSION
-from affidavit.entrypoints import acting, show
+from affidavit.entrypoints import acting, show, sources
 from affidavit.entrypoints.batch import batch_ask, batch_search
 from affidavit.entrypoints.common import (
     FAILED,
@@ -32,7 +32,7 @@ from affidavit.entrypoints.common import (
     opened,
 )
 from affidavit.entrypoints.later import LaterGroup
-from affidavit.entrypoints.manage import embedder, people, run, source
+from affidavit.entrypoints.manage import embedder, people, run
 from affidavit.entrypoints.output import Output
 from affidavit.ingest.sync import SyncReport
 
@@ -51,7 +51,7 @@ app = typer.Typer(
 )
 for group, name in (
     (people, "people"),
-    (source, "source"),
+    (sources.source, "source"),
     (run, "run"),
     (embedder, "embedder"),
 ):

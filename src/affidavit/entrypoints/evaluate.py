@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from affidavit.app.calibrating import CalibrationDesk
 from affidavit.app.evaluation import DOCUMENT, LEVELS, Orders
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.batch import written
@@ -91,6 +92,63 @@ def retrieval(
         _tell(out, found, differences, failed)
     if failed:
         raise typer.Exit(FAILED)
+
+
+@evaluate.command("calibrate")
+def calibrate(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with queries.jsonl and qrels.tsv (or qrels/test.tsv).")
+    ],
+    user: AsOption = "",
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write the release with the new calibration to this file.")
+    ] = None,
+    refuse: Annotated[
+        float | None,
+        typer.Option(
+            "--refuse",
+            min=1,
+            max=99.9,
+            metavar="PERCENT",
+            help="Refuse so much of what cannot be answered; default: both kinds of mistakes count the same.",
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    tenant: TenantOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Refit when the evidence is enough to answer, on judged questions of this workspace.
+
+    Each question is weighed as it is, and as if the documents that answer it were not there. Half of the questions are fitted
+    on, the other half judges. Nothing changes until you publish the release.
+
+    Examples: `affidavit eval calibrate judged/ --as alice --save release.json`, then `affidavit release publish release.json`;
+    `affidavit eval calibrate judged/ --as alice --refuse 95`
+    """
+    with opened(workspace, as_json) as (ws, out):
+        judged = read_folder(folder)
+        with out.progress("weighing", len(judged.only_judged().questions)) as bar:
+            found = CalibrationDesk(ws).calibrate(
+                judged,
+                user,
+                tenant,
+                lambda: bar.advance(bar.tasks[0].id),
+                None if refuse is None else refuse / 100,
+            )
+        _write(save, json.dumps(found.release, ensure_ascii=False, indent=1) + "\n")
+        fitted = found.fitted
+        if out.as_json:
+            figures = {"auroc": fitted.auroc, "answered": fitted.answered, "refused": fitted.refused}
+            out.json(
+                {"kind": found.kind, "examples": found.examples, **figures, "calibration": fitted.content()}
+            )
+            return
+        out.say(f"{found.examples} examples, calibration {found.kind}; on the half it was not fitted on:")
+        out.say(f"tells them apart (AUROC) {fitted.auroc:.3f}")
+        out.say(
+            f"answers {fitted.answered:.0%} of what can be answered, refuses {fitted.refused:.0%} of what cannot"
+        )
+        out.say(f"publish it with: affidavit release publish {save}" if save else "keep it with --save FILE")
 
 
 def _read(folder: Path | None, queries: Path | None, qrels: Path | None, spans: Path | None) -> Judged:

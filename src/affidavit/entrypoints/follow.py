@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,8 @@ from affidavit.domain.errors import FollowerError, UsageError
 from affidavit.entrypoints.common import JsonOption, WorkspaceOption, opened
 from affidavit.entrypoints.output import Output
 from affidavit.ports.follower import Follower
+
+_LOOK_EVERY = 60 * MICROSECONDS
 
 follow = typer.Typer(
     no_args_is_help=True,
@@ -106,13 +109,28 @@ def _run(ws: Workspace, out: Output, follower: Follower, wanted: Following) -> N
         out.say(
             f"following as {wanted.name} to {wanted.target}; Ctrl-C stops, and it goes on there the next time"
         )
-    progress = ws.followers.follow(follower, wanted, Notices(handed, waiting))
+    ws.levels.look()  # a promise that was broken while nobody looked is handed over too
+    progress = ws.followers.follow(follower, wanted, Notices(handed, waiting), _looking(ws))
     if out.as_json:
         out.json(
             {"name": wanted.name, "kind": kind, "position": progress.position, "handed": progress.handed}
         )
     else:
         out.say(f"{wanted.name}: {progress.handed} events handed over, up to position {progress.position}")
+
+
+def _looking(ws: Workspace) -> Callable[[float], None]:
+    """Waits, and once a minute looks whether what is promised is kept."""
+    next_look = ws.parts.clock.now() + _LOOK_EVERY
+
+    def wait(seconds: float) -> None:
+        nonlocal next_look
+        if ws.parts.clock.now() >= next_look:
+            next_look = ws.parts.clock.now() + _LOOK_EVERY
+            ws.levels.look()
+        time.sleep(seconds)
+
+    return wait
 
 
 def _following(

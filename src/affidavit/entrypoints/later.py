@@ -33,7 +33,14 @@ LATER = {
     "restore": "keep:restore_command",
     "tool": "tools:tool",
     "approvals": "tools:approvals",
+    "level": "levels:level",
     "serve": "serve:serve",
+    "key": "keys:key",
+    "proposal": "proposal:proposal",
+    "signin": "keys:signin",
+    "signout": "keys:signout",
+    "config": "configure:config",
+    "doctor": "doctor:doctor",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -48,6 +55,7 @@ PANELS = {
         "mcp",
         "embedder",
         "eval",
+        "level",
     ),
     "Acting": ("tool", "approvals", "policy", "mode", "kill", "revive", "secret"),
     "The record": (
@@ -61,7 +69,21 @@ PANELS = {
         "review",
         "incident",
     ),
-    "Running it": ("serve", "release", "cost", "budget", "drill", "backup", "restore"),
+    "Running it": (
+        "serve",
+        "config",
+        "doctor",
+        "key",
+        "signin",
+        "signout",
+        "proposal",
+        "release",
+        "cost",
+        "budget",
+        "drill",
+        "backup",
+        "restore",
+    ),
 }
 """The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
 _PANEL = {name: panel for panel, names in PANELS.items() for name in names}

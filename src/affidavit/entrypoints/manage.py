@@ -163,7 +163,8 @@ def source_add(
         typer.Option(
             "--map",
             metavar="OURS=THEIRS",
-            help="jsonl: which field holds id, title, text, acl, deny, owner, modified, location, media_type; empty: none does.",
+            help="jsonl: which field holds id, title, text, acl, deny, owner, modified, location, media_type, deprecated, "
+            "classification, rank, fresh_days; empty: none does.",
         ),
     ] = None,
     allow: Annotated[

@@ -64,8 +64,10 @@ def _where(cited: Mapping[str, Any]) -> str:
 
 def _note(cited: Mapping[str, Any]) -> str:
     stale = "; older than its freshness limit" if cited["stale"] else ""
+    old = "; deprecated" if cited.get("deprecated") else ""
     return (
-        f"{_where(cited)}, revision {cited['revision']}, {cited['permitted_by']}, rank {cited['rank']}{stale}"
+        f"{_where(cited)}, revision {cited['revision']}, {cited['permitted_by']}, "
+        f"rank {cited['rank']}{stale}{old}"
     )
 
 
@@ -98,7 +100,10 @@ def hits(out: Output, result: Mapping[str, Any]) -> None:
         out.warn(f"searched by keyword alone: {result['degraded']}")
     for hit in result["hits"]:
         heading = " > ".join(hit["path"]) or hit["title"]
-        out.say(f"{hit['rank']:>3}. {hit['source']}/{hit['document']}  {hit['score']:.3f}  {heading}", "bold")
+        old = "  (deprecated)" if hit["deprecated"] else ""
+        out.say(
+            f"{hit['rank']:>3}. {hit['source']}/{hit['document']}  {hit['score']:.3f}  {heading}{old}", "bold"
+        )
         text = " ".join(hit["text"].split())
         out.say(f"     {text[:240]}{'…' if len(text) > 240 else ''}")
     if not result["hits"]:
@@ -168,9 +173,38 @@ def status(out: Output, value: Mapping[str, Any]) -> None:
         )
         if sink["error"]:
             out.say(f"  failed at {sink['tried_at']}: {sink['error']}", "yellow")
+    _promises(out, value)
+
+
+def _promises(out: Output, value: Mapping[str, Any]) -> None:
     for budget in value["budgets"]:
         word = "spent" if budget["state"] == "spent" else "nearly spent"
         out.say(f"budget {budget['budget']} (a {budget['per']}) is {word}: affidavit budget show", "yellow")
+    for said in value["levels"]:
+        level(out, said)
+
+
+_LEVEL_STYLES = {"breached": "red", "unmeasured": "yellow"}
+
+
+def level(out: Output, said: Mapping[str, Any]) -> None:
+    """A line about a level of service: its objective, its figure, and what is left of its error budget."""
+    objective, place = said["objective"], said["source"] or said["tenant"]
+    promised = "nothing is promised"
+    if objective:
+        within = f" within {objective['within_seconds']} s" if objective["within_seconds"] else ""
+        promised = f"{objective['percent']} %{within} over {objective['days']} days"
+    figure = f"{said['percent']} % of {said['total']}" if said["total"] else "nothing to count"
+    late = f"; nothing was read for {said['unread_seconds']} s" if said["overdue"] else ""
+    left = (
+        ""
+        if said["budget_left_percent"] is None
+        else f"; {said['budget_left_percent']} % of the error budget left"
+    )
+    out.say(
+        f"{said['level']} of {place}: {said['state']}: {figure} ({promised}){left}{late}",
+        _LEVEL_STYLES.get(said["state"], ""),
+    )
 
 
 def runs(out: Output, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -219,6 +253,8 @@ def _audit(out: Output, story: Mapping[str, Any]) -> None:
     out.say(f"  events {story['positions'][0]} to {story['positions'][1]}")
     for step in story["steps"]:
         out.say(f"  step {step['step']} {step['name']}")
+    if story["cached"]:
+        out.say(f"  known from before: {', '.join(story['cached'])}")
     for denied in story["denied_at_recheck"]:
         out.say(
             f"  denied at the recheck: {denied['source']}/{denied['document']}: {denied['reason']}", "red"

@@ -8,6 +8,7 @@ from affidavit.domain.canonical import canonical, text_digest
 from affidavit.domain.errors import ParseError
 from affidavit.domain.media import is_own_text
 from affidavit.domain.records import Notice, Span, revision_name
+from affidavit.domain.release import Chunking
 from affidavit.ingest.chunk import chunk, chunk_input
 from affidavit.ingest.parse import LONGEST_WORDS
 from affidavit.ingest.parse.pool import shared
@@ -33,8 +34,8 @@ class Prepared:
     notices: tuple[Notice, ...]
 
 
-def prepare(source: str, item: Item, content: Content) -> Prepared:
-    """Parse and chunk ``content``. Raises ParseError."""
+def prepare(source: str, item: Item, content: Content, chunking: Chunking) -> Prepared:
+    """Parse and chunk ``content`` by the settings ``chunking``. Raises ParseError."""
     parsed = shared().parse(content.data, content.media_type, item.name)
     try:
         digest = text_digest(parsed.text)
@@ -46,11 +47,11 @@ def prepare(source: str, item: Item, content: Content) -> Prepared:
             f"the text or metadata cannot be kept exactly: {error}", "remove broken Unicode"
         ) from error
     title = (item.title or parsed.title)[:LONGEST_WORDS]
-    spans = tuple(chunk(parsed))
+    spans = tuple(chunk(parsed, chunking, item.name))
     inputs = tuple(chunk_input(title, span, parsed.text) for span in spans)
     return Prepared(
         item=item,
-        revision=revision_name(source, item.name, title, digest),
+        revision=revision_name(source, item.name, title, digest, chunking.digest),
         text=parsed.text,
         digest=digest,
         title=title,

@@ -9,14 +9,15 @@ state and half a feed is a mix of states that never existed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, sha256
 from affidavit.domain.clock import Clock
 from affidavit.domain.errors import EmbedderError, ParseError, SourceError
 from affidavit.domain.events import Event, EventKind
-from affidavit.domain.records import Governance
+from affidavit.domain.records import Governance, revision_name
+from affidavit.domain.release import CHUNKING, Chunking
 from affidavit.events.log import Log, Transaction
 from affidavit.ingest.prepare import Prepared, prepare
 from affidavit.ingest.vectors import Vectors
@@ -84,8 +85,12 @@ class Sync:
         run: Run,
         progress: Callable[[SyncReport], None] = lambda report: None,
         barred: Callable[[str], bool] = lambda name: False,
+        chunking: Chunking = CHUNKING,
     ) -> None:
-        """``barred`` says of an item's name that it was erased and may not come back."""
+        """``barred`` says of an item's name that it was erased and may not come back; what was cut by other settings than
+        ``chunking`` is read again."""
+        self._chunking = chunking
+        self._cut = chunking.digest
         self._barred = barred
         self._kept_out = 0
         self._db = database
@@ -112,7 +117,8 @@ class Sync:
         self._run.start(
             {"source": self._source.name, "kind": self._source.kind, "documents": len(self._known)}
         )
-        cursor = "" if self._connector.capabilities.listing else self._source.cursor
+        anew = self._connector.capabilities.listing or not all(map(self._cut_so, self._known.items()))
+        cursor = "" if anew else self._source.cursor
         for page in self._connector.changes(cursor):
             self._page(page)
             if page.drained:
@@ -146,7 +152,7 @@ class Sync:
             self._kept_out += 1
             return
         known = self._known.get(item.name)
-        if known is not None and known.stamp == item.stamp:
+        if known is not None and known.stamp == item.stamp and self._cut_so((item.name, known)):
             if self._governed_as(known, item.governance):
                 self.report.unchanged += 1
             else:
@@ -156,10 +162,15 @@ class Sync:
         if self.report.seen % 64 == 0:
             self._progress(self.report)
 
+    def _cut_so(self, one: tuple[str, Known]) -> bool:
+        """Whether a document was cut by the settings in force: its revision's name says."""
+        name, known = one
+        return known.revision == revision_name(self._source.name, name, known.title, known.digest, self._cut)
+
     def _fetch(self, item: Item, known: Known | None) -> None:
         try:
             content = self._connector.fetch(item)
-            prepared = prepare(self._source.name, item, content)
+            prepared = prepare(self._source.name, item, content, self._chunking)
         except (SourceError, ParseError) as error:
             self._fault(Fault(item.name, error.code, error.message, error.hint))
             return
@@ -302,6 +313,7 @@ class Sync:
             prepared.revision,
             prepared.metadata,
             prepared.title,
+            prepared.digest,
         )
         self.report.chunks += len(prepared.spans)
         if known is None:
@@ -352,9 +364,7 @@ class Sync:
         if old is None or wanted.access.within(old):
             return wanted
         self._widen[document] = wanted
-        return Governance(
-            wanted.access.meet(old), wanted.owner, wanted.classification, wanted.rank, wanted.fresh_days
-        )
+        return replace(wanted, access=wanted.access.meet(old))
 
     def _intern(self, rule: AccessRule) -> int:
         id = self._catalog.intern(self._source.tenant, rule)
@@ -379,8 +389,9 @@ class Sync:
                     hides=False,
                 )
             )
-        faults = [
-            {"name": f.name, "code": f.code, "message": f.message} for f in self.report.faults[:_FAULTS_KEPT]
+        faults: list[Json] = [
+            {"name": f.name, "code": f.code, "message": f.message, "hides": f.hides}
+            for f in self.report.faults[:_FAULTS_KEPT]
         ]
         self._charge()
         self._run.step(
@@ -397,8 +408,9 @@ class Sync:
         self._run.flush(tx)
 
 
-def _columns(governance: Governance) -> tuple[str, str, int, int]:
-    return (governance.owner, governance.classification, governance.rank, governance.fresh_days)
+def _columns(governance: Governance) -> tuple[str, str, int, int, int]:
+    g = governance
+    return (g.owner, g.classification, g.rank, g.fresh_days, int(g.deprecated))
 
 
 def _batches(items: list[Known], size: int = 1000) -> Iterator[list[Known]]:

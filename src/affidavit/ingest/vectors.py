@@ -16,7 +16,7 @@ from affidavit.events.log import Log, Transaction
 from affidavit.ingest.chunk import chunk_input
 from affidavit.ports.embedder import Embedder, charges
 from affidavit.store.bodies import Bodies
-from affidavit.store.catalog import Catalog, unpack_path
+from affidavit.store.catalog import Catalog, unpack_fields, unpack_path
 from affidavit.store.database import Database, Row
 
 BATCH = 64
@@ -128,6 +128,6 @@ class Vectors:
             self._catalog.reindex(chunks, tx.append(Event(EventKind.VECTORS_ADDED, facts=facts)))
 
     def _input(self, row: Row) -> str:
-        _, _, title, path, start, stop, body = row
+        _, _, title, path, fields, start, stop, body = row
         text = self._bodies.get(body).decode()
-        return chunk_input(title, Span(start, stop, unpack_path(path), ""), text)
+        return chunk_input(title, Span(start, stop, unpack_path(path), "", unpack_fields(fields)), text)

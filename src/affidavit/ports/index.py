@@ -76,10 +76,18 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for: ``text`` for keyword scores, ``vector`` (unit, float32) for dense scores or None."""
+    """What to look for: ``text`` for keyword scores, ``vector`` (unit, float32) for dense scores or None.
+
+    ``terms``: what each term counts, in place of the terms of ``text``, of which each counts 1. ``documents``: candidates are of
+    these alone; every score and statistic is still over all that is in scope. ``k1`` and ``b`` are BM25's.
+    """
 
     text: str
     vector: NDArray[np.float32] | None = None
+    terms: Mapping[str, float] | None = None
+    documents: frozenset[int] | None = None
+    k1: float = 1.2
+    b: float = 0.75
 
 
 @dataclass(frozen=True)

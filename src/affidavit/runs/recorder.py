@@ -36,6 +36,7 @@ class Run:
         self._claims: list[Mapping[str, Json]] = []
         self._begun = False
         self._ended = False
+        self._reused: list[str] = []
 
     def _add(self, kind: EventKind, facts: Mapping[str, int | str], body: Json) -> None:
         self._pending.append(Event(kind, self.tenant, self.id, facts, body))
@@ -100,11 +101,17 @@ class Run:
         """What the person is about to be given."""
         self._add(EventKind.ANSWER_RELEASED, {"status": status.value}, body)
 
+    def reuse(self, what: str) -> None:
+        """Note that ``what`` was known from before: the end of the record says so, and no replay compares it."""
+        if what not in self._reused:
+            self._reused.append(what)
+
     def finish(self, status: str, body: Mapping[str, Json]) -> None:
         """The end. How many decisions were made stands in the body: the header goes into an asker's proof."""
         facts: dict[str, int | str] = {"status": status, "steps": self._steps}
         self._ended = True
-        self._add(EventKind.RUN_FINISHED, facts, {**body, "decisions": self._decisions})
+        cached: dict[str, Json] = {"cached": list(self._reused)} if self._reused else {}
+        self._add(EventKind.RUN_FINISHED, facts, {**body, **cached, "decisions": self._decisions})
 
     @property
     def events(self) -> Sequence[Event]:

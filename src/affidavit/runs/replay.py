@@ -15,8 +15,9 @@ from affidavit.runs.recorder import Run
 _GIVEN = EventKind.RUN_STARTED
 """Not compared: what a run is given."""
 _TIMINGS = "timings"
+_CACHED = "cached"
 _COST = "cost"
-"""Nor how long it took, or a step of it."""
+"""Nor how long it took, what of it was known from before, or how long a step took."""
 _CHARGED = ("model.answer", "model.verify")
 """What calls of models cost is recorded when they end, also where they were interrupted."""
 _MARK = re.compile(r"\[redacted [a-z][a-z0-9-]*\]")
@@ -174,7 +175,7 @@ def _told(fact: Fact) -> Any:
     """The body without what a replay cannot give: times, and the count of what was redacted before it was stored."""
     if not isinstance(fact.body, Mapping):
         return fact.body
-    left_out = {"redacted", _TIMINGS if fact.kind is EventKind.RUN_FINISHED else _COST}
+    left_out = {"redacted", *((_TIMINGS, _CACHED) if fact.kind is EventKind.RUN_FINISHED else (_COST,))}
     return {name: value for name, value in fact.body.items() if name not in left_out}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json, canonical, digest
 from affidavit.domain.media import at_page
-from affidavit.domain.records import FOREVER, Governance, Span, chunk_name
+from affidavit.domain.records import BEHIND, FOREVER, Governance, Span, chunk_name
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
@@ -43,11 +43,13 @@ class Known:
     stamp: str
     rule: int
     governance: Row
-    """(owner, classification, rank, fresh_days)"""
+    """(owner, classification, rank, fresh_days, deprecated)"""
     location: str
     revision: str
     metadata: str
     title: str
+    digest: str
+    """Of its text."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def revision_details(revision: NewRevision) -> str:
 
 
 def chunk_details(chunks: Iterable[tuple[Span, str]]) -> str:
-    """Digest of a revision's chunks in order: offsets, headings, kind and text digest of each."""
-    return digest([[s.start, s.end, list(s.path), s.kind, text] for s, text in chunks])
+    """Digest of a revision's chunks in order: offsets, headings, kind, fields and text digest of each."""
+    return digest([[s.start, s.end, list(s.path), s.kind, pack_fields(s.fields), text] for s, text in chunks])
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class ChunkView:
     owner: str
     classification: str
     rank: int
+    """As governed; what is deprecated comes ``BEHIND`` everything else."""
     fresh_days: int
+    deprecated: bool
     valid: bool
 
 
@@ -229,8 +233,8 @@ class Catalog:
     def known(self, source: int) -> dict[str, Known]:
         """Every live document of a source by name."""
         rows = self._db.each(
-            f"""SELECT d.name, d.id, d.stamp, g.rule, g.owner, g.classification, g.rank, g.fresh_days,
-                       r.location, r.name, r.metadata, r.title
+            f"""SELECT d.name, d.id, d.stamp, g.rule, g.owner, g.classification, g.rank, g.fresh_days, g.deprecated,
+                       r.location, r.name, r.metadata, r.title, r.digest
                 FROM documents d
                 JOIN governance g ON g.document = d.id AND g.{_OPEN}
                 JOIN revisions r ON r.document = d.id AND r.{_OPEN}
@@ -238,7 +242,8 @@ class Catalog:
             (source,),
         )
         return {
-            row[0]: Known(row[1], row[2], row[3], row[4:8], row[8], row[9], row[10], row[11]) for row in rows
+            row[0]: Known(row[1], row[2], row[3], row[4:9], row[9], row[10], row[11], row[12], row[13])
+            for row in rows
         }
 
     def next_document(self) -> int:
@@ -287,8 +292,8 @@ class Catalog:
             ),
         )
         self._db.many(
-            "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     revision,
@@ -299,6 +304,7 @@ class Catalog:
                     s.end,
                     _pack_path(s.path),
                     s.kind,
+                    pack_fields(s.fields),
                     digest,
                     position,
                     FOREVER,
@@ -320,9 +326,9 @@ class Catalog:
                 (position, listed),
             )
             self._db.run(
-                "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, since, until) "
-                f"SELECT value, ?, ?, ?, ?, ?, ?, {FOREVER} FROM json_each(?)",
-                (rule, g.owner, g.classification, g.rank, g.fresh_days, position, listed),
+                "INSERT INTO governance (document, rule, owner, classification, rank, fresh_days, deprecated, since, until) "
+                f"SELECT value, ?, ?, ?, ?, ?, ?, ?, {FOREVER} FROM json_each(?)",
+                (rule, g.owner, g.classification, g.rank, g.fresh_days, int(g.deprecated), position, listed),
             )
         self._touch(position)
 
@@ -331,8 +337,8 @@ class Catalog:
         for batch in _batches(chunks):
             marks = ",".join("?" * len(batch))
             self._db.run(
-                "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, digest, since, until) "
-                "SELECT revision, document, tenant, ordinal, start, stop, path, kind, digest, ?, until FROM chunks "
+                "INSERT INTO chunks (revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, since, until) "
+                "SELECT revision, document, tenant, ordinal, start, stop, path, kind, fields, digest, ?, until FROM chunks "
                 f"WHERE id IN ({marks}) AND {_OPEN}",
                 (position, *batch),
             )
@@ -349,7 +355,8 @@ class Catalog:
             rows = self._db.all(
                 f"""SELECT c.id, c.document, c.tenant, d.name, s.name, r.name, c.ordinal, c.start, c.stop, c.path, c.kind,
                            r.title, r.location, r.modified, r.indexed_at, r.text_body, g.rule, coalesce(g.owner, ''),
-                           coalesce(g.classification, ''), coalesce(g.rank, 100), coalesce(g.fresh_days, 0),
+                           coalesce(g.classification, ''), coalesce(g.rank, 100) + {BEHIND} * coalesce(g.deprecated, 0),
+                           coalesce(g.fresh_days, 0), coalesce(g.deprecated, 0),
                            c.since <= ? AND c.until > ?, r.metadata
                     FROM chunks c JOIN revisions r ON r.id = c.revision
                     JOIN documents d ON d.id = c.document JOIN sources s ON s.id = d.source
@@ -361,6 +368,7 @@ class Catalog:
                 *fields, metadata = row
                 fields[9] = unpack_path(row[9])
                 fields[12] = at_page(row[12], row[7], metadata)
+                fields[21] = bool(row[21])
                 out[row[0]] = ChunkView(*fields)
         return out
 
@@ -470,10 +478,24 @@ class Catalog:
             [(embedder, digest, vector) for digest, vector in vectors],
         )
 
+    def vectors(self, fingerprint: str, chunks: Sequence[int]) -> dict[int, bytes]:
+        """Vectors of ``chunks`` by the embedder ``fingerprint``, of those that have one: float32, little-endian."""
+        out: dict[int, bytes] = {}
+        for batch in _batches(chunks):
+            out.update(
+                self._db.all(
+                    f"""SELECT c.id, e.vector FROM chunks c JOIN embedders m ON m.fingerprint = ?
+                        JOIN embeddings e ON e.embedder = m.id AND e.digest = c.digest
+                        WHERE c.id IN ({",".join("?" * len(batch))})""",
+                    (fingerprint, *batch),
+                )
+            )
+        return out
+
     def without_vector(self, embedder: int, limit: int, after: int = 0, *, live: bool = False) -> list[Row]:
-        """Chunks above id ``after`` that lack a vector: (id, digest, title, path, start, stop, text body)."""
+        """Chunks above id ``after`` that lack a vector: (id, digest, title, path, fields, start, stop, text body)."""
         return self._db.all(
-            f"""SELECT c.id, c.digest, r.title, c.path, c.start, c.stop, r.text_body
+            f"""SELECT c.id, c.digest, r.title, c.path, c.fields, c.start, c.stop, r.text_body
                 FROM chunks c JOIN revisions r ON r.id = c.revision
                 WHERE c.id > ? AND r.text_body IS NOT NULL {"AND c." + _OPEN if live else ""}
                   AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.embedder = ? AND e.digest = c.digest)
@@ -494,10 +516,10 @@ class Catalog:
     # -- what an index reads
 
     def chunk_rows(self, embedder: int | None, after: int, upto: int) -> Iterator[Row]:
-        """(id, document, tenant, since, until, revision name, ordinal, title, path, start, stop, text body, metadata,
+        """(id, document, tenant, since, until, revision name, ordinal, title, path, fields, start, stop, text body, metadata,
         vector) of chunks born in (after, upto], oldest first; those of erased documents are not among them."""
         return self._db.each(
-            """SELECT c.id, c.document, c.tenant, c.since, c.until, r.name, c.ordinal, r.title, c.path, c.start, c.stop,
+            """SELECT c.id, c.document, c.tenant, c.since, c.until, r.name, c.ordinal, r.title, c.path, c.fields, c.start, c.stop,
                       r.text_body, r.metadata, e.vector
                FROM chunks c JOIN revisions r ON r.id = c.revision
                LEFT JOIN embeddings e ON e.embedder = ? AND e.digest = c.digest
@@ -570,6 +592,16 @@ def _source(row: Row) -> Source:
 
 def _pack_path(path: tuple[str, ...]) -> str:
     return canonical(list(path)).decode()
+
+
+def pack_fields(fields: tuple[tuple[str, str], ...]) -> str:
+    """A chunk's fields as its row holds them."""
+    return canonical([list(pair) for pair in fields]).decode()
+
+
+def unpack_fields(text: str) -> tuple[tuple[str, str], ...]:
+    """The fields of a chunk row."""
+    return tuple((name, value) for name, value in json.loads(text))
 
 
 def unpack_path(text: str) -> tuple[str, ...]:

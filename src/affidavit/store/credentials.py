@@ -10,15 +10,20 @@ from affidavit.domain.records import FOREVER
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
-_COLUMNS = "id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until"
+_COLUMNS = "id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen"
+
+EMPTIED = ["", "", "", [], [], 0]
+"""What is left in a row of an erased person's: principal, name, digest, scopes, acts_for, expires."""
 
 
 class CredentialKind(str, Enum):
-    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once."""
+    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once; ``look`` to see as
+    another person sees."""
 
     KEY = "key"
     SESSION = "session"
     LINK = "link"
+    LOOK = "look"
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Credential:
     """Whoever holds the secret of ``digest`` is ``principal`` until ``expires`` (microseconds) or until it is taken back.
 
     ``scopes`` are the actions it is good for, None for all that the principal may do; ``acts_for`` the principals (people,
-    or groups of people) that a service may speak for with it.
+    or groups of people) that a service may speak for with it. ``seen`` is when a session was last used, in microseconds and
+    not to the minute.
     """
 
     id: str
@@ -40,6 +46,7 @@ class Credential:
     expires: int
     since: int
     until: int = FOREVER
+    seen: int = 0
 
     @property
     def standing(self) -> bool:
@@ -70,7 +77,7 @@ class Credentials:
     def add(self, made: Credential) -> None:
         scopes = None if made.scopes is None else sorted(made.scopes)
         self._db.run(
-            f"INSERT INTO credentials ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO credentials ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 made.id,
                 made.tenant,
@@ -83,6 +90,7 @@ class Credentials:
                 made.expires,
                 made.since,
                 made.until,
+                made.seen,
             ),
         )
 
@@ -95,9 +103,25 @@ class Credentials:
             is not None
         )
 
+    def shorten(self, id: str, expires: int) -> None:
+        """It is good until ``expires`` and no longer."""
+        self._db.run("UPDATE credentials SET expires = ? WHERE id = ?", (expires, id))
+
+    def see(self, id: str, now: int) -> None:
+        """It was used at ``now``. Not on record: it says how long a browser was left alone, and nothing of what was done."""
+        self._db.run("UPDATE credentials SET seen = ? WHERE id = ?", (now, id))
+
+    def empty(self, tenant: int, principal: str) -> int:
+        """Take everything out of the rows of ``principal`` but their ids, kinds and times; how many."""
+        return self._db.changed(
+            "UPDATE credentials SET principal = '', name = '', digest = '', scopes = '[]', acts_for = '[]', expires = 0, "
+            "seen = 0 WHERE tenant = ? AND principal = ?",
+            (tenant, principal),
+        )
+
 
 def _credential(row: Row) -> Credential:
-    id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until = row
+    id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen = row
     limits = json.loads(scopes)
     return Credential(
         id,
@@ -111,4 +135,5 @@ def _credential(row: Row) -> Credential:
         expires,
         since,
         until,
+        seen,
     )

@@ -176,7 +176,7 @@ class Keeping:
         these = "document IN (SELECT value FROM json_each(?))"
         digests = self._db.all(f"SELECT DISTINCT digest FROM chunks WHERE {these}", (listed,))
         self._db.run(
-            f"UPDATE chunks SET start = 0, stop = 0, path = '[]', kind = '', digest = '' WHERE {these}",
+            f"UPDATE chunks SET start = 0, stop = 0, path = '[]', kind = '', fields = '[]', digest = '' WHERE {these}",
             (listed,),
         )
         self._db.run(

@@ -54,6 +54,19 @@ class People:
         )
         return None if text is None else json.loads(text)
 
+    def once(self, tenant: int, principal: str) -> bool:
+        """Whether there ever was such a ``principal``."""
+        sql = "SELECT 1 FROM people WHERE tenant = ? AND principal = ?"
+        return self._db.value(sql, (tenant, principal)) is not None
+
+    def last(self, tenant: int, principal: str) -> Mapping[str, Json] | None:
+        """What was known of ``principal`` last, also of one who was removed; None if there never was such a one."""
+        text = self._db.value(
+            "SELECT facts FROM people WHERE tenant = ? AND principal = ? ORDER BY since DESC LIMIT 1",
+            (tenant, principal),
+        )
+        return None if text is None else json.loads(text)
+
     def principals(self, tenant: int, position: int) -> list[str]:
         rows = self._db.all(
             f"SELECT principal FROM people WHERE tenant = ? AND {_AT} ORDER BY principal",
@@ -113,6 +126,17 @@ class People:
             (principal, tenant, position, position),
         )
         return frozenset(row[0] for row in rows)
+
+    def version(self, position: int) -> tuple[int, ...]:
+        """Changes whenever anything about people at ``position`` may have: the last events about them up to there, and the last
+        erasure of all, which reaches back."""
+        row = self._db.one(
+            "SELECT (SELECT max(position) FROM events WHERE kind = 'person.changed' AND position <= ?), "
+            "(SELECT max(position) FROM events WHERE kind = 'membership.changed' AND position <= ?), "
+            "(SELECT max(position) FROM events WHERE kind = 'body.erased')",
+            (position, position),
+        )
+        return tuple(-1 if at is None else at for at in row or ())
 
     # -- grants: who may do what besides reading documents
 

@@ -26,6 +26,7 @@ from affidavit.testing.index_reference import (
     ReferenceIndex as ReferenceIndex,
 )
 from affidavit.testing.index_reference import (
+    among,
     dense_scores,
     keyword_scores,
     visible_rows,
@@ -67,7 +68,7 @@ def agrees(result: SearchResult, feed: MemoryFeed, scope: Scope, query: Query, k
     check(list(result.terms.items()) == list(expected.terms.items()), "terms", result.terms, expected.terms)
     order = [(c.tie, c.chunk) for c in result.candidates]
     check(order == sorted(set(order)), "candidates are not in order of tie", order)
-    keyword = keyword_scores(visible, list(expected.terms), 1.2, 0.75)
+    keyword = keyword_scores(visible, query)
     dense = dense_scores(visible, query)
     by_chunk = {r.chunk: (r, s, d) for r, s, d in zip(visible, keyword, dense, strict=True)}
     for found in result.candidates:
@@ -77,7 +78,13 @@ def agrees(result: SearchResult, feed: MemoryFeed, scope: Scope, query: Query, k
         check(abs(found.keyword - s) <= NEAR, "keyword score", found, s)
         check((found.dense is None) == (d is None), "dense score", found, d)
         check(d is None or found.dense is None or abs(found.dense - d) <= NEAR, "dense score", found, d)
-    _right_ones({c.chunk for c in result.candidates}, visible, [s or None for s in keyword], dense, k)
+    _right_ones(
+        {c.chunk for c in result.candidates},
+        visible,
+        among(visible, query, [s or None for s in keyword]),
+        among(visible, query, dense),
+        k,
+    )
 
 
 def _right_ones(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,13 +52,19 @@ def visible_rows(rows: Iterable[ChunkRow], access: Iterable[AccessRow], scope: S
     return [r for r in rows if in_scope(r, rules.get(r.document, []), scope)]
 
 
-def keyword_scores(rows: Sequence[ChunkRow], words: Sequence[str], k1: float, b: float) -> list[float]:
-    """BM25 of each of ``rows`` among ``rows``; each of the distinct ``words`` counts once."""
+def query_terms(query: Query) -> Mapping[str, float]:
+    """What each distinct term of ``query`` counts."""
+    return dict.fromkeys(terms(query.text), 1.0) if query.terms is None else query.terms
+
+
+def keyword_scores(rows: Sequence[ChunkRow], query: Query) -> list[float]:
+    """BM25 of each of ``rows`` among ``rows``."""
+    words, k1, b = query_terms(query), query.k1, query.b
     texts = [terms(r.text) for r in rows]
     total = sum(len(t) for t in texts)
     average = total / len(rows) if total else 1.0
-    counts = document_frequencies(rows, words)
-    idf = {w: math.log(1 + (len(rows) - df + 0.5) / (df + 0.5)) for w, df in counts.items()}
+    counts = document_frequencies(rows, list(words))
+    idf = {w: words[w] * math.log(1 + (len(rows) - df + 0.5) / (df + 0.5)) for w, df in counts.items()}
     scores = []
     for text in texts:
         score = 0.0
@@ -89,28 +95,32 @@ def best(rows: Sequence[ChunkRow], scores: Sequence[float | None], k: int) -> se
     return {chunk for _, _, chunk in sorted(have)[:k]}
 
 
+def among(rows: Sequence[ChunkRow], query: Query, scores: Sequence[float | None]) -> list[float | None]:
+    """``scores``, None where a row's document is not one that ``query`` asks about."""
+    wanted = query.documents
+    return [s if wanted is None or r.document in wanted else None for r, s in zip(rows, scores, strict=True)]
+
+
 def reference_search(
     rows: Iterable[ChunkRow],
     access: Sequence[AccessRow],
     scope: Scope,
     query: Query,
     k: int,
-    *,
-    k1: float = 1.2,
-    b: float = 0.75,
 ) -> SearchResult:
     """The reference meaning of ``Index.search``."""
     visible = visible_rows(rows, access, scope)
-    words = list(dict.fromkeys(terms(query.text)))
-    keyword = keyword_scores(visible, words, k1, b)
+    keyword = keyword_scores(visible, query)
     dense = dense_scores(visible, query)
-    chosen = best(visible, [s or None for s in keyword], k) | best(visible, dense, k)
+    chosen = best(visible, among(visible, query, [s or None for s in keyword]), k) | best(
+        visible, among(visible, query, dense), k
+    )
     found = [
         Candidate(r.chunk, r.document, r.tie, s, d)
         for r, s, d in zip(visible, keyword, dense, strict=True)
         if r.chunk in chosen
     ]
-    counts = document_frequencies(visible, words)
+    counts = document_frequencies(visible, list(query_terms(query)))
     return SearchResult(tuple(sorted(found, key=lambda c: (c.tie, c.chunk))), len(visible), counts)
 
 

@@ -13,6 +13,7 @@ from affidavit.domain.filter import And, AnyOf, Equals, Exists, Filter, Not, Or,
 from affidavit.domain.records import Scope, tie_break
 from affidavit.ports.index import ChunkRow, Query
 from affidavit.testing.index_reference import MemoryFeed
+from affidavit.text.analyze import terms
 
 DIMENSIONS = 8
 WORDS = ("invoice", "refund", "ERR-4032", "alpha", "beta", "gamma", "delta", "policy")
@@ -88,6 +89,9 @@ class Ask:
     text: tuple[str, ...]
     vector: tuple[int, ...]
     k: int
+    weights: tuple[float, ...] = ()
+    documents: frozenset[int] | None = None
+    bm25: tuple[float, float] = (1.2, 0.75)
 
     def scope(self, feed: MemoryFeed) -> Scope:
         head = round(feed.head() * self.head)
@@ -97,7 +101,9 @@ class Ask:
 
     @property
     def query(self) -> Query:
-        return Query(" ".join(self.text), unit(self.vector))
+        text = " ".join(self.text)
+        counts = dict(zip(terms(text), self.weights, strict=False)) if self.weights else None
+        return Query(text, unit(self.vector), counts, self.documents, *self.bm25)
 
 
 _share = st.one_of(st.just(1.0), st.floats(0.5, 1))
@@ -113,6 +119,9 @@ asks = st.builds(
     st.lists(st.sampled_from((*WORDS, "unknown")), min_size=1, max_size=4).map(tuple),
     _vector,
     st.integers(1, 6),
+    st.one_of(st.just(()), st.lists(st.sampled_from((0.3, 1.0, 2.5)), min_size=1, max_size=4).map(tuple)),
+    st.one_of(st.none(), st.none(), st.frozensets(st.integers(0, 9), max_size=4)),
+    st.sampled_from(((1.2, 0.75), (0.9, 0.4))),
 )
 
 

@@ -58,7 +58,7 @@ def names(response: Any) -> list[str]:
 
 
 def test_a_key_lists_tools(served: Served, client: TestClient) -> None:
-    assert names(post(client, served.keys["alice"])) == ["ask", "call_status", "search"]
+    assert names(post(client, served.keys["alice"])) == ["ask", "call_status", "get_document", "search"]
 
 
 def test_whoever_has_no_key_is_told_where_to_get_in(client: TestClient) -> None:

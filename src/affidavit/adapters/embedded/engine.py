@@ -35,8 +35,8 @@ class EmbeddedIndex:
     folder: each follows the catalog by itself, and whoever persists does so under the folder's lock.
     """
 
-    def __init__(self, folder: Path | None, *, k1: float = 1.2, b: float = 0.75) -> None:
-        self._folder, self._k1, self._b = folder, k1, b
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
         self._state: State | None = None
         self._manifest: Manifest | None = None
         self._refused: Manifest | None = None
@@ -55,12 +55,12 @@ class EmbeddedIndex:
         """See ``ports.index.Index``. Raises UsageError for a query vector that does not fit or ``k`` < 1."""
         state = self._caught_up(feed, scope)
         try:
-            return search_view(state.view(scope), query, k, self._k1, self._b)
+            return search_view(state.view(scope), query, k)
         except IndexDamagedError as wrong:
             state = self._start_again(feed, state, wrong.message)
         except IndexError as wrong:  # a file whose numbers point outside its own arrays
             state = self._start_again(feed, state, f"a segment is inconsistent: {wrong}")
-        return search_view(state.view(scope), query, k, self._k1, self._b)
+        return search_view(state.view(scope), query, k)
 
     def persist(self, feed: Feed) -> None:
         """See ``ports.index.Index``. Does nothing while another process persists. Raises DiskFullError, WorkspaceError."""

@@ -1,15 +1,15 @@
 """BM25 over the visible rows and nothing else.
 
 ``score = Σ idf · tf (k1 + 1) / (tf + k1 (1 - b + b length / average))`` in float64, summed in the order in which the distinct
-query terms first occur; a term counts once however often the query repeats it. Document frequency, number of rows and average
-length are those of the scope. Every row goes through the same operations in the same order, whichever way its postings were
-found, so its score depends on no other row and not on how rows are spread over segments.
+query terms first occur; a term counts once, or what the query says, however often the query repeats it. Document frequency,
+number of rows and average length are those of the scope. Every row goes through the same operations in the same order,
+whichever way its postings were found, so its score depends on no other row and not on how rows are spread over segments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,14 +56,17 @@ class _Matches:
 
 
 def score(
-    view: View, query_terms: Sequence[str], k1: float, b: float
+    view: View, query_terms: Mapping[str, float], k1: float, b: float
 ) -> tuple[list[PartScores], dict[str, int]]:
-    """Scores of all visible rows, and in how many of them each term occurs."""
+    """Scores of all visible rows, and in how many of them each term occurs. ``query_terms``: what each counts."""
     digests = [term_digest(t) for t in query_terms]
     found = [_PartMatcher(p, digests, k1, b, view.average) for p in view.parts]
     columns = [m.matches() for m in found]
     counts = [sum(c[i].count for c in columns) for i in range(len(digests))]
-    weights = [math.log(1 + (view.visible - df + 0.5) / (df + 0.5)) for df in counts]
+    weights = [
+        weight * math.log(1 + (view.visible - df + 0.5) / (df + 0.5))
+        for df, weight in zip(counts, query_terms.values(), strict=True)
+    ]
     scores = [m.scores(c, weights) for m, c in zip(found, columns, strict=True)]
     return scores, dict(zip(query_terms, counts, strict=True))
 

@@ -17,15 +17,18 @@ from affidavit.text.analyze import terms
 _NONE = np.empty(0, np.int64)
 
 
-def search_view(view: View, query: Query, k: int, k1: float, b: float) -> SearchResult:
+def search_view(view: View, query: Query, k: int) -> SearchResult:
     """The answer to ``query`` over what ``view`` shows. Raises UsageError, IndexDamagedError."""
     if k < 1:
         raise UsageError(f"k is {k}", "ask for at least one result")
     vector = None if query.vector is None else QueryVector.of(query.vector)
-    words = list(dict.fromkeys(terms(query.text)))
-    scores, counts = score(view, words, k1, b)
-    by_keyword = _best_by_keyword(scores, k)
-    by_vector = [_NONE for _ in view.parts] if vector is None else _best_by_vector(view.parts, vector, k)
+    words = dict.fromkeys(terms(query.text), 1.0) if query.terms is None else query.terms
+    scores, counts = score(view, words, query.k1, query.b)
+    within = None if query.documents is None else [_rows_of(p, query.documents) for p in view.parts]
+    by_keyword = _best_by_keyword(scores, within, k)
+    by_vector = (
+        [_NONE for _ in view.parts] if vector is None else _best_by_vector(view.parts, vector, within, k)
+    )
     found: list[Candidate] = []
     for part, some, others in zip(scores, by_keyword, by_vector, strict=True):
         rows = np.union1d(some, others)
@@ -52,21 +55,38 @@ def _candidates(part: PartScores, rows: I64, vector: QueryVector | None) -> list
     return [Candidate(*values) for values in zip(*columns, strict=True)]
 
 
-def _best_by_keyword(scores: Sequence[PartScores], k: int) -> list[I64]:
-    floor = floor_of([s.scores for s in scores if s.scores is not None], k)
-    rows = [s.reaching(floor) for s in scores]
+def _rows_of(part: PartView, documents: frozenset[int]) -> I64:
+    """The visible rows of ``documents``, ascending."""
+    wanted = np.array(sorted(documents), np.int64)
+    rows: I64 = part.rows[np.isin(part.segment.document[part.rows], wanted)]
+    return rows
+
+
+def _best_by_keyword(scores: Sequence[PartScores], within: Sequence[I64] | None, k: int) -> list[I64]:
+    if within is None:
+        floor = floor_of([s.scores for s in scores if s.scores is not None], k)
+        rows = [s.reaching(floor) for s in scores]
+    else:
+        rows = [r[s.of(r) > 0] for s, r in zip(scores, within, strict=True)]
     values = [s.of(r) for s, r in zip(scores, rows, strict=True)]
     return _best([s.view for s in scores], rows, values, k)
 
 
-def _best_by_vector(parts: Sequence[PartView], vector: QueryVector, k: int) -> list[I64]:
+def _best_by_vector(
+    parts: Sequence[PartView], vector: QueryVector, within: Sequence[I64] | None, k: int
+) -> list[I64]:
     for part in parts:
         if part.segment.dimensions not in (0, len(vector.exact)):
             raise UsageError(
                 f"the query vector has {len(vector.exact)} dimensions, the index {part.segment.dimensions}",
                 "embed the query with the embedder the index was built with",
             )
-    rows = contenders([scan(p, vector) for p in parts], k)
+    if within is None:
+        rows = contenders([scan(p, vector) for p in parts], k)
+    else:
+        rows = [
+            r[p.segment.has[r]] if p.segment.dimensions else _NONE for p, r in zip(parts, within, strict=True)
+        ]
     values = [rescore(p.segment, r, vector) for p, r in zip(parts, rows, strict=True)]
     return _best(parts, rows, values, k)
 

@@ -32,7 +32,7 @@ class PartView:
     def __init__(self, segment: Segment, low: int, high: int, rows: I64) -> None:
         self.segment, self.low, self.high, self.rows = segment, low, high, rows
         self.lengths = int(segment.length[rows].sum(dtype=np.int64))
-        self._norms: F64 | None = None
+        self._norms: tuple[float, float, F64] | None = None
         self._dense: DenseRows | None = None
 
     @property
@@ -42,11 +42,13 @@ class PartView:
 
     def norms(self, k1: float, b: float, average: float) -> F64:
         """For each of the tenant's rows BM25's length norm; infinite where not visible, so that it scores nothing."""
-        if self._norms is None:
-            norms = np.full(self.high - self.low, np.inf)
-            norms[self.rows - self.low] = length_norm(self.segment, self.rows, k1, b, average)
-            self._norms = norms
-        return self._norms
+        kept = self._norms
+        if kept is not None and kept[:2] == (k1, b):
+            return kept[2]
+        norms = np.full(self.high - self.low, np.inf)
+        norms[self.rows - self.low] = length_norm(self.segment, self.rows, k1, b, average)
+        self._norms = (k1, b, norms)
+        return norms
 
     def dense(self) -> DenseRows:
         """The visible rows that have vectors, and how best to read their codes."""

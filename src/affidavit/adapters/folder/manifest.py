@@ -9,6 +9,7 @@
     classification = "confidential"
     rank = 10                                       # 1 is the most authoritative, 1000 the least
     fresh_for = "180d"                              # or weeks: "26w"
+    deprecated = true                               # answered from last, and said to be so
 
     [files."salary-bands.csv"]                      # the same keys for one file of this folder
     allow = [["group:finance"], ["group:managers"]]
@@ -35,7 +36,7 @@ MANIFEST = "access.toml"
 MAX_MANIFEST = 256 * 1024
 EXAMPLE = 'allow = ["group:staff"]'
 
-_RULE_KEYS = ("inherit", "allow", "deny", "owner", "classification", "rank", "fresh_for")
+_RULE_KEYS = ("inherit", "allow", "deny", "owner", "classification", "rank", "fresh_for", "deprecated")
 _FOLDER_KEYS = (*_RULE_KEYS, "files")
 _DAYS = {"d": 1, "w": 7}
 _FRESH_FOR = re.compile(r"([1-9][0-9]{0,4})([dw])")
@@ -58,6 +59,7 @@ class Rules:
     classification: str | None = None
     rank: int | None = None
     fresh_days: int | None = None
+    deprecated: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Effective:
     classification: str = Governance.classification
     rank: int = Governance.rank
     fresh_days: int = Governance.fresh_days
+    deprecated: bool = Governance.deprecated
     sealed: bool = False
 
     def under(self, rules: Rules) -> Effective:
@@ -96,6 +99,7 @@ class Effective:
             above.classification if rules.classification is None else rules.classification,
             above.rank if rules.rank is None else rules.rank,
             above.fresh_days if rules.fresh_days is None else rules.fresh_days,
+            above.deprecated if rules.deprecated is None else rules.deprecated,
             above.sealed,
         )
 
@@ -107,7 +111,9 @@ class Effective:
     @cached_property
     def governance(self) -> Governance:
         """The same as a record. Made once per folder, since all its files share it."""
-        return Governance(self._rule(), self.owner, self.classification, self.rank, self.fresh_days)
+        return Governance(
+            self._rule(), self.owner, self.classification, self.rank, self.fresh_days, self.deprecated
+        )
 
     def _rule(self) -> AccessRule:
         if self.sealed or not self.layers or frozenset() in self.layers:
@@ -210,13 +216,14 @@ class _Reading:
 
     def _rules(self, path: tuple[str, ...], table: Mapping[str, object]) -> Rules:
         rules = Rules(
-            inherit=self._inherit(path, table),
+            inherit=self._boolean((*path, "inherit"), table.get("inherit", True)),
             allow=self._allow(path, table),
             deny=frozenset(self._principals((*path, "deny"), table.get("deny", []))),
             owner=self._owner(path, table),
             classification=self._classification(path, table),
             rank=self._rank(path, table),
             fresh_days=self._fresh_days(path, table),
+            deprecated=self._deprecated(path, table),
         )
         both = sorted(frozenset().union(*(rules.allow or ())) & rules.deny)
         if both:
@@ -226,11 +233,14 @@ class _Reading:
             self._fail((*path, "deny"), f"{both[0]} is in both {lines}", "take it out of one of them")
         return rules
 
-    def _inherit(self, path: tuple[str, ...], table: Mapping[str, object]) -> bool:
-        value = table.get("inherit", True)
+    def _boolean(self, path: tuple[str, ...], value: object) -> bool:
         if not isinstance(value, bool):
-            self._fail((*path, "inherit"), f"inherit is true or false, not {_show(value)}", "without quotes")
+            self._fail(path, f"{path[-1]} is true or false, not {_show(value)}", "without quotes")
         return value
+
+    def _deprecated(self, path: tuple[str, ...], table: Mapping[str, object]) -> bool | None:
+        path = (*path, "deprecated")
+        return self._boolean(path, table["deprecated"]) if "deprecated" in table else None
 
     def _allow(self, path: tuple[str, ...], table: Mapping[str, object]) -> tuple[frozenset[str], ...] | None:
         if "allow" not in table:

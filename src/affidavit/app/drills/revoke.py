@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from affidavit.app.drills.cast import Probe
 from affidavit.app.drills.lab import Lab, Seen
 from affidavit.app.drills.promise import Promise
+from affidavit.app.people import Entry
 from affidavit.domain.access import ANYONE
 
 if TYPE_CHECKING:
     from affidavit.app.workspace import Workspace
 
 _NONSENSE = "Which walrus guards the seventh lighthouse of Qzxv?"
+_NEWCOMER = "user:drill-newcomer"
 _TRIED = 4  # people who lose access, at most
 
 
@@ -80,10 +82,11 @@ class Revoke:
             lab.untried("like-absence", "every question was still answered from other documents")
             return
         nonsense = lab.ask(ws, Probe(probe.tenant, probe.user, _NONSENSE))
+        newcomer = lab.ask(ws, probe, _newcomer(ws, probe))
         lab.check(
             "like-absence",
-            seen.given == nonsense.given,
-            "the refusal is the one for a question about nothing",
+            seen.given == newcomer.given and _reason(seen) == _reason(nonsense),
+            "the refusal is the one of somebody who never had access, and of the kind for a question about nothing",
         )
 
     def _remove(self, lab: Lab, ws: Workspace, other: Workspace) -> None:
@@ -94,6 +97,21 @@ class Revoke:
         seen = [*lab.everything(ws, probe), *lab.everything(other, probe)]
         lab.watched(f"{probe.user.removeprefix('user:')} was removed: {seen[0]}")
         lab.check("removed", all(s.failed_closed and not s.cited for s in seen), f"{seen[0]}")
+
+
+def _newcomer(ws: Workspace, probe: Probe) -> str:
+    """Somebody new in the groups that the asker is left with."""
+    tenant = ws.parts.tenant(probe.tenant)
+    with ws.parts.database.read():
+        groups = ws.parts.people.groups_of(tenant.id, probe.user, ws.parts.log.head())
+    ws.load_people([Entry(_NEWCOMER, frozenset(groups))], tenant.name)
+    return _NEWCOMER
+
+
+def _reason(seen: Seen) -> str:
+    """Why there is no answer, in affidavit's word."""
+    refusal = seen.given["refusal"] if isinstance(seen.given, dict) else None
+    return str(refusal["reason"]) if refusal else ""
 
 
 def _what_lets_in(ws: Workspace, probe: Probe) -> list[str]:

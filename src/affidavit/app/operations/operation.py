@@ -13,10 +13,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from affidavit.app.operations.places import Places
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import ForbiddenError
+from affidavit.domain.errors import AffidavitError, ForbiddenError, SecondPersonError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
+
+LOOKING = "look"
+"""How a caller is known who only looks as somebody else does."""
 
 
 class Asked(BaseModel):
@@ -35,6 +39,8 @@ class Nothing(Asked):
     """An operation that takes nothing."""
 
 
+CONFIRMED = "confirmed"
+"""How a caller is known whose request a second person confirmed."""
 Takes = TypeVar("Takes", bound=Asked)
 
 
@@ -51,7 +57,8 @@ class Method(str, Enum):
 class Caller:
     """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
 
-    ``scopes`` are the actions that the proof is good for, None for all that the principal may do.
+    ``scopes`` are the actions that the proof is good for, None for all that the principal may do. ``run`` is the id of this one
+    request, and that of the run it makes if it makes one; "" leaves it to the run.
     """
 
     tenant: Tenant
@@ -59,6 +66,12 @@ class Caller:
     via: str
     by: str = ""
     scopes: frozenset[str] | None = None
+    run: str = ""
+
+    @property
+    def looking(self) -> bool:
+        """Whether ``by`` only looks as ``principal`` does: then nothing may be changed, and what is read goes on record."""
+        return self.via == LOOKING
 
     @property
     def stated(self) -> str:
@@ -73,6 +86,9 @@ class Operation(Generic[Takes]):
     ``name`` is ``things.verb``; ``action`` the grant it needs (what ``EVERYBODY`` may do needs none but being known);
     ``path`` below /v1 with the input's fields in braces; ``mcp`` says that agents are offered it as a tool; ``command`` names
     the command line's way to the same, "" where there is none. ``changes`` says that asking twice is not the same as asking once.
+    ``makes_run``: all that it does is on record under the caller's ``run``. ``once``: what it gives is a secret, which is shown
+    once and kept nowhere. ``parts`` is ``function`` for whoever wants to be told as it comes, for an answer in parts. ``tails``:
+    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed.
     """
 
     name: str
@@ -87,6 +103,10 @@ class Operation(Generic[Takes]):
     changes: bool = False
     mcp: bool = False
     command: str = ""
+    makes_run: bool = False
+    once: bool = False
+    parts: Callable[[Workspace, Caller, Takes, Callable[[Any], None]], Any] | None = None
+    tails: bool = False
 
     @property
     def group(self) -> str:
@@ -112,9 +132,40 @@ class Table:
 
 
 def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
-    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises."""
+    """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
+
+    Neither what it gives nor an error says where something is on the server's disk.
+    """
     check(ws, caller, operation.action)
-    return operation.function(ws, caller, asked)
+    if caller.looking:
+        if operation.changes or operation.method is not Method.READ:
+            raise ForbiddenError(
+                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+            )
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    _second_person(ws, caller, operation, asked)
+    places = Places(ws, caller.tenant)
+    try:
+        return places.without(operation.function(ws, caller, asked))
+    except AffidavitError as error:
+        error.message, error.hint = places.hidden(error.message), places.hidden(error.hint)
+        raise
+
+
+def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> None:
+    """Raises SecondPersonError where somebody else must confirm this first; it waits for them, on record."""
+    changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
+    if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
+        return
+    said = asked.model_dump_json()
+    made = ws.proposals.propose(
+        caller.tenant, operation.name, caller.principal, caller.by, caller.scopes, said
+    )
+    raise SecondPersonError(
+        f"this takes two people: it waits as proposal {made.id}",
+        f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm",
+        made.id,
+    )
 
 
 def check(ws: Workspace, caller: Caller, action: str) -> None:
@@ -130,6 +181,8 @@ def check(ws: Workspace, caller: Caller, action: str) -> None:
 def may(ws: Workspace, caller: Caller, action: str) -> bool:
     """Whether ``caller`` may do ``action`` now."""
     parts = ws.parts
+    if not caller.principal.startswith(("user:", "service:")):
+        return False  # `operator:NAME` is believed at the machine; nobody is that over the network
     if caller.scopes is not None and action not in caller.scopes:
         return False
     with parts.database.read():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from pydantic import Field, JsonValue
 
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation
+from affidavit.app.operations.places import Places
 from affidavit.app.workspace import Workspace
 from affidavit.ask.giving import OnClaim
 from affidavit.ask.searcher import MOST
+from affidavit.domain import answer as answers
 from affidavit.domain.canonical import Json
 
 LONGEST_QUESTION = 20_000
@@ -117,9 +121,11 @@ def ask(ws: Workspace, caller: Caller, asked: AskInput) -> dict[str, Any]:
 
 
 def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | None) -> dict[str, Any]:
-    """The answer; ``on_claim`` is told each claim as it becomes durable."""
+    """The answer; ``on_claim`` is told each claim as it becomes durable, without the server's own paths."""
+    if on_claim is not None:
+        on_claim = _hiding(Places(ws, caller.tenant), on_claim)
     if asked.act:
-        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name).as_json()
+        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name, caller.run).as_json()
     as_of = ws.position(asked.as_of) if asked.as_of else None
     return ws.ask(
         asked.question,
@@ -129,7 +135,20 @@ def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | N
         cast("Json", asked.where),
         asked.follows,
         on_claim,
+        caller.run,
     ).as_json()
+
+
+def _hiding(places: Places, on_claim: OnClaim) -> OnClaim:
+    def shown(cited: Sequence[answers.Citation]) -> tuple[answers.Citation, ...]:
+        return tuple(replace(one, location=places.hidden(one.location)) for one in cited)
+
+    def tell(given: answers.GivenClaim) -> None:
+        claim = given.claim
+        hidden = replace(claim, citations=shown(claim.citations), overrules=shown(claim.overrules))
+        on_claim(replace(given, claim=hidden))
+
+    return tell
 
 
 def search(ws: Workspace, caller: Caller, asked: SearchInput) -> dict[str, Any]:
@@ -142,6 +161,7 @@ def search(ws: Workspace, caller: Caller, asked: SearchInput) -> dict[str, Any]:
         as_of,
         cast("Json", asked.where),
         chunks=asked.chunks,
+        run=caller.run,
     ).as_json()
 
 
@@ -159,6 +179,8 @@ QUESTIONS = (
         changes=True,
         mcp=True,
         command="ask",
+        makes_run=True,
+        parts=stream,
     ),
     Operation(
         "questions.search",
@@ -173,5 +195,6 @@ QUESTIONS = (
         changes=True,
         mcp=True,
         command="search",
+        makes_run=True,
     ),
 )

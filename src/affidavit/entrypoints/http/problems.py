@@ -18,10 +18,14 @@ from affidavit.domain.errors import (
     DiskFullError,
     ErasedError,
     ForbiddenError,
+    InProgressError,
     ModelError,
     NotRepeatableError,
     OverloadedError,
+    ProviderError,
     RefusedError,
+    SecondPersonError,
+    SourceError,
     StoppedError,
     ToolError,
     UnauthenticatedError,
@@ -36,6 +40,7 @@ _STATUS: tuple[tuple[type[AffidavitError], HTTPStatus], ...] = (
     (ForbiddenError, HTTPStatus.FORBIDDEN),
     (AccessDeniedError, HTTPStatus.NOT_FOUND),
     (UnknownNameError, HTTPStatus.NOT_FOUND),
+    (InProgressError, HTTPStatus.CONFLICT),
     (NotRepeatableError, HTTPStatus.CONFLICT),
     (ArgumentsError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UsageError, HTTPStatus.BAD_REQUEST),
@@ -43,10 +48,13 @@ _STATUS: tuple[tuple[type[AffidavitError], HTTPStatus], ...] = (
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DiskFullError, HTTPStatus.INSUFFICIENT_STORAGE),
     (StoppedError, HTTPStatus.CONFLICT),
+    (SecondPersonError, HTTPStatus.CONFLICT),
     (RefusedError, HTTPStatus.CONFLICT),
     (UnsupportedError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (ToolError, HTTPStatus.BAD_GATEWAY),
     (ModelError, HTTPStatus.BAD_GATEWAY),
+    (ProviderError, HTTPStatus.BAD_GATEWAY),
+    (SourceError, HTTPStatus.BAD_GATEWAY),
 )
 """The first that fits; whatever else happens is 500."""
 
@@ -97,6 +105,17 @@ def of_error(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
+def of_fault(request: Request) -> JSONResponse:
+    """A fault of ours. What it was is in the log of the server, under the request's id."""
+    return problem(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "fault",
+        "this went wrong, and it is not your request's fault",
+        "tell whoever runs this server the instance",
+    )
+
+
 def of_validation(request: Request, error: Exception) -> JSONResponse:
     """A request that is not of the declared form. What was sent is not repeated: it may be somebody's secret."""
     if not isinstance(error, RequestValidationError):
@@ -118,7 +137,11 @@ def of_http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
-    answer = problem(request, status, status.phrase.lower().replace(" ", "_"), str(error.detail))
+    answer = problem(request, status, _word(status), str(error.detail))
     for name, value in (error.headers or {}).items():
         answer.headers[name] = value
     return answer
+
+
+def _word(status: HTTPStatus) -> str:
+    return status.name.lower()

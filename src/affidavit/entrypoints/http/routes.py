@@ -6,20 +6,30 @@ import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response, Security
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, create_model
 
 from affidavit.app.operations.operation import Asked, Caller, Method, Operation, Table, perform
 from affidavit.app.workspace import Workspace
 from affidavit.domain.canonical import sha256
+from affidavit.entrypoints.http import streams
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.idempotency import KEY, REPLAYED, Once, given
+from affidavit.entrypoints.http.streams import Follows, Told
 
 VERSION = "v1"
 _FIELD = re.compile(r"\{(\w+)\}")
 
 Who = Callable[[Request], Caller]
+_KEY = HTTPBearer(
+    auto_error=False, scheme_name="key", description="An API key, or a token of your provider's."
+)
+"""Told of in the schema; who asks is found out by ``Who``."""
 
 
 class Problem(BaseModel):
@@ -53,16 +63,30 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 class Routes:
-    """Builds the routes of a table. ``who`` tells who asks, ``admission`` when it is their turn."""
+    """Builds the routes of a table. ``who`` tells who asks, ``again`` whether they still are who they were, ``admission`` when it
+    is their turn; ``once`` does what has a key, ``told`` and ``follows`` answer in parts."""
 
-    def __init__(self, ws: Workspace, who: Who, admission: Admission) -> None:
+    def __init__(
+        self,
+        ws: Workspace,
+        who: Who,
+        again: Who,
+        admission: Admission,
+        once: Once,
+        told: Told,
+        follows: Follows,
+    ) -> None:
         self._ws = ws
         self._who = who
+        self._again = again
         self._admission = admission
+        self._once = once
+        self._told = told
+        self._follows = follows
 
     def router(self, table: Table) -> APIRouter:
         """Every operation under /v1."""
-        router = APIRouter(prefix=f"/{VERSION}")
+        router = APIRouter(prefix=f"/{VERSION}", dependencies=[Security(_KEY)])
         for operation in table:
             router.add_api_route(
                 operation.path,
@@ -82,16 +106,51 @@ class Routes:
         in_path = _FIELD.findall(operation.path)
 
         async def endpoint(
-            request: Request, caller: Caller, asked: BaseModel | None = None, **path: str
+            request: Request, caller: Caller, asked: BaseModel | None = None, key: str = "", **path: str
         ) -> Any:
             taken = operation.takes.model_validate({**(asked.model_dump() if asked else {}), **path})
+            # the id of the request is that of its run: one request of this kind makes one at most
+            caller = replace(caller, run=request.state.id)
+            tenant = caller.tenant.id
+            if streams.wanted(request) and operation.tails:
+                return await self._follows.follow(
+                    request, tenant, taken.after, partial(self._look, request, operation, taken)
+                )
+            if streams.wanted(request) and operation.parts is not None:
+                return await self._told.answer(
+                    request,
+                    tenant,
+                    lambda part: given(
+                        operation, self._do(request, key, caller, _in_parts(operation, part), taken)
+                    ),
+                    partial(self._admission.run, tenant),
+                )
             found = await self._admission.run(
-                caller.tenant.id, lambda: perform(self._ws, caller, operation, taken)
+                tenant, partial(self._do, request, key, caller, operation, taken)
             )
             return _conditional(request, operation, found)
 
         endpoint.__signature__ = inspect.Signature(self._parameters(operation, in_path))  # type: ignore[attr-defined]
         return endpoint
+
+    def _do(self, request: Request, key: str, caller: Caller, operation: Operation[Any], taken: Any) -> Any:
+        """What is asked for; once, if the request has a key."""
+
+        def work() -> Any:
+            return perform(self._ws, caller, operation, taken)
+
+        if not key:
+            return work()
+        found, replayed = self._once.do(key, caller, operation, taken, work)
+        if replayed:
+            request.state.headers[REPLAYED] = "true"
+        return found
+
+    def _look(self, request: Request, operation: Operation[Any], taken: Any, after: int) -> Any:
+        """What came after ``after``, for whoever the request still proves to be."""
+        caller = self._again(request)
+        found = perform(self._ws, caller, operation, taken.model_copy(update={"after": after}))
+        return given(operation, found)
 
     def _parameters(self, operation: Operation[Any], in_path: list[str]) -> list[inspect.Parameter]:
         named = inspect.Parameter.KEYWORD_ONLY
@@ -104,11 +163,26 @@ class Routes:
             field = fields[name]
             kind: Any = Annotated[field.annotation, *field.metadata, Path(description=field.description)]
             parameters.append(inspect.Parameter(name, named, annotation=kind))
+        if operation.changes:
+            said = "A key of your own for this request: sent again with it, it is answered as before and not done again."
+            kind = Annotated[str, Header(alias=KEY, max_length=257, description=said)]
+            parameters.append(inspect.Parameter("key", named, annotation=kind, default=""))
         rest = _without(operation.takes, in_path)
         if rest.model_fields:
             where = Query() if operation.method is Method.READ else Body(examples=[_rest(operation, in_path)])
-            parameters.append(inspect.Parameter("asked", named, annotation=Annotated[rest, where]))
+            needed = any(field.is_required() for field in rest.model_fields.values())
+            default = {} if needed or operation.method is Method.READ else {"default": None}
+            kind = Annotated[rest | None if default else rest, where]
+            parameters.append(inspect.Parameter("asked", named, annotation=kind, **default))
         return parameters
+
+
+def _in_parts(operation: Operation[Any], part: Callable[[Any], None]) -> Operation[Any]:
+    """``operation`` that tells ``part`` its parts."""
+    parts = operation.parts
+    if parts is None:
+        return operation
+    return replace(operation, function=lambda ws, caller, asked: parts(ws, caller, asked, part))
 
 
 def _rest(operation: Operation[Any], in_path: list[str]) -> dict[str, Any]:
@@ -131,5 +205,5 @@ def _conditional(request: Request, operation: Operation[Any], found: Any) -> Any
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
     if tag in {t.strip().removeprefix("W/") for t in request.headers.get("If-None-Match", "").split(",")}:
         return Response(status_code=304, headers=headers)
-    request.state.headers = headers
+    request.state.headers.update(headers)
     return found

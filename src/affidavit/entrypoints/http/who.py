@@ -8,6 +8,7 @@ from typing import Protocol
 from fastapi import Request
 
 from affidavit.app.operations.operation import Caller
+from affidavit.app.signin import SignInDesk
 from affidavit.app.workspace import Workspace
 from affidavit.domain.access import named
 from affidavit.domain.errors import ForbiddenError, UnauthenticatedError
@@ -59,6 +60,20 @@ class ByKey:
                 "make one that does: affidavit key make … --acts-for PRINCIPAL",
             )
         return Caller(tenant, person, "key", key.principal, key.scopes)
+
+
+class ByToken:
+    """``Authorization: Bearer eyJ…``: an access token of the sign-in provider's, made for this server and nobody else."""
+
+    def __init__(self, desk: SignInDesk) -> None:
+        self._desk = desk
+
+    def __call__(self, request: Request) -> Caller | None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or token.count(".") != 2:
+            return None
+        tenant, who, scopes = self._desk.bearer(token.strip())
+        return Caller(tenant, who, "token", scopes=scopes)
 
 
 def tenant_of(ws: Workspace, id: int) -> Tenant:

@@ -1,0 +1,70 @@
+"""Pages: who is known, what they may do, and looking at the workspace as one of them does."""
+
+from __future__ import annotations
+
+from fastapi import Response
+
+from affidavit.app.looking import LASTS
+from affidavit.domain.clock import MICROSECONDS
+from affidavit.entrypoints.console.frame import Console, Nav, Visit
+from affidavit.entrypoints.http.looking import COOKIE, token_of
+
+LOOK = "access:look"
+_SHOWN = 200
+
+
+def add(console: Console) -> None:
+    """People, one of them, and looks."""
+    console.page("/people", people, Nav("People", "Access", "people:read"))
+    console.page("/people/{name}", person)
+    console.page("/access", access, Nav("Look as somebody", "Access", LOOK))
+    console.form("/access/look", begin)
+    console.form("/access/look/end", end)
+    console.notices(
+        looking="You see what they see. It ends by itself after a quarter of an hour.",
+        looked="You see your own pages again.",
+    )
+
+
+def people(visit: Visit) -> Response:
+    """Everybody, or those whose name begins with what was asked for."""
+    wanted = visit.query.get("prefix", "").strip()
+    found = visit.ask("people.list", prefix=wanted, limit=_SHOWN, after=visit.query.get("cursor", ""))
+    return visit.page("people.html", "People", names=found["items"], cursor=found["next"], wanted=wanted)
+
+
+def person(visit: Visit) -> Response:
+    """One."""
+    found = visit.ask("people.show", name=visit.path["name"])
+    return visit.page("person.html", found["principal"], person=found, may_look=visit.may(LOOK))
+
+
+def access(visit: Visit) -> Response:
+    """Begin a look, and which there were."""
+    looks = visit.ask("looks.list", limit=50)["items"]
+    return visit.page("access.html", "Look as somebody", looks=looks, person=visit.query.get("person", ""))
+
+
+def begin(visit: Visit) -> Response:
+    """From now on this browser sees what they see."""
+    given = visit.ask(
+        "looks.begin", person=visit.form.get("person", "").strip(), reason=visit.form.get("reason", "")
+    )
+    answer = visit.go("/", "looking")
+    answer.set_cookie(
+        COOKIE,
+        given["secret"],
+        LASTS // MICROSECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=visit.request.url.scheme == "https",
+    )
+    return answer
+
+
+def end(visit: Visit) -> Response:
+    """Stop looking. Whoever holds the look may end it: nothing but its secret is needed."""
+    visit.console.ws.looking.end(visit.caller.tenant, token_of(visit.request))
+    answer = visit.go("/", "looked")
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
