@@ -70,7 +70,6 @@ def test_questions_and_documents(world: TwoSides, ask: Asker) -> None:
     assert cited["location"] == f"{known['source']}/{known['document']}"
     assert ask("questions.search", question="ledger", k=3)["hits"]
     ask("texts.embed", "", 400, texts=["a text"])  # this workspace has no embedder
-    ask.given.add("texts.embed")
     found = ask("documents.get", source=cited["source"], document=cited["document"])
     assert found["text"][cited["start"] : cited["end"]] == cited["quote"]
     assert found["revision"] == cited["revision"]
@@ -298,6 +297,7 @@ def test_controls_money_and_what_decides(world: TwoSides, ask: Asker) -> None:
     said = [(one["what"], one["by"]) for one in ask("controls.history")["items"]]
     admin = world.ours.admin.principal
     assert said[:2] == [("tool:refund goes on", admin), ("tool:refund stopped", admin)]
+    assert {one["level"] for one in ask("levels.list")["items"]} >= {"freshness", "citations"}
     ask("kills.kill", "", 404, what="all", reason="that is every tenant's")
     assert ask("money.costs", by="day")["total"]["calls"] >= 0
     (budget,) = ask("money.budgets")["items"]
