@@ -363,27 +363,6 @@ def python() -> str:
     return page(*parts)
 
 
-# -- settings.md
-
-
-def server_settings() -> str:
-    """Every setting of the server with its default and meaning."""
-    parts = [
-        "# Settings of the server",
-        "They are in `server.toml` in the workspace's folder, or in the file that `affidavit serve --settings` names. What is "
-        "not said there has its default. A name that is not below is refused, with the nearest one that is. "
-        "`affidavit config check` looks a file over before the server does, `affidavit config show` shows what is in force.",
-        "A setting that ends in `_file` names a file that holds a secret and nothing else, readable by the server alone; names "
-        "of files are relative to the settings' folder. No secret is a setting itself.",
-        '```toml\n[server]\nhost = "0.0.0.0"\npublic_url = "https://ask.example.com"\ntls_certificate = "tls/chain.pem"\n'
-        'tls_key_file = "tls/key.pem"\nworkers = 2\n```',
-    ]
-    for section, kind in SERVER_SETTINGS.items():
-        rows = [(f"`{n}`", said, f"`{json.dumps(d)}`") for s, n, d, said in described() if s == section]
-        parts += [f"## {section}", prose(kind.__doc__), table(("setting", "meaning", "default"), rows)]
-    return page(*parts)
-
-
 # -- operations.md
 
 
@@ -429,6 +408,27 @@ def operations() -> str:
             group = row.group
             parts.append(f"## {group}")
         parts += _operation(row)
+    return page(*parts)
+
+
+# -- settings.md
+
+
+def server_settings() -> str:
+    """Every setting of the server with its default and meaning."""
+    parts = [
+        "# Settings of the server",
+        "They are in `server.toml` in the workspace's folder, or in the file that `affidavit serve --settings` names. What is "
+        "not said there has its default. A name that is not below is refused, with the nearest one that is. "
+        "`affidavit config check` looks a file over before the server does, `affidavit config show` shows what is in force.",
+        "A setting that ends in `_file` names a file that holds a secret and nothing else, readable by the server alone; names "
+        "of files are relative to the settings' folder. No secret is a setting itself.",
+        '```toml\n[server]\nhost = "0.0.0.0"\npublic_url = "https://ask.example.com"\ntls_certificate = "tls/chain.pem"\n'
+        'tls_key_file = "tls/key.pem"\nworkers = 2\n```',
+    ]
+    for section, kind in SERVER_SETTINGS.items():
+        rows = [(f"`{n}`", said, f"`{json.dumps(d)}`") for s, n, d, said in described() if s == section]
+        parts += [f"## {section}", prose(kind.__doc__), table(("setting", "meaning", "default"), rows)]
     return page(*parts)
 
 

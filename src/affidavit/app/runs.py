@@ -24,7 +24,7 @@ from affidavit.store.runs import RunRow, Runs, Wanted
 
 AUDIT = "audit:read"
 _WITHHELD = 10
-_LOOKED_AT = 500
+_LOOKED_AT = 1_000
 _OPEN = ("waiting", "unfinished")
 
 

@@ -167,7 +167,11 @@ class Log:
 
     def position_at(self, at: int) -> int:
         """The last position written at or before ``at`` (microseconds), -1 if none was."""
-        return int(self._db.value("SELECT coalesce(max(position), -1) FROM events WHERE at <= ?", (at,)))
+        # time does not run backwards, so the last in time is the last; `max(position)` would read every earlier one
+        found = self._db.value(
+            "SELECT position FROM events WHERE at <= ? ORDER BY at DESC, position DESC LIMIT 1", (at,)
+        )
+        return -1 if found is None else int(found)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` in a durable transaction and give back what it returns.

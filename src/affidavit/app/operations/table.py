@@ -18,6 +18,7 @@ from affidavit.app.operations.money import MONEY
 from affidavit.app.operations.operation import Table
 from affidavit.app.operations.people import PEOPLE
 from affidavit.app.operations.person import PERSON
+from affidavit.app.operations.proposals import PROPOSALS, PROPOSING
 from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.runs import RUNS
 from affidavit.app.operations.sources import SOURCES
@@ -40,6 +41,7 @@ TABLE = Table(
     PERSON,
     PEOPLE,
     KEYS,
+    PROPOSALS,
     DECIDING,
     CONTROLS,
     MONEY,
@@ -49,3 +51,4 @@ TABLE = Table(
     LOG,
     LOOKS,
 )
+PROPOSING.table = TABLE
