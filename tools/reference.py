@@ -408,6 +408,9 @@ def operations() -> str:
             group = row.group
             parts.append(f"## {group}")
         parts += _operation(row)
+    return page(*parts)
+
+
 # -- settings.md
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from affidavit.app.wiring import Parts
@@ -10,6 +11,9 @@ from affidavit.domain.canonical import Json
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.read import Recorded
 from affidavit.store.people import Tenant
+
+_LOOKED_AT = 10_000
+"""A page must not read the whole log."""
 
 
 def note(parts: Parts, tenant: Tenant, action: str, by: str, what: Mapping[str, Json]) -> int:
@@ -20,7 +24,7 @@ def note(parts: Parts, tenant: Tenant, action: str, by: str, what: Mapping[str, 
 
 
 def noted(parts: Parts, tenant: Tenant, actions: frozenset[str]) -> Iterator[tuple[Recorded, Any]]:
-    """What was noted under ``actions``, with its body, the newest first. Call inside a snapshot."""
-    for event in parts.events.of_kind(EventKind.AUDIT_PERFORMED, newest_first=True):
+    """What was noted under ``actions``, with its body, the newest first, among the newest notes. Call inside a snapshot."""
+    for event in islice(parts.events.of_kind(EventKind.AUDIT_PERFORMED, newest_first=True), _LOOKED_AT):
         if event.tenant == tenant.id and event.facts["action"] in actions:
             yield event, parts.events.body(event)

@@ -13,9 +13,10 @@ from affidavit.domain.events import EventKind
 from affidavit.events.read import Recorded
 from affidavit.store.catalog import Source
 from affidavit.store.people import Tenant
+from affidavit.store.runs import Runs, Wanted
 
-_SYNCS, _LOOKED_AT = 12, 3_000
-"""Syncs that are told of, among so many of the newest runs: a page must not read the whole log."""
+_SYNCS, _LOOKED_AT = 12, 200
+"""Syncs of a source that are told of, among so many of the newest: a page must not read the whole log."""
 
 
 class SourceBook:
@@ -24,6 +25,7 @@ class SourceBook:
     def __init__(self, parts: Parts, sources: SourceDesk) -> None:
         self._parts = parts
         self._sources = sources
+        self._runs = Runs(parts.database)
 
     def all(self, tenant: Tenant) -> list[dict[str, Any]]:
         """Every source with its figures and its last sync."""
@@ -65,10 +67,8 @@ class SourceBook:
     def _syncs(self, tenant: Tenant) -> dict[str, list[dict[str, Any]]]:
         """The newest syncs of each source."""
         found: dict[str, list[dict[str, Any]]] = {}
-        started = self._parts.events.of_kind(EventKind.RUN_STARTED, newest_first=True)
-        for event in islice(started, _LOOKED_AT):
-            if event.tenant != tenant.id or event.facts["journey"] != "sync":
-                continue
+        for row in islice(self._runs.newest(Wanted(tenant.id, journey="sync")), _LOOKED_AT):
+            event = self._parts.events.event(row.position)
             name = (self._parts.events.body(event) or {}).get("source", "")
             mine = found.setdefault(str(name), [])
             if len(mine) < _SYNCS:

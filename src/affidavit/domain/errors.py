@@ -5,6 +5,7 @@ AffidavitError
 │   ├── UnknownNameError     no such tenant, user, source, run, release
 │   ├── NotRepeatableError   a run of which parts were erased, or redacted before they were stored
 │   ├── ManifestError        a file the user wrote is malformed; names file and line
+│   ├── ProvisioningError    people or groups cannot be changed as a directory asks (SCIM); `kind` says why
 │   └── ArgumentsError       what a tool is given is not what its contract asks for
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
@@ -76,6 +77,17 @@ class NotRepeatableError(UsageError):
 
 class ManifestError(UsageError):
     code = "manifest"
+
+
+class ProvisioningError(UsageError):
+    """``kind`` is RFC 7644's word (3.12): ``uniqueness``, ``mutability``, ``invalidPath``, ``noTarget``, ``invalidFilter``,
+    ``invalidValue``, ``invalidSyntax``."""
+
+    code = "provisioning"
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
 
 
 class ArgumentsError(UsageError):

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.entrypoints.console.conftest import Browse
-from tests.entrypoints.console.office import Office, furnish, send
+from tests.entrypoints.console.office import Office, at_work, send, token
 from tests.entrypoints.console.test_panel_pages import PAGES
 
-import affidavit
 from affidavit.app.looking import LASTS
 from affidavit.app.people import Entry
 from affidavit.domain.errors import BusyError
-from affidavit.testing.clock import FixedClock
 
 HOSTILE = "<script>alert(1)</script>{{ 7*7 }}\u202egnp.exe\x00"
 _ROGUE = re.compile(r"<script(?! type=\"module\" src=\"/static/)|\son[a-z]+=|javascript:|style=|\u202e|\x00")
 
 
 @pytest.fixture
-def office(acme: affidavit.Workspace) -> Office:
-    return furnish(acme)
+def office(tmp_path: Path) -> Iterator[Office]:
+    with at_work(tmp_path) as office:
+        yield office
 
 
-def test_an_incident_is_opened_noted_and_closed(office: Office, browse: Browse) -> None:
-    ada, run = browse("ada"), office.ws.ask("How many days of annual leave?", "alice").run
+def test_an_incident_is_opened_noted_and_closed(office: Office) -> None:
+    ada, run = office.browse("ada"), office.ws.ask("How many days of annual leave?", "alice").run
     assert "No incident" in ada.get("/incidents").text
     page = send(ada, f"/incidents?run={run}", "/incidents", run=run, reason="it cites last year")
     assert "it cites last year" in page
@@ -37,8 +37,8 @@ def test_an_incident_is_opened_noted_and_closed(office: Office, browse: Browse) 
     assert "closed" in ada.get("/incidents").text
 
 
-def test_rules_are_published_and_taken_back(office: Office, browse: Browse) -> None:
-    ada = browse("ada")
+def test_rules_are_published_and_taken_back(office: Office) -> None:
+    ada = office.browse("ada")
     before = office.ws.parts.release().digest
     rules = {
         f"rules:{n}": t + '\n@id("no-more") forbid (principal, action in Action::"tool:call", resource);\n'
@@ -56,10 +56,8 @@ def test_rules_are_published_and_taken_back(office: Office, browse: Browse) -> N
     assert "no-more" not in ada.get("/policy").text
 
 
-def test_whoever_looks_sees_a_banner_everywhere_and_changes_nothing(
-    office: Office, browse: Browse, clock: FixedClock
-) -> None:
-    ada = browse("ada")
+def test_whoever_looks_sees_a_banner_everywhere_and_changes_nothing(office: Office) -> None:
+    ada = office.browse("ada")
     assert "Nobody looked" in ada.get("/access").text
     page = send(ada, "/access", "/access/look", person="bob", reason="he reports a wrong answer")
     assert "You look as" in page
@@ -69,11 +67,8 @@ def test_whoever_looks_sees_a_banner_everywhere_and_changes_nothing(
     assert ada.get("/why?source=wiki&document=pay/bonus.md").text.count("may read it") == 1
     here = f"/approvals/{office.waiting}"
     assert ada.get(here).status_code == 404, "bob was never asked"
-    token = re.search(r'name="csrf" value="([^"]+)"', page)
-    assert token
-    refused = ada.post(
-        "/controls/kill", data={"csrf": token[1], "what": "tenant", "sure": "yes", "reason": "x"}
-    )
+    form = token(page)
+    refused = ada.post("/controls/kill", data={"csrf": form, "what": "tenant", "sure": "yes", "reason": "x"})
     assert refused.status_code == 403
     assert office.ws.controls.kills(office.ws.parts.tenant("")) == []
     ended = send(ada, "/", "/access/look/end")
@@ -82,29 +77,28 @@ def test_whoever_looks_sees_a_banner_everywhere_and_changes_nothing(
     assert "he reports a wrong answer" in told
     assert "documents" in told or "access.why" in told
     send(ada, "/access", "/access/look", person="bob", reason="once more")
-    clock.advance(LASTS)
+    office.clock.advance(LASTS)
     assert "You look as" not in ada.get("/tools").text
 
 
-def test_a_look_is_for_those_who_may(office: Office, browse: Browse) -> None:
-    carol = browse("carol")
+def test_a_look_is_for_those_who_may(office: Office) -> None:
+    carol = office.browse("carol")
     assert carol.get("/access").status_code == 403
-    token = re.search(r'name="csrf" value="([^"]+)"', carol.get("/").text)
-    assert token
-    answer = carol.post("/access/look", data={"csrf": token[1], "person": "bob", "reason": "curious"})
+    form = token(carol.get("/").text)
+    answer = carol.post("/access/look", data={"csrf": form, "person": "bob", "reason": "curious"})
     assert answer.status_code == 403
     assert "affidavit-look" not in carol.cookies
 
 
-def test_a_drill_runs_on_a_copy_and_its_report_is_shown(office: Office, browse: Browse) -> None:
-    ada = browse("ada")
+def test_a_drill_runs_on_a_copy_and_its_report_is_shown(office: Office) -> None:
+    ada = office.browse("ada")
     page = send(ada, "/drills", "/drills", drill="revoke")
     assert "runs on a copy" in page
     for thread in office.ws.drill_book.threads:
         thread.join()
     page = ada.get("/drills").text
     assert "every promise was kept" in page
-    assert browse("alice").post("/drills", data={"drill": "revoke"}).status_code == 403
+    assert office.browse("alice").post("/drills", data={"drill": "revoke"}).status_code == 403
 
 
 def test_one_drill_at_a_time(office: Office) -> None:
@@ -116,8 +110,8 @@ def test_one_drill_at_a_time(office: Office) -> None:
         thread.join()
 
 
-def test_hostile_names_are_shown_and_do_nothing(office: Office, browse: Browse) -> None:
-    ws, ada = office.ws, browse("ada")
+def test_hostile_names_are_shown_and_do_nothing(office: Office) -> None:
+    ws, ada = office.ws, office.browse("ada")
     tenant = ws.parts.tenant("")
     hostile = HOSTILE.replace("\x00", "")
     ws.load_people([Entry("user:mallory", frozenset({"group:staff"}), {"title": hostile})])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.entrypoints.console.conftest import Browse
-from tests.entrypoints.console.office import Office, furnish, send
+from collections.abc import Iterator
+from pathlib import Path
 
-import affidavit
+import pytest
+from tests.entrypoints.console.office import Office, at_work, send, token
 
 PAGES = {
     "/approvals": "approval:read",
@@ -30,27 +30,35 @@ PAGES = {
 
 
 @pytest.fixture
-def office(acme: affidavit.Workspace) -> Office:
-    return furnish(acme)
+def office(tmp_path: Path) -> Iterator[Office]:
+    with at_work(tmp_path) as office:
+        yield office
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """For tests that only look."""
+    with at_work(tmp_path_factory.mktemp("office")) as office:
+        yield office
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_page_is_for_whoever_may_and_for_nobody_else(office: Office, browse: Browse, page: str) -> None:
+def test_each_page_is_for_whoever_may_and_for_nobody_else(shared: Office, page: str) -> None:
     everybody = {"approval:read", "tool:read", "document:read"}
-    assert browse("ada").get(page).status_code == 200
-    assert browse("alice").get(page).status_code == (200 if PAGES[page] in everybody else 403)
+    assert shared.browse("ada").get(page).status_code == 200
+    assert shared.browse("alice").get(page).status_code == (200 if PAGES[page] in everybody else 403)
 
 
-def test_the_navigation_leads_only_where_one_may_go(office: Office, browse: Browse) -> None:
-    mine = browse("alice").get("/").text
+def test_the_navigation_leads_only_where_one_may_go(shared: Office) -> None:
+    mine = shared.browse("alice").get("/").text
     for page, action in PAGES.items():
         if action not in ("approval:read", "tool:read", "document:read"):
             assert f'href="{page}"' not in mine
-    assert 'href="/controls"' in browse("ada").get("/").text
+    assert 'href="/controls"' in shared.browse("ada").get("/").text
 
 
-def test_an_approver_is_told_what_a_yes_does_and_says_it(office: Office, browse: Browse) -> None:
-    carol = browse("carol")
+def test_an_approver_is_told_what_a_yes_does_and_says_it(office: Office) -> None:
+    carol = office.browse("carol")
     assert office.waiting in carol.get("/approvals").text
     page = carol.get(f"/approvals/{office.waiting}").text
     for said in ("Pay somebody.", "It cannot be undone.", "5000", "pay was never called before"):
@@ -67,32 +75,32 @@ def test_an_approver_is_told_what_a_yes_does_and_says_it(office: Office, browse:
     assert "I know Acme" in carol.get("/approvals").text
 
 
-def test_a_no_is_a_no(office: Office, browse: Browse) -> None:
+def test_a_no_is_a_no(office: Office) -> None:
     here = f"/approvals/{office.waiting}"
-    assert "Your no is on record" in send(browse("carol"), here, f"{here}/deny", reason="too much")
+    assert "Your no is on record" in send(office.browse("carol"), here, f"{here}/deny", reason="too much")
     (call,) = office.ws.tools.newest(office.ws.parts.tenant(""))
     assert call["state"] == "denied"
 
 
-def test_whoever_asked_sees_it_and_cannot_say_yes(office: Office, browse: Browse) -> None:
-    page = browse("olga").get(f"/approvals/{office.waiting}")
+def test_whoever_asked_sees_it_and_cannot_say_yes(shared: Office) -> None:
+    page = shared.browse("olga").get(f"/approvals/{shared.waiting}")
     assert page.status_code == 200
     assert "somebody else must decide" in page.text
     assert "formaction" not in page.text
-    assert browse("alice").get(f"/approvals/{office.waiting}").status_code == 404
-    assert office.waiting not in browse("alice").get("/approvals").text
+    assert shared.browse("alice").get(f"/approvals/{shared.waiting}").status_code == 404
+    assert shared.waiting not in shared.browse("alice").get("/approvals").text
 
 
-def test_a_call_is_put_right(office: Office, browse: Browse) -> None:
+def test_a_call_is_put_right(office: Office) -> None:
     made = office.ws.tools.call(office.ws.parts.tenant(""), "olga", "send", {"to": "bob", "text": "hi"})
     assert made.state.value == "done"
-    after = send(browse("olga"), f"/calls/{made.row.name}", f"/calls/{made.row.name}/undo")
+    after = send(office.browse("olga"), f"/calls/{made.row.name}", f"/calls/{made.row.name}/undo")
     assert "It puts right" in after
-    assert "It was put right by" in browse("olga").get(f"/calls/{made.row.name}").text
+    assert "It was put right by" in office.browse("olga").get(f"/calls/{made.row.name}").text
 
 
-def test_the_kill_switch_stops_and_lets_go_on_with_a_reason(office: Office, browse: Browse) -> None:
-    ada = browse("ada")
+def test_the_kill_switch_stops_and_lets_go_on_with_a_reason(office: Office) -> None:
+    ada = office.browse("ada")
     unsure = ada.get("/controls").text
     assert "Everything runs" in unsure
     after = send(ada, "/controls", "/controls/kill", what="source:wiki", reason="a leak", sure="yes")
@@ -104,40 +112,46 @@ def test_the_kill_switch_stops_and_lets_go_on_with_a_reason(office: Office, brow
     assert "mended" in after
 
 
-def test_nothing_is_stopped_without_the_tick(office: Office, browse: Browse) -> None:
-    ada = browse("ada")
-    token = ada.get("/controls").text.split('name="csrf" value="')[1].split('"')[0]
-    refused = ada.post("/controls/kill", data={"csrf": token, "what": "tenant", "reason": "oops"})
+def test_nothing_is_stopped_without_the_tick(office: Office) -> None:
+    ada = office.browse("ada")
+    form = token(ada.get("/controls").text)
+    refused = ada.post("/controls/kill", data={"csrf": form, "what": "tenant", "reason": "oops"})
     assert refused.status_code == 400
     assert office.ws.controls.kills(office.ws.parts.tenant("")) == []
 
 
-def test_the_mode_is_changed_and_the_change_is_shown(office: Office, browse: Browse) -> None:
+def test_the_mode_is_changed_and_the_change_is_shown(office: Office) -> None:
     after = send(
-        browse("ada"), "/controls", "/controls/mode", mode="read-only", reason="an audit", sure="yes"
+        office.browse("ada"), "/controls", "/controls/mode", mode="read-only", reason="an audit", sure="yes"
     )
     assert "an audit" in after
     assert office.ws.controls.mode(office.ws.parts.tenant("")) == "read-only"
     tried = send(
-        browse("ada"), "/policy", "/policy/try", person="user:olga", tool="send@1", arguments='{"to": "bob"}'
+        office.browse("ada"),
+        "/policy",
+        "/policy/try",
+        person="user:olga",
+        tool="send@1",
+        arguments='{"to": "bob"}',
     )
     assert "forbid" in tried
 
 
-def test_why_somebody_may_read_a_document(office: Office, browse: Browse) -> None:
-    ada = browse("ada")
+def test_why_somebody_may_read_a_document(shared: Office) -> None:
+    ada = shared.browse("ada")
     yes = ada.get("/why?source=wiki&document=pay/bonus.md&person=bob").text
     assert "may read it" in yes
     assert "allow group:finance" in yes
     no = ada.get("/why?source=wiki&document=pay/bonus.md&person=alice").text
     assert "may not read it" in no
-    mine = browse("alice").get("/why?source=wiki&document=pay/bonus.md").text
-    absent = browse("alice").get("/why?source=wiki&document=pay/none.md").text
+    alice = shared.browse("alice")
+    mine = alice.get("/why?source=wiki&document=pay/bonus.md").text
+    absent = alice.get("/why?source=wiki&document=pay/none.md").text
     assert mine.replace("bonus", "none") == absent
 
 
-def test_rules_are_tried_changed_and_published(office: Office, browse: Browse) -> None:
-    ada = browse("ada")
+def test_rules_are_tried_changed_and_published(office: Office) -> None:
+    ada = office.browse("ada")
     tried = send(
         ada, "/policy", "/policy/try", person="user:olga", tool="pay@1", arguments='{"to": "x", "amount": 1}'
     )

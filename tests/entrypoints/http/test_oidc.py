@@ -398,6 +398,12 @@ def test_nobody_is_sent_elsewhere_after_signing_in(make: Make, provider: OidcPro
         ({"email_verified": False, "sub": "alice@acme.example"}, {}, ""),
         ({"email_verified": False}, {"principal_claim": "email"}, ""),
         ({"preferred_username": "alice"}, {"principal_claim": "preferred_username"}, "user:alice"),
+        (
+            {"preferred_username": "Alice@ACME.example"},
+            {"principal_claim": "preferred_username"},
+            "user:alice@acme.example",
+        ),
+        ({"sub": "Alice"}, {"principal_claim": "sub"}, ""),
         ({}, {"principal_claim": "preferred_username"}, ""),
         ({"preferred_username": ["alice"]}, {"principal_claim": "preferred_username"}, ""),
         ({"preferred_username": "a\u200blice"}, {"principal_claim": "preferred_username"}, ""),

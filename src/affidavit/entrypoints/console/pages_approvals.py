@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import Response
 
+from affidavit.ask.asker import instant
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 
 RESOLVE = "approval:resolve"
@@ -22,12 +23,13 @@ def add(console: Console) -> None:
 
 
 def inbox(visit: Visit) -> Response:
-    """What waits, the most urgent first, and what was decided lately."""
+    """What waits, the most urgent first and what lapsed last, and what was decided lately."""
     found = visit.ask("approvals.list", limit=100)["items"]
     past = visit.ask("approvals.history", limit=30)["items"]
-    return visit.page(
-        "approvals.html", "Approvals", items=sorted(found, key=lambda one: one["until"]), past=past
-    )
+    now = instant(visit.console.ws.parts.clock.now())
+    items = [{**one, "lapsed": one["until"] <= now} for one in found]
+    items.sort(key=lambda one: (one["lapsed"], one["until"]))
+    return visit.page("approvals.html", "Approvals", items=items, past=past)
 
 
 def one(visit: Visit) -> Response:
