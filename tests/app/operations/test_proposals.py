@@ -48,7 +48,7 @@ CONFIRM, DECLINE, LIST = (ROWS[f"proposals.{name}"] for name in ("confirm", "dec
 
 
 def one(id: str) -> OneProposal:
-    return OneProposal(proposal=id, reason="thought over")
+    return OneProposal(id=id, reason="thought over")
 
 
 @pytest.fixture

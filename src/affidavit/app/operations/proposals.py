@@ -28,7 +28,7 @@ ID = r"^p[a-z2-7]{15}$"
 
 
 class OneProposal(Asked):
-    proposal: str = Field(pattern=ID)
+    id: str = Field(pattern=ID)
     reason: str = Field("", max_length=2000, description="Why, in a sentence.")
 
 
@@ -79,26 +79,22 @@ class Proposing:
 
     def confirm(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
         """Do it, as whoever asked for it, who must still be allowed to. On record before it is done, so that it is done once."""
-        there = ws.proposals.get(caller.tenant, asked.proposal)
+        there = ws.proposals.get(caller.tenant, asked.id)
         operation = self.table[there.operation]
         self._second(ws, caller, there, operation)
         first = Caller(caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes)
         check(ws, first, operation.action)
         wanted = operation.takes.model_validate_json(there.asked)
-        ws.proposals.resolve(caller.tenant, asked.proposal, "confirmed", caller.principal, asked.reason)
-        return {
-            "id": asked.proposal,
-            "operation": operation.name,
-            "result": perform(ws, first, operation, wanted),
-        }
+        ws.proposals.resolve(caller.tenant, asked.id, "confirmed", caller.principal, asked.reason)
+        return {"id": asked.id, "operation": operation.name, "result": perform(ws, first, operation, wanted)}
 
     def decline(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
         """Do not do it; whoever asked for it may take it back so, too."""
-        there = ws.proposals.get(caller.tenant, asked.proposal)
+        there = ws.proposals.get(caller.tenant, asked.id)
         if there.principal != caller.principal:
             self._second(ws, caller, there, self.table[there.operation])
-        ws.proposals.resolve(caller.tenant, asked.proposal, "declined", caller.principal, asked.reason)
-        return {"id": asked.proposal, "operation": there.operation}
+        ws.proposals.resolve(caller.tenant, asked.id, "declined", caller.principal, asked.reason)
+        return {"id": asked.id, "operation": there.operation}
 
     def _second(self, ws: Workspace, caller: Caller, there: Proposal, operation: Operation[Any]) -> None:
         """Raises ForbiddenError unless ``caller`` is a second person, themselves, who could have asked for the same."""
@@ -127,24 +123,24 @@ PROPOSALS = (
         "proposals.confirm",
         "run:read",
         Method.ASK,
-        "/proposals/{proposal}/confirm",
+        "/proposals/{id}/confirm",
         "Confirm what somebody else asked for: it is done now, as theirs. Needs the same action as it does.",
         OneProposal,
         Done,
         PROPOSING.confirm,
-        {"proposal": "paaaaaaaaaaaaaaa", "reason": "agreed by telephone"},
+        {"id": "paaaaaaaaaaaaaaa", "reason": "agreed by telephone"},
         changes=True,
     ),
     Operation(
         "proposals.decline",
         "run:read",
         Method.ASK,
-        "/proposals/{proposal}/decline",
+        "/proposals/{id}/decline",
         "Decline what somebody else asked for, or take back what you did.",
         OneProposal,
         Done,
         PROPOSING.decline,
-        {"proposal": "paaaaaaaaaaaaaaa", "reason": "not now"},
+        {"id": "paaaaaaaaaaaaaaa", "reason": "not now"},
         changes=True,
     ),
 )
