@@ -152,6 +152,12 @@ def test_a_key_is_good_for_what_it_was_made_for(served: Served, client: TestClie
     assert result["structuredContent"]["code"] == "forbidden"
 
 
+def test_the_id_of_a_request_is_that_of_its_run(served: Served, client: TestClient) -> None:
+    body = asked("tools/call", name="ask", arguments={"question": LEAVE})
+    found = post(client, served.keys["alice"], body)
+    assert told(found)["result"]["structuredContent"]["run"] == found.headers["X-Request-Id"]
+
+
 def test_a_service_asks_for_whom_it_speaks_for(served: Served, client: TestClient) -> None:
     key = served.key("service:bot", acts_for=["group:staff"])
     body = asked("tools/call", name="ask", arguments={"question": LEAVE})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,7 +109,9 @@ class McpEndpoint:
         request = Request(scope, receive)
         try:
             self._check(request)
-            scope[_CALLER] = await run_in_threadpool(self._who, request)
+            caller = await run_in_threadpool(self._who, request)
+            # the id of the request is that of its run: a message makes one at most
+            scope[_CALLER] = replace(caller, run=getattr(request.state, "id", ""))
         except AffidavitError as error:
             await self._refused(request, error)(scope, receive, send)
             return
