@@ -98,12 +98,15 @@ class McpEndpoint:
         issuers = [self._place.issuer] if self._place.issuer else []
         return JSONResponse(
             {
-                "resource": self._place.resource or f"{_base(request)}{PATH}",
+                "resource": self._resource(request),
                 **({"authorization_servers": issuers} if issuers else {}),
                 "bearer_methods_supported": ["header"],
                 "resource_name": "affidavit",
             }
         )
+
+    def _resource(self, request: Request) -> str:
+        return self._place.resource or f"{str(request.base_url).rstrip('/')}{PATH}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -147,7 +150,8 @@ class McpEndpoint:
         if isinstance(error, OverloadedError):
             headers["Retry-After"] = str(error.after)
         if isinstance(error, UnauthenticatedError):
-            where = f"{_base(request)}{METADATA}{PATH}"
+            resource = urlsplit(self._resource(request))
+            where = f"{resource.scheme}://{resource.netloc}{METADATA}{resource.path.rstrip('/')}"
             headers["WWW-Authenticate"] = f'Bearer realm="affidavit", resource_metadata="{where}"'
         code = 405 if request.method != "POST" else status.value
         body = {
@@ -156,7 +160,3 @@ class McpEndpoint:
             "error": {"code": -32600, "message": error.message, "data": error.as_dict()},
         }
         return JSONResponse(body, code, headers=headers)
-
-
-def _base(request: Request) -> str:
-    return str(request.base_url).rstrip("/")

@@ -120,9 +120,9 @@ def test_only_the_web_is_linked_to(location: str, url: str) -> None:
 # -- asked in process
 
 
-@pytest.fixture
-def served(tmp_path: Path, clock: FixedClock) -> Iterator[Served]:
-    world = begun(tmp_path, clock)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    world = begun(tmp_path_factory.mktemp("forms"), FixedClock())
     with world.ws:
         yield world
 
@@ -144,7 +144,7 @@ def test_whatever_is_sent_is_answered_in_one_shape(served: Served, path: str, bo
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_with_a_key_of_its_own_is_done_once(served: Served, stream: bool) -> None:
     body = {"model": "affidavit", "messages": [{"role": "user", "content": LEAVE}], "stream": stream}
-    headers = {**served.header("alice"), "Idempotency-Key": "once-please"}
+    headers = {**served.header("alice"), "Idempotency-Key": f"once-{stream}"}
     path = "/v1/chat/completions"
     with TestClient(make_app(served.ws)) as client:
         first = client.post(path, json=body, headers=headers)
