@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-live lint bench lock record docs clean
+.PHONY: help setup demo test test-slow test-browser test-live lint bench lock audit-deps record docs clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): locks/dev.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -53,12 +53,18 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 
 lock: ## work the locks out anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o locks/base.txt
+	uv pip compile -q pyproject.toml --universal --extra server --extra code --extra timestamps --extra prices --extra openapi --extra otel \
+		--extra openai --extra anthropic --generate-hashes --no-annotate --no-header -o locks/server.txt
 	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra mcp --extra openapi --extra metrics --extra otel --extra openai --extra anthropic \
 		--extra google --extra bedrock --group dev --generate-hashes --no-annotate --no-header \
 		-o locks/dev.txt
 
 record: $(READY) $(MODEL) ## record the runs that every later version must replay
 	$(BIN)/python -m tools.record
+
+audit-deps: $(READY) ## look the locked dependencies up in the list of known weaknesses (needs the network)
+	test -x $(VENV)/audit/bin/pip-audit || ( $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3" )
+	$(VENV)/audit/bin/pip-audit --disable-pip --require-hashes -r locks/base.txt -r locks/server.txt
 
 docs: $(READY) ## write the reference pages from the code
 	$(BIN)/python -m tools.reference

@@ -84,6 +84,10 @@ class LogSettings:
 
     format: str = setting("json", "`json`, one object a line, or `text`.", words=("json", "text"))
     requests: bool = setting(True, "A line for each request.")
+    addresses: bool = setting(
+        False,
+        "Say also from which address it came: personal data in most places, and needed to trace an attack.",
+    )
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,14 @@ class SignInSettings:
     tenant: str = setting("", "The tenant that people sign in to; empty: the only one there is.")
     principal_claim: str = setting(
         "",
-        "The claim that says who somebody is: user:VALUE. Empty: email if the provider vouches for it, else sub.",
+        "The claim that says who somebody is; empty: the address if the provider vouches for it, else `sub`.",
     )
     groups_claim: str = setting(
         "", "The claim that lists somebody's groups; empty: groups come from elsewhere."
     )
-    groups_prefix: str = setting("", "Put before each of those groups' names.")
+    groups_prefix: str = setting(
+        "", "Put before those groups' names; groups that begin with it are the provider's, all others yours."
+    )
     create: bool = setting(False, "Make people known at their first sign-in; else they must be known before.")
     session_hours: int = setting(8, "A sign-in is good for so long at most.", lowest=1, highest=720)
     idle_minutes: int = setting(

@@ -12,6 +12,7 @@ from typing import Any
 from affidavit.adapters.oidc import Attempt, Client, Provider
 from affidavit.app.credentials import LINK
 from affidavit.app.people import PeopleDesk
+from affidavit.app.provisioning import as_name
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import principal
 from affidavit.domain.errors import UnauthenticatedError, UnknownNameError, UsageError
@@ -19,6 +20,8 @@ from affidavit.domain.roles import ACTIONS, EVERYBODY
 from affidavit.store.people import Tenant
 
 MOST_GROUPS = 1000
+_ADDRESSES = ("email", "preferred_username", "upn")
+"""Claims whose values mean the same in capitals."""
 CALLBACK = "/signin/callback"
 _AS_SAID = (
     "issuer",
@@ -184,12 +187,11 @@ class SignInDesk:
                     "the provider does not vouch for your address",
                     "confirm it there, or set signin.principal_claim",
                 )
-            value = value.lower()
         elif not self._settings.principal_claim and "@" in value:
             # where addresses are names, an account that merely looks like an address must not be taken for its owner's
             raise UnauthenticatedError("the provider does not vouch for your address", "confirm it there")
         try:
-            return principal(f"user:{value}")
+            return principal(f"user:{as_name(value) if name in _ADDRESSES else value}")
         except UsageError as error:
             raise UnauthenticatedError(
                 f"the provider calls you by a name that nobody can have here: {error.message}",

@@ -123,12 +123,14 @@ class ToolDesk:
         arguments: Mapping[str, Json],
         context: Mapping[str, Json] | None = None,
         patience: float = PATIENCE,
+        run: str = "",
     ) -> Done:
         """Call a tool as ``user``: a run of its own. Raises UnknownNameError, ArgumentsError, RefusedError.
 
-        What ``user`` says is theirs: each argument is labelled so, unless ``context`` holds other ``labels``.
+        What ``user`` says is theirs: each argument is labelled so, unless ``context`` holds other ``labels``. ``run``: the id
+        that the run will have, "" for a new one.
         """
-        wanted, first = self._own_run(tenant, user, tool, arguments, context or {})
+        wanted, first = self._own_run(tenant, user, tool, arguments, context or {}, run)
         return self.gateway.call(wanted, first, patience)
 
     def propose(
@@ -138,9 +140,10 @@ class ToolDesk:
         tool: str,
         arguments: Mapping[str, Json],
         context: Mapping[str, Json] | None = None,
+        run: str = "",
     ) -> CallRow:
         """As ``call``, but leave it to whoever calls ``work``."""
-        wanted, first = self._own_run(tenant, user, tool, arguments, context or {})
+        wanted, first = self._own_run(tenant, user, tool, arguments, context or {}, run)
         return self.gateway.propose(wanted, first)
 
     def undo(self, tenant: Tenant, user: str, call: str) -> Done:
@@ -149,11 +152,17 @@ class ToolDesk:
         return self.gateway.undo(tenant.id, call, wanted, first)
 
     def _own_run(
-        self, tenant: Tenant, user: str, tool: str, arguments: Mapping[str, Json], context: Mapping[str, Json]
+        self,
+        tenant: Tenant,
+        user: str,
+        tool: str,
+        arguments: Mapping[str, Json],
+        context: Mapping[str, Json],
+        id: str = "",
     ) -> tuple[Proposal, Callable[[Transaction], object]]:
         """A proposal with a run of its own, and what begins that run."""
         who = self.known(tenant, user)
-        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._release())
+        run = Run(id or new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._release())
         run.start({"principal": who})
         labels: dict[str, Json] = {name: [ASKER.as_json()] for name in arguments}
         given: dict[str, Json] = {"labels": labels, **context}

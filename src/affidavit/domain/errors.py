@@ -5,9 +5,11 @@ AffidavitError
 │   ├── UnknownNameError     no such tenant, user, source, run, release
 │   ├── NotRepeatableError   a run of which parts were erased, or redacted before they were stored
 │   ├── ManifestError        a file the user wrote is malformed; names file and line
+│   ├── ProvisioningError    people or groups cannot be changed as a directory asks (SCIM); `kind` says why
 │   └── ArgumentsError       what a tool is given is not what its contract asks for
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
+├── SecondPersonError        what was asked for waits until somebody else confirms it
 ├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
 ├── InProgressError          the same request is being answered already; ask again for its answer
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
@@ -78,6 +80,17 @@ class ManifestError(UsageError):
     code = "manifest"
 
 
+class ProvisioningError(UsageError):
+    """``kind`` is RFC 7644's word (3.12): ``uniqueness``, ``mutability``, ``invalidPath``, ``noTarget``, ``invalidFilter``,
+    ``invalidValue``, ``invalidSyntax``."""
+
+    code = "provisioning"
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+
+
 class ArgumentsError(UsageError):
     code = "arguments"
 
@@ -88,6 +101,16 @@ class AccessDeniedError(AffidavitError):
 
 class ForbiddenError(AffidavitError):
     code = "forbidden"
+
+
+class SecondPersonError(AffidavitError):
+    """``proposal`` is the id of what waits."""
+
+    code = "second_person"
+
+    def __init__(self, message: str, hint: str, proposal: str) -> None:
+        super().__init__(message, hint)
+        self.proposal = proposal
 
 
 class UnauthenticatedError(AffidavitError):

@@ -59,6 +59,14 @@ class People:
         sql = "SELECT 1 FROM people WHERE tenant = ? AND principal = ?"
         return self._db.value(sql, (tenant, principal)) is not None
 
+    def last(self, tenant: int, principal: str) -> Mapping[str, Json] | None:
+        """What was known of ``principal`` last, also of one who was removed; None if there never was such a one."""
+        text = self._db.value(
+            "SELECT facts FROM people WHERE tenant = ? AND principal = ? ORDER BY since DESC LIMIT 1",
+            (tenant, principal),
+        )
+        return None if text is None else json.loads(text)
+
     def principals(self, tenant: int, position: int) -> list[str]:
         rows = self._db.all(
             f"SELECT principal FROM people WHERE tenant = ? AND {_AT} ORDER BY principal",

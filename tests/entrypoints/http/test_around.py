@@ -85,8 +85,32 @@ def test_a_content_length_is_a_number(world: World) -> None:
             assert answer.status_code in (400, 413)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"question": ' + b"9" * 100_000 + b"}",
+        b'{"question": "\\ud800"}',
+        b"\xff",
+        b'{"a":1,"a":2}',
+    ],
+)
+def test_hostile_json_is_a_problem_of_who_sent_it(world: World, body: bytes) -> None:
+    with world.client() as client:
+        headers = {**world.key("alice"), "Content-Type": "application/json"}
+        answer = client.post("/v1/ask", headers=headers, content=body)
+        assert answer.status_code in (400, 422), answer.text[:200]
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def lines(said: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND"])
+def test_other_methods_are_not_there(world: World, method: str) -> None:
+    with world.client() as client:
+        assert client.request(method, "/v1/me", headers=world.key("alice")).status_code == 405
 
 
 def test_the_log_says_what_was_done_and_nothing_that_was_said(world: World) -> None:
@@ -126,6 +150,14 @@ def test_a_fault_is_one_shape_outside_and_a_place_without_words_in_the_log(world
     (entry,) = lines(said)
     assert entry["fault"].startswith("RuntimeError at ") and "test_around.py" in entry["fault"]
     assert answer.json()["instance"] == entry["run"] == answer.headers["X-Request-Id"]
+
+
+def test_the_log_has_addresses_where_it_is_told_to(world: World) -> None:
+    said = io.StringIO()
+    log = RequestLog(LogSettings(addresses=True), said)
+    with TestClient(make_app(world.ws, log=log), client=("192.0.2.7", 1)) as client:
+        client.get("/healthz", headers={"X-Forwarded-For": "198.51.100.1"})
+    assert lines(said)[0]["address"] == "192.0.2.7"
 
 
 def test_a_log_of_text_and_one_of_faults_alone(world: World) -> None:

@@ -7,17 +7,24 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.patience import LONG
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.patience import LONG, soon
 from tests.server_world import FILES, QUESTION, World, people
 
 import affidavit
@@ -96,8 +103,28 @@ def test_several_processes_answer_and_end_well(world: World) -> None:
         shown = server.process.stdout.readline().removeprefix("metrics at ").strip()
         counted = httpx.get(shown, trust_env=False, timeout=LONG).text
         assert 'route="/v1/ask",status="200",tenant="1"} 4.0' in counted
+        for worker in workers(server.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        soon(lambda: answers(server))
+        with server.client() as client:
+            again = client.post("/v1/ask", headers=world.key("alice"), json={"question": QUESTION})
+        assert again.status_code == 200
         assert server.stop() == 0
     world.ws.verify()
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that answer for ``parent``."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def answers(server: Serving) -> bool:
+    try:
+        with server.client() as client:
+            return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False  # the connection that a killed process had
 
 
 def test_told_to_stop_it_finishes_ends_its_streams_and_takes_nothing_new(world: World) -> None:
@@ -140,6 +167,61 @@ def test_a_request_that_comes_byte_by_byte_is_not_waited_for(world: World) -> No
             assert large.recv(1000).startswith(b"HTTP/1.1 4")
         with server.client() as client:
             assert client.get("/healthz").status_code == 200
+
+
+def certificate(folder: Path) -> None:
+    """A certificate for localhost that nobody signed, and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "chain.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").touch(mode=0o600)
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+def test_it_speaks_tls_and_no_old_one(world: World) -> None:
+    folder = world.ws.parts.folder
+    certificate(folder)
+    (folder / "server.toml").write_text(
+        '[server]\ntls_certificate = "chain.pem"\ntls_key_file = "key.pem"\n[logs]\naddresses = true\n'
+    )
+    with serving(world) as server:
+        trust = ssl.create_default_context(cafile=str(folder / "chain.pem"))
+        with httpx.Client(verify=trust, trust_env=False, timeout=LONG) as client:
+            forged = {"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Proto": "http"}
+            answer = client.get(
+                f"https://localhost:{server.port}/v1/me", headers={**world.key("alice"), **forged}
+            )
+        assert answer.status_code == 200
+        assert "includeSubDomains" in answer.headers["Strict-Transport-Security"]
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.maximum_version = ssl.TLSVersion.TLSv1_1
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=LONG)
+        with plain, pytest.raises((ssl.SSLError, ConnectionError)):
+            old.wrap_socket(plain)
+        assert server.stop() == 0
+    (entry,) = [json.loads(line) for line in server.said if '"request"' in line]
+    assert entry["address"] == "127.0.0.1"
 
 
 def test_what_cannot_be_set_up_is_said_before_anything_listens(world: World) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.served_world import LEAVE, Served, begun
 
+from affidavit.app.operations.operation import Caller
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.application import make_app
 from affidavit.entrypoints.http.who import ByKey, Identification
@@ -56,7 +58,7 @@ def names(response: Any) -> list[str]:
 
 
 def test_a_key_lists_tools(served: Served, client: TestClient) -> None:
-    assert names(post(client, served.keys["alice"])) == ["ask", "call_status", "search"]
+    assert names(post(client, served.keys["alice"])) == ["ask", "call_status", "get_document", "search"]
 
 
 def test_whoever_has_no_key_is_told_where_to_get_in(client: TestClient) -> None:
@@ -69,6 +71,15 @@ def test_whoever_has_no_key_is_told_where_to_get_in(client: TestClient) -> None:
         metadata = client.get(where).json()
         assert metadata["resource"] == "http://testserver/mcp"
         assert metadata["bearer_methods_supported"] == ["header"]
+
+
+def test_what_a_browser_sends_by_itself_is_no_proof(served: Served) -> None:
+    caller = Caller(served.tenant, "user:alice", "session")
+    endpoint = McpEndpoint(served.ws, lambda request: caller, Admission(1, 1, 1))
+    app = Starlette(routes=endpoint.routes(), lifespan=lambda app: endpoint.lifespan())
+    with TestClient(app) as client:
+        assert client.post("/mcp", json=asked(), headers={**ACCEPT, "Cookie": "s=1"}).status_code == 401
+        assert post(client, "anything").status_code == 200
 
 
 def test_a_session_is_nobodys(served: Served, client: TestClient) -> None:
@@ -112,15 +123,14 @@ def test_pages_of_others_may_not_ask(served: Served, client: TestClient, origin:
 def test_pages_that_are_allowed_may(served: Served) -> None:
     place = Place("https://ask.example/mcp", "https://login.example", frozenset({"https://app.example"}))
     endpoint = McpEndpoint(served.ws, Identification((ByKey(served.ws),)), Admission(1, 1, 1), place)
-    app = make_app(served.ws)
-    app.router.routes[:] = endpoint.routes()
+    app = Starlette(routes=endpoint.routes(), lifespan=lambda app: endpoint.lifespan())
     with TestClient(app) as client:
         found = client.get("/.well-known/oauth-protected-resource").json()
         assert found["resource"] == "https://ask.example/mcp"
         assert found["authorization_servers"] == ["https://login.example"]
-        headers = {**ACCEPT, **served.header("alice"), "Origin": "https://app.example"}
-        with pytest.raises(RuntimeError, match="within its lifespan"):
-            client.post("/mcp", json=asked(), headers=headers)
+        key = served.keys["alice"]
+        assert post(client, key, Origin="https://app.example").status_code == 200
+        assert post(client, key, Origin="https://app.example.evil.example").status_code == 403
 
 
 def test_a_key_that_is_taken_back_ends_with_the_next_request(served: Served, client: TestClient) -> None:

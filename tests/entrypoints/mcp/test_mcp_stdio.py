@@ -57,7 +57,7 @@ def test_whoever_sits_at_the_machine_names_a_person(served: Served, mode: Any) -
         )
 
     names, leave, pay = within(served, work, "--as", "alice", mode=mode)
-    assert names == ["ask", "call_status", "search"]
+    assert names == ["ask", "call_status", "get_document", "search"]
     assert leave.structured_content["answer"] == LEAVE_SAYS
     assert pay.structured_content["status"] == "refused"
     run = leave.structured_content["run"]

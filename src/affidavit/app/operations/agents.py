@@ -8,6 +8,7 @@ from typing import Any, cast
 from pydantic import Field, JsonValue
 
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation
+from affidavit.app.operations.tools import OneCall
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
@@ -23,12 +24,6 @@ MODEL = Label(Origin.MODEL, "", "", False)
 class UseInput(Asked):
     tool: str = Field(min_length=1, max_length=128)
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
-
-
-class StatusInput(Asked):
-    call: str = Field(
-        pattern=r"^call-[0-9a-f]{16}$", description="The id that a call came back with: call-…."
-    )
 
 
 class CallStatus(Given):
@@ -57,7 +52,7 @@ def use(ws: Workspace, caller: Caller, asked: UseInput) -> dict[str, Any]:
     return _told(ws, done)
 
 
-def status(ws: Workspace, caller: Caller, asked: StatusInput) -> dict[str, Any]:
+def status(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
     """One's own calls alone. Raises UnknownNameError for others', as if there were none."""
     gateway = ws.tools.gateway
     unknown = UnknownNameError(f"there is no call {asked.call} of yours", "a call's id comes with its result")
@@ -105,7 +100,7 @@ AGENTS = (
         Method.READ,
         "/calls/{call}/status",
         "How a call of yours stands: done, waiting for somebody's yes, or why not.",
-        StatusInput,
+        OneCall,
         CallStatus,
         status,
         {"call": "call-0123456789abcdef"},

@@ -9,8 +9,9 @@ from pydantic import Field
 from affidavit.app.incidents import LONGEST
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
-from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation
+from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
 from affidavit.app.operations.runs import EXAMPLE, RUN_ID, OneRun
+from affidavit.app.runs import AUDIT
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.store.people import Tenant
@@ -121,7 +122,9 @@ def said(ws: Workspace, caller: Caller, asked: SaidInput) -> dict[str, Any]:
     before = listing.read(asked.after, int)
     found = [
         {**one.as_json(), "at": instant(one.at)}
-        for one in reversed(ws.feedback.of(caller.tenant, asked.run, caller.principal))
+        for one in reversed(
+            ws.feedback.of(caller.tenant, asked.run, caller.principal, own=not may(ws, caller, AUDIT))
+        )
         if before is None or one.position < before
     ]
     return _newest(found, asked.limit)

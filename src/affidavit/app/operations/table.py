@@ -19,6 +19,7 @@ from affidavit.app.operations.money import MONEY
 from affidavit.app.operations.operation import Table
 from affidavit.app.operations.people import PEOPLE
 from affidavit.app.operations.person import PERSON
+from affidavit.app.operations.proposals import PROPOSALS, PROPOSING
 from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.runs import RUNS
 from affidavit.app.operations.sources import SOURCES
@@ -41,6 +42,7 @@ TABLE = Table(
     PERSON,
     PEOPLE,
     KEYS,
+    PROPOSALS,
     DECIDING,
     CONTROLS,
     MONEY,
@@ -51,3 +53,4 @@ TABLE = Table(
     LOG,
     LOOKS,
 )
+PROPOSING.table = TABLE

@@ -31,6 +31,7 @@ from affidavit.entrypoints.http.logs import CONTENT_TYPE, Metrics, RequestLog
 from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.openai.router import OpenAI
 from affidavit.entrypoints.http.routes import Routes, Who
+from affidavit.entrypoints.http.scim import add_scim
 from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.streams import Follows, Places, Told
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
@@ -93,6 +94,7 @@ def make_app(
     who = Rated(again, limits)
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
+    add_scim(app, ws, who, admission)
     app.include_router(OpenAI(ws, who, admission).router())
     mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
     app.router.routes.extend(mcp.routes())

@@ -33,7 +33,7 @@ PROTECTING = {
     "X-Frame-Options": "DENY",
 }
 """Unless an answer says otherwise: the console's pages have a policy of their own."""
-HSTS = "max-age=31536000"
+HSTS = "max-age=31536000; includeSubDomains"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -97,6 +97,7 @@ class Around:
                 state["id"],
                 state["tenant"],
                 wrong,
+                request.client.host if request.client else "",
             )
             self._metrics.served(served)
             self._log.served(served)

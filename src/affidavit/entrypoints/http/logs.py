@@ -30,7 +30,7 @@ _LABELS = ("method", "route", "tenant")
 @dataclass(frozen=True)
 class Served:
     """One request: ``route`` is the template of its path, ``run`` the request's id, ``tenant`` its number, 0 for nobody's;
-    ``fault`` what went wrong inside, without its words."""
+    ``fault`` what went wrong inside, without its words; ``address``: where it came from."""
 
     method: str
     route: str
@@ -39,6 +39,7 @@ class Served:
     run: str
     tenant: int
     fault: str = ""
+    address: str = ""
 
 
 class RequestLog:
@@ -60,6 +61,8 @@ class RequestLog:
             "run": said.run,
             "tenant": said.tenant,
         }
+        if self._settings.addresses:
+            fields["address"] = said.address
         if said.fault:
             fields["fault"] = said.fault
         self.line("request", **fields)

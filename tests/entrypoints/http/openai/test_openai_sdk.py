@@ -132,6 +132,7 @@ def test_what_changes_nothing_is_named(world: tuple[Served, str]) -> None:
 def test_a_conversation_goes_on_from_the_run_that_was_its(world: tuple[Served, str]) -> None:
     served = world[0]
     first = ask(world)
+    served.ws.search(LEAVE, "alice", 3, "acme")  # asks nothing that could be gone on from
     messages = [
         {"role": "user", "content": LEAVE},
         {"role": "assistant", "content": "Annual leave is 99 days a year."},
