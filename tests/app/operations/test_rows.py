@@ -348,3 +348,32 @@ def test_one_organisation_decides_for_itself(workspace: affidavit.Workspace) -> 
         ask("releases.promote", release=before, reason="it was a trial")
         assert workspace.parts.release().digest == before
     workspace.verify()
+
+
+def test_every_list_goes_on_where_it_ended(world: TwoSides, ask: Asker) -> None:
+    """Page after page of one gives what one large page does, in every row that gives ``items`` and ``next``."""
+    lists = [
+        row
+        for row in TABLE
+        if {"limit", "after"} <= row.takes.model_fields.keys() and row.method is Method.READ
+    ]
+    assert len(lists) > 15
+    several = 0
+    for row in lists:
+        whole = ask(row.name, limit=200)
+        assert whole["next"] is None, row.name
+        after: str | None = ""
+        found: list[Any] = []
+        while after is not None:
+            page = ask(row.name, limit=1, **({"after": after} if after else {}))
+            found += page["items"]
+            after = page["next"]
+        assert found == whole["items"], row.name
+        several += len(found) > 1
+    assert several >= 10
+    named_items = {row.name for row in TABLE if "items" in json.dumps(_fields(row)) and row not in lists}
+    assert named_items == {"documents.chunks", "runs.events"}  # parts of one thing
+
+
+def _fields(row: Operation[Any]) -> list[str]:
+    return list(getattr(row.gives, "model_fields", {}))
