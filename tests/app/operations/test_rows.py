@@ -372,8 +372,29 @@ def test_every_list_goes_on_where_it_ended(world: TwoSides, ask: Asker) -> None:
         several += len(found) > 1
     assert several >= 10
     named_items = {row.name for row in TABLE if "items" in json.dumps(_fields(row)) and row not in lists}
-    assert named_items == {"documents.chunks", "runs.events"}  # parts of one thing
+    assert named_items == {"documents.chunks", "runs.events", "sources.check"}  # parts of one thing, a count
 
 
 def _fields(row: Operation[Any]) -> list[str]:
     return list(getattr(row.gives, "model_fields", {}))
+
+
+def test_a_service_that_speaks_for_somebody_is_on_record(world: TwoSides, ask: Asker) -> None:
+    side, bot = world.ours, "service:gerbil-bot"
+    world.ws.load_people([affidavit.app.people.Entry(bot, frozenset(), {})], "acme")
+    group = f"group:{side.known['group']}"
+    _, key = world.ws.credentials.make_key(side.tenant, bot, "test", 9, BY, acts_for=[group])
+    person = side.known["person"]
+    headers = {"Authorization": f"Bearer {key}", "Affidavit-For": person}
+    with TestClient(make_app(world.ws), headers=headers) as client:
+        answers = [
+            client.post("/v1/ask", json={"question": "How long does it sleep?"}),
+            client.post("/v1/search", json={"question": "ledger"}),
+            client.get("/v1/document", params={k: side.known[k] for k in ("source", "document")}),
+            client.post("/v1/tools/order.look/call", json={"arguments": {"order": 7}}),
+        ]
+        for answer in answers:
+            told = client.get(f"/v1/runs/{answer.json()['run']}").json()
+            assert (told["principal"], told["by"]) == (person, bot)
+            assert ask("runs.replay", run=told["run"])["identical"]
+    assert {r.get("by") for r in ask("runs.list", principal=person, limit=4)["items"]} == {bot}

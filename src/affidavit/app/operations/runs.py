@@ -44,6 +44,7 @@ class RunLine(Given):
     question: str | None = None
     source: str | None = None
     document: str | None = None
+    by: str | None = Field(None, description="The service that asked for them, if one did.")
 
 
 class RunList(Given):
