@@ -32,6 +32,7 @@ from affidavit.store.bodies import unpack
 from affidavit.store.credentials import Credentials
 from affidavit.store.keeping import Hold, Keeping
 from affidavit.store.people import Tenant
+from affidavit.store.proposals import Proposals
 from affidavit.store.replies import Replies
 from affidavit.store.runs import Runs
 
@@ -56,6 +57,7 @@ _PEOPLE_KINDS = tuple(
         EventKind.MEMBERSHIP_CHANGED,
         EventKind.GRANT_CHANGED,
         EventKind.CREDENTIAL_CHANGED,
+        EventKind.PROPOSAL_CHANGED,
     )
 )
 _SAID_KINDS = (EventKind.FEEDBACK_GIVEN.value,)
@@ -303,6 +305,7 @@ class EraseDesk:
             self._rows.bar(tenant.id, mark, position)
         if target.cause == "person":
             extra["rows"] = self._rows.forget(tenant.id, target.subject)
+            Proposals(self._parts.database).empty(tenant.id, target.subject)
             extra["credentials"] = Credentials(self._parts.database).empty(tenant.id, target.subject)
         if plan.documents:
             extra["vectors"] = self._rows.empty(sorted(plan.documents))

@@ -17,6 +17,8 @@ Intervals = dict[Any, list[list[Any]]]
 _NOTHING = "0" * 64
 CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires")
 """What an event says of a credential, and its row must."""
+PROPOSAL = ("operation", "principal", "speaker", "scopes", "asked", "expires")
+"""The same of a proposal."""
 
 
 def packed(name: str, title: str, text: str, details: str, chunks: str, original: str | None) -> bytes:
@@ -55,6 +57,8 @@ class CatalogFold:
         self.secrets: list[list[Any]] = []
         self.objectives: list[list[Any]] = []
         self.credentials: dict[str, list[Any]] = {}
+        self.proposals: dict[str, list[Any]] = {}
+        self.four_eyes: list[list[Any]] = []
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -74,6 +78,7 @@ class CatalogFold:
             EventKind.SECRET_CHANGED: self._secret,
             EventKind.LEVEL_CHANGED: self._level,
             EventKind.CREDENTIAL_CHANGED: self._credential,
+            EventKind.PROPOSAL_CHANGED: self._proposal,
         }
 
     def fold(self) -> Fold:
@@ -238,6 +243,18 @@ class CatalogFold:
                     self.credentials[id][1][CREDENTIAL.index("expires")] = body["expires"]
             case _:
                 self.credentials[id][-1] = event.position
+
+    def _proposal(self, event: Noted) -> None:
+        id, change, body = event.facts["subject"], event.facts["change"], event.body
+        if change == "required":
+            _end(self.four_eyes, [event.tenant], event.position)
+            actions = canonical(body["actions"]).decode()
+            self.four_eyes.append([event.tenant, actions, body["by"], event.position, FOREVER])
+        elif change == "made":
+            said = None if event.erased else [body[name] for name in PROPOSAL]
+            self.proposals[id] = [event.tenant, said, change, event.position, FOREVER]
+        else:
+            self.proposals[id][2:] = [change, self.proposals[id][3], event.position]
 
 
 def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from affidavit.app.callfold import check_calls
-from affidavit.app.fold import CREDENTIAL, CatalogFold, Intervals, packed
+from affidavit.app.fold import CREDENTIAL, PROPOSAL, CatalogFold, Intervals, packed
 from affidavit.app.layout import (
     check_bodies,
     check_heads,
@@ -36,6 +36,7 @@ from affidavit.events.verify import LogVerifier
 from affidavit.store.catalog import chunk_details, unpack_fields, unpack_path
 from affidavit.store.credentials import EMPTIED
 from affidavit.store.database import Row
+from affidavit.store.proposals import LEFT
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
@@ -90,6 +91,7 @@ class Verifier:
             check_calls(self._db, self._fold.calls)
             self._controls()
             self._credentials()
+            self._proposals()
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -370,6 +372,7 @@ class Verifier:
                 "tenant, level, source, within, share, days, since, until",
                 self._fold.objectives,
             ),
+            ("four_eyes", "tenant, actions, stated_by, since, until", self._fold.four_eyes),
         ):
             rows = self._db.all(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own constants
             if sorted(rows) != sorted(map(tuple, folded)):
@@ -392,6 +395,24 @@ class Verifier:
                 raise _row(f"the credential {id} is not as the log knows it")
         if said:
             raise _row("a credential is not there that the log knows")
+
+    def _proposals(self) -> None:
+        """What waits for a second person: a row put in by hand would be done in somebody's name."""
+        said = dict(self._fold.proposals)
+        for id, tenant, state, since, until, *row in self._db.each(
+            f"SELECT id, tenant, state, since, until, {', '.join(PROPOSAL)} FROM proposals"  # noqa: S608  # our own constants
+        ):
+            rest = [json.loads(v) if k == "scopes" else v for k, v in zip(PROPOSAL, row, strict=True)]
+            known = said.pop(id, None)
+            if (
+                known is None
+                or [tenant, state, since, until] != [known[0], *known[2:]]
+                or rest[1:] != (LEFT if known[1] is None else known[1][1:])
+                or (known[1] is not None and rest[0] != known[1][0])
+            ):
+                raise _row(f"the proposal {id} is not as the log knows it")
+        if said:
+            raise _row("a proposal is not there that the log knows")
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""

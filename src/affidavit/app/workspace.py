@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.proposals import ProposalDesk
     from affidavit.app.quality import QualityDesk
     from affidavit.app.replaydesk import ReplayDesk
     from affidavit.app.sourcebook import SourceBook
@@ -291,6 +292,11 @@ class Workspace:
     def figures(self) -> FiguresDesk:
         """How questions went, day by day."""
         return _later("figures", "FiguresDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def proposals(self) -> ProposalDesk:
+        """What takes two people, and waits for the second."""
+        return _later("proposals", "ProposalDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def budgets(self) -> BudgetDesk:

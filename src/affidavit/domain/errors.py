@@ -9,6 +9,7 @@ AffidavitError
 │   └── ArgumentsError       what a tool is given is not what its contract asks for
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
 ├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
+├── SecondPersonError        what was asked for waits until somebody else confirms it
 ├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
 ├── InProgressError          the same request is being answered already; ask again for its answer
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
@@ -100,6 +101,16 @@ class AccessDeniedError(AffidavitError):
 
 class ForbiddenError(AffidavitError):
     code = "forbidden"
+
+
+class SecondPersonError(AffidavitError):
+    """``proposal`` is the id of what waits."""
+
+    code = "second_person"
+
+    def __init__(self, message: str, hint: str, proposal: str) -> None:
+        super().__init__(message, hint)
+        self.proposal = proposal
 
 
 class UnauthenticatedError(AffidavitError):

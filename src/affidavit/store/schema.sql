@@ -150,6 +150,16 @@ CREATE TABLE replies (
   tenant INTEGER NOT NULL, caller TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, run TEXT NOT NULL, owner TEXT NOT NULL,
   state TEXT NOT NULL, answer TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, caller, key)) WITHOUT ROWID;
 CREATE INDEX replies_by_age ON replies (at);
+-- Which actions take two people, and what waits for the second. `principal`, `speaker` and `asked` are emptied with the person.
+CREATE TABLE four_eyes (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, actions TEXT NOT NULL, stated_by TEXT NOT NULL, since INTEGER NOT NULL,
+  until INTEGER NOT NULL);
+CREATE UNIQUE INDEX four_eyes_by_tenant ON four_eyes (tenant) WHERE until = 4611686018427387904;
+CREATE TABLE proposals (
+  id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, operation TEXT NOT NULL, principal TEXT NOT NULL, speaker TEXT NOT NULL,
+  scopes TEXT NOT NULL, asked TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
+  until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX proposals_by_tenant ON proposals (tenant, until);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.
 CREATE TABLE imports (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);

@@ -221,6 +221,7 @@ def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
         assert ask("calls.status", person, call=one["call"])["call"] == one["call"]
     assert ask("agents.use", person, tool="order.look", arguments={"order": 4})["state"] in ("done", "denied")
     assert waiting["call"] in [w["call"] for w in ask("approvals.history")["items"]]
+    assert another["call"] in [past["call"] for past in ask("approvals.history")["items"]]
 
 
 def test_sources(world: TwoSides, ask: Asker) -> None:
@@ -296,6 +297,7 @@ def test_controls_money_and_what_decides(world: TwoSides, ask: Asker) -> None:
     said = [(one["what"], one["by"]) for one in ask("controls.history")["items"]]
     admin = world.ours.admin.principal
     assert said[:2] == [("tool:refund goes on", admin), ("tool:refund stopped", admin)]
+    assert {one["level"] for one in ask("levels.list")["items"]} >= {"freshness", "citations"}
     ask("kills.kill", "", 404, what="all", reason="that is every tenant's")
     assert ask("money.costs", by="day")["total"]["calls"] >= 0
     (budget,) = ask("money.budgets")["items"]
@@ -327,10 +329,10 @@ def test_drills_and_looks(world: TwoSides, ask: Asker) -> None:
     assert ask("looks.list")["items"]
 
 
-def test_every_row_is_asked_for_here() -> None:
+def test_every_row_is_asked_for_here_but_those_with_tests_of_their_own() -> None:
     """By the text of the tests: which of them have run already is up to whoever shares them out."""
     here = set(re.findall(r'ask\(\s*"([a-z_.]+)"', Path(__file__).read_text()))
-    assert {row.name for row in TABLE} - here == set()
+    assert {row.name for row in TABLE if row.group != "proposals"} - here == set()
 
 
 def test_one_organisation_decides_for_itself(workspace: affidavit.Workspace) -> None:

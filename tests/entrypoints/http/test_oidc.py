@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from starlette.testclient import TestClient
@@ -207,16 +209,46 @@ def test_a_token_that_the_provider_did_not_sign(
         client.identity(forge(provider, {"nonce": "n"}), "n")
 
 
+def by_hand(header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """Rightly signed with the provider's key, whatever the header says."""
+    head, body = (urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in (header, claims))
+    assert RSA.private_key
+    signature = RSA.private_key.sign(f"{head}.{body}".encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{head}.{body}.{urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
 @pytest.mark.parametrize(
-    "header", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}, {"alg": "RS384"}, {"alg": "PS256"}]
+    ("header", "good"),
+    [
+        ({}, True),
+        ({"crit": ["exp"]}, False),
+        ({"crit": ["b64"], "b64": True}, False),
+        ({"crit": []}, False),
+        ({"alg": "RS384"}, False),
+        ({"alg": "PS256"}, False),
+        ({"alg": "rs256"}, False),
+        ({"alg": ["RS256"]}, False),
+        ({"alg": None}, False),
+        ({"kid": 7}, False),
+    ],
+    ids=str,
 )
 def test_a_token_signed_in_a_way_that_is_not_accepted(
-    one_provider: tuple[OidcProvider, Provider], header: dict[str, Any]
+    one_provider: tuple[OidcProvider, Provider], header: dict[str, Any], good: bool
 ) -> None:
     provider, client = one_provider
-    heading = {"alg": "RS256", "kid": "k1", **header}
-    good = provider.sign({"nonce": "n"}).split(".")
-    token = ".".join([urlsafe_b64encode(json.dumps(heading).encode()).decode().rstrip("="), *good[1:]])
+    claims = {
+        "iss": provider.issuer,
+        "aud": "affidavit",
+        "sub": "1",
+        "iat": NOW,
+        "exp": NOW + 9,
+        "nonce": "n",
+    }
+    token = by_hand({"alg": "RS256", "kid": "k1", **header}, claims)
+    if good:
+        assert client.identity(token, "n")
+        return
     with pytest.raises(UnauthenticatedError):
         client.identity(token, "n")
 
@@ -373,7 +405,11 @@ def test_a_cookie_that_was_tampered_with(make: Make, provider: OidcProvider) -> 
 
 
 def test_who_takes_too_long_begins_again(make: Make, provider: OidcProvider, clock: FixedClock) -> None:
+    provider.claims["exp"] = NOW + 3600
     browser = make()
+    answer = provider.approve(leave(browser))
+    clock.advance(LINK - 1)
+    assert browser.get("/signin/callback" + answer).status_code == 303
     answer = provider.approve(leave(browser))
     clock.advance(LINK)
     assert browser.get("/signin/callback" + answer).status_code == 401

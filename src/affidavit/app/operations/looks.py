@@ -62,6 +62,7 @@ LOOKS = (
         begin,
         {"person": "user:alice", "reason": "She reports that the handbook is gone"},
         changes=True,
+        once=True,
     ),
     Operation(
         "looks.list",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from affidavit.app.operations.places import Places
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import AffidavitError, ForbiddenError
+from affidavit.domain.errors import AffidavitError, ForbiddenError, SecondPersonError
 from affidavit.domain.roles import EVERYBODY
 from affidavit.store.people import Tenant
 
@@ -39,6 +39,8 @@ class Nothing(Asked):
     """An operation that takes nothing."""
 
 
+CONFIRMED = "confirmed"
+"""How a caller is known whose request a second person confirmed."""
 Takes = TypeVar("Takes", bound=Asked)
 
 
@@ -141,12 +143,29 @@ def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: T
                 f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
             )
         ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    _second_person(ws, caller, operation, asked)
     places = Places(ws, caller.tenant)
     try:
         return places.without(operation.function(ws, caller, asked))
     except AffidavitError as error:
         error.message, error.hint = places.hidden(error.message), places.hidden(error.hint)
         raise
+
+
+def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> None:
+    """Raises SecondPersonError where somebody else must confirm this first; it waits for them, on record."""
+    changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
+    if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
+        return
+    said = asked.model_dump_json()
+    made = ws.proposals.propose(
+        caller.tenant, operation.name, caller.principal, caller.by, caller.scopes, said
+    )
+    raise SecondPersonError(
+        f"this takes two people: it waits as proposal {made.id}",
+        f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm",
+        made.id,
+    )
 
 
 def check(ws: Workspace, caller: Caller, action: str) -> None:

@@ -12,12 +12,14 @@ from affidavit.app.operations.figures import FIGURES
 from affidavit.app.operations.follow import FOLLOW
 from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
+from affidavit.app.operations.levels import LEVELS
 from affidavit.app.operations.log import LOG
 from affidavit.app.operations.looks import LOOKS
 from affidavit.app.operations.money import MONEY
 from affidavit.app.operations.operation import Table
 from affidavit.app.operations.people import PEOPLE
 from affidavit.app.operations.person import PERSON
+from affidavit.app.operations.proposals import PROPOSALS, PROPOSING
 from affidavit.app.operations.questions import QUESTIONS
 from affidavit.app.operations.runs import RUNS
 from affidavit.app.operations.sources import SOURCES
@@ -40,12 +42,15 @@ TABLE = Table(
     PERSON,
     PEOPLE,
     KEYS,
+    PROPOSALS,
     DECIDING,
     CONTROLS,
     MONEY,
     DRILLS,
     FIGURES,
+    LEVELS,
     STATUS,
     LOG,
     LOOKS,
 )
+PROPOSING.table = TABLE

@@ -120,9 +120,13 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
     arguments = cast("dict[str, Json]", asked.arguments)
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, arguments, by=caller.by)
+        row = ws.tools.propose(
+            caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
+        )
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(caller.tenant, caller.principal, asked.name, arguments, by=caller.by).as_json()
+    return ws.tools.call(
+        caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
+    ).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
@@ -253,6 +257,7 @@ TOOLS = (
         call,
         {**_TOOL, "arguments": {"to": "dave@acme.example", "subject": "Leave", "body": "I am away."}},
         changes=True,
+        makes_run=True,
         command="tool call",
     ),
     Operation(

@@ -13,7 +13,13 @@ from affidavit.app.operations.operation import Caller, check
 from affidavit.app.provisioning import GROUP, NAME, USER, ProvisionDesk, Resource, as_name
 from affidavit.app.scimpatch import filtered
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import AffidavitError, ProvisioningError, UnknownNameError, UsageError
+from affidavit.domain.errors import (
+    AffidavitError,
+    ForbiddenError,
+    ProvisioningError,
+    UnknownNameError,
+    UsageError,
+)
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.problems import status_of
 from affidavit.entrypoints.http.scimschemas import CONFIG, RESOURCE_TYPES, SCHEMAS
@@ -119,6 +125,14 @@ class Scim:
 
         return work
 
+    def _check_alone(self, caller: Caller) -> None:
+        """Raises ForbiddenError for a person where changing people takes two: a directory's key is no way around that."""
+        by_person = caller.by or not caller.principal.startswith("service:")
+        if by_person and ACTION in self._ws.proposals.required(caller.tenant):
+            raise ForbiddenError(
+                "changing people takes two here", "change them through /v1/people, where a second confirms it"
+            )
+
     # -- the wire
 
     def _endpoint(self, work: Work) -> Callable[[Request], Any]:
@@ -130,6 +144,7 @@ class Scim:
 
                 def asked() -> tuple[int, Any]:
                     check(self._ws, caller, ACTION)
+                    self._check_alone(caller)
                     return work(caller.tenant, query, body)
 
                 status, found = await self._admission.run(caller.tenant.id, asked)
