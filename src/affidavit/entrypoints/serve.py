@@ -37,8 +37,8 @@ _CONNECTIONS = 2_000
 _IDLE = 10
 """Seconds that a connection is kept for the next request."""
 _DEAF = 120
-"""Seconds after which a worker that says nothing is replaced. One that starts says nothing while it imports, which takes long where
-the machine is busy: replaced too soon, none would ever begin."""
+"""Seconds after which a worker that says nothing is replaced. One that starts says nothing while it imports, which takes long
+where the machine is busy: replaced too soon, none would ever begin."""
 
 
 class Arriving(H11Protocol):
