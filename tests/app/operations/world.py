@@ -6,6 +6,7 @@ What can be named is called after ``zebra`` at globex and after ``aardvark`` at 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,8 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
     key, _ = ws.credentials.make_key(tenant, reader, f"{secret} key", 3, BY)
     ws.controls.kill(tenant, f"source:{word}-old", BY, f"the {secret} is gone")
     ws.budgets.set("tenant", "5", "month", BY, tenant)
+    wanted = json.dumps({"mode": "read-only", "reason": f"the {secret} rests"})
+    proposal = ws.proposals.propose(tenant, "modes.set", reader, "", None, wanted)
     with ws.parts.database.read():
         (state,) = ws.parts.catalog.states(tenant.id, f"{word}-source", f"{word}.md", ws.parts.log.head())
     known = {
@@ -78,6 +81,7 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
         "call": call.name,
         "incident": incident.id,
         "key": key.id,
+        "proposal": proposal.id,
         "source": f"{word}-source",
         "document": f"{word}.md",
         "revision": str(state.revision),
@@ -129,6 +133,7 @@ UNKNOWN: Mapping[str, str] = {
     "call": "call-0123456789abcdef",
     "incident": "inc-0123456789",
     "key": "cquokkaquokkaquo",
+    "proposal": "pquokkaquokkaquo",
     "source": "quokka-source",
     "document": "quokka.md",
     "revision": "r0123456789abcdef0123",
@@ -146,6 +151,8 @@ def kind_of(operation: Operation[Any], field: str) -> str:
         return "text"
     if field == "name":
         return OF_NAME.get(operation.group, "")
+    if field == "id" and operation.group == "proposals":
+        return "proposal"
     return KINDS.get(field, "")
 
 

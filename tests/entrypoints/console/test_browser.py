@@ -251,6 +251,28 @@ def test_a_bundle_that_was_altered_is_not_proved(world: World, tmp_path: Path) -
         expect(page.locator(".proved .bad"), what).to_contain_text("Not proved")
 
 
+def test_an_answer_is_given_claim_by_claim(world: World) -> None:
+    page = world.browser("alice")
+    page.goto("/")
+    page.get_by_label("Your question").fill(LEAVE)
+    with page.expect_response("**/v1/ask") as told:
+        page.get_by_role("button", name="Ask").click()
+    assert told.value.headers["content-type"].startswith("text/event-stream")
+    page.wait_for_url(re.compile("/answers/"))
+    expect(page.locator(".prose").first).to_contain_text("5 days")
+
+
+def test_what_cannot_be_asked_is_told_on_a_page(world: World) -> None:
+    page = world.browser("alice")
+    page.goto("/")
+    page.get_by_label("Your question").fill(LEAVE)
+    page.get_by_text("As things stood earlier").click()
+    page.get_by_label("A time, or a position of the log").fill("yesterday")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("heading", name="Bad Request")).to_be_visible()
+    expect(page.locator(".lead")).to_contain_text("yesterday")
+
+
 def test_everything_can_be_read_and_asked_without_scripts(world: World) -> None:
     page = world.browser("alice", scripts=False)
     ask(page, LEAVE)

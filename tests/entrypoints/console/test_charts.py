@@ -80,6 +80,6 @@ def test_every_point_lies_inside_the_picture(values: list[float | None]) -> None
     for polyline in root.iter("polyline"):
         for point in polyline.attrib["points"].split():
             x, y = map(float, point.split(","))
-            assert 0 <= x <= 640
-            assert -1 <= y <= 221
+            assert 0 <= x <= 480
+            assert -1 <= y <= 211
             assert math.isfinite(y)

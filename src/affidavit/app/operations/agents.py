@@ -49,7 +49,7 @@ def use(ws: Workspace, caller: Caller, asked: UseInput) -> dict[str, Any]:
     labels: Any = {name: [MODEL.as_json()] for name in asked.arguments}
     given = cast("Mapping[str, Json]", asked.arguments)
     done = ws.tools.call(
-        caller.tenant, caller.principal, asked.tool, given, {"labels": labels}, run=caller.run
+        caller.tenant, caller.principal, asked.tool, given, {"labels": labels}, by=caller.by, run=caller.run
     )
     return _told(ws, done)
 

@@ -17,8 +17,8 @@ from affidavit.entrypoints.console.visible import visible
 
 Form = Callable[[float], str]
 Scale = Callable[[float], float]
-_WIDTH, _HEIGHT = 640, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 26
+_WIDTH, _HEIGHT = 480, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 30
 _SERIES = 6
 _LEAST = 1e-9
 
@@ -89,8 +89,8 @@ def bars(items: Sequence[tuple[str, float]], title: str, form: Form = plain, ton
     if not items:
         return _nothing(title)
     top = max((value for _, value in items), default=0) or 1
-    left, step = 190, 26
-    room = _WIDTH - left - 90
+    left, step = 150, 26
+    room = _WIDTH - left - 80
     drawn = []
     for i, (name, value) in enumerate(items):
         middle = i * step + step / 2 + 4
@@ -102,7 +102,7 @@ def bars(items: Sequence[tuple[str, float]], title: str, form: Form = plain, ton
             ).format(
                 left - 8,
                 _n(middle + 4),
-                _cut(name, 26),
+                _cut(name, 20),
                 tone,
                 left,
                 _n(middle - 8),
@@ -148,9 +148,16 @@ def histogram(
         at = x(_place(buckets, value))
         drawn.append(
             Markup(
-                '<line class="mark" x1="{x}" x2="{x}" y1="{}" y2="{}"/><text class="value" x="{}" y="{}">{} {}</text>'
+                '<line class="mark" x1="{x}" x2="{x}" y1="{}" y2="{}"/><text class="value {}" x="{}" y="{}">{} {}</text>'
             ).format(
-                _TOP, _HEIGHT - _BOTTOM, _n(at + 4), _TOP + 10 + 14 * i, visible(name), form(value), x=_n(at)
+                _TOP,
+                _HEIGHT - _BOTTOM,
+                "end" if at > _WIDTH / 2 else "start",
+                _n(at - 4 if at > _WIDTH / 2 else at + 4),
+                _TOP + 10 + 15 * i,
+                visible(name),
+                form(value),
+                x=_n(at),
             )
         )
     drawn.append(_below([form(low) for low, _, _ in buckets], x))
@@ -198,7 +205,7 @@ def timeline(spans: Sequence[Span], title: str, form: Form = duration) -> Markup
         return _nothing(title)
     end = max(s.start + s.length for s in spans) or 1.0
     begin = min(s.start for s in spans)
-    left, step = 150, 24
+    left, step = 120, 24
     x = _scale(begin, end if end > begin else begin + 1, left, _WIDTH - 76)
     high = len(spans) * step + _BOTTOM
     drawn = [
@@ -223,7 +230,7 @@ def timeline(spans: Sequence[Span], title: str, form: Form = duration) -> Markup
                 form(span.length),
                 left - 10,
                 _n(middle + 4),
-                _linked(_cut(span.name, 20), span.href),
+                _linked(_cut(span.name, 16), span.href),
                 span.tone or "s1",
                 _n(x(span.start)),
                 _n(middle - 6),
@@ -292,7 +299,7 @@ def _below(labels: Sequence[str], x: Scale) -> Markup:
     every = max(math.ceil(len(labels) / most), 1)
     return Markup("").join(
         Markup('<text class="axis {}" x="{}" y="{}">{}</text>').format(
-            "start" if i == 0 else "end" if i == len(labels) - 1 else "middle",
+            "end" if i and i == len(labels) - 1 else "middle",
             _n(x(i)),
             _HEIGHT - 8,
             visible(label),
