@@ -157,6 +157,13 @@ def test_the_id_of_a_request_is_that_of_its_run(served: Served, client: TestClie
     assert told(found)["result"]["structuredContent"]["run"] == found.headers["X-Request-Id"]
 
 
+def test_requests_are_counted_by_their_route(served: Served, client: TestClient) -> None:
+    post(client, served.keys["alice"])
+    served.ws.people.grant(served.tenant, "user:bob", "status:read")
+    counts = client.get("/metrics", headers=served.header("bob")).text
+    assert 'method="POST",route="/mcp",status="200"' in counts
+
+
 def test_a_service_asks_for_whom_it_speaks_for(served: Served, client: TestClient) -> None:
     key = served.key("service:bot", acts_for=["group:staff"])
     body = asked("tools/call", name="ask", arguments={"question": LEAVE})

@@ -69,6 +69,7 @@ class McpEndpoint:
             return await admission.run(caller.tenant.id, work)
 
         self._server = make_server(ws, caller, run)
+        self._route = Route(PATH, endpoint=self)
         self._running: StreamableHTTPSessionManager | None = None
 
     @asynccontextmanager
@@ -88,7 +89,7 @@ class McpEndpoint:
     def routes(self) -> list[Route]:
         """The endpoint, and what says which tokens it takes."""
         return [
-            Route(PATH, endpoint=self),
+            self._route,
             Route(METADATA, endpoint=self.metadata, methods=["GET"]),
             Route(METADATA + PATH, endpoint=self.metadata, methods=["GET"]),
         ]
@@ -110,6 +111,7 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        scope["route"] = self._route  # for the log: a route to an application does not say so by itself
         try:
             self._check(request)
             caller = await run_in_threadpool(self._who, request)

@@ -21,6 +21,7 @@ from tests.served_world import LEAVE, LEAVE_SAYS, Served, begun
 import affidavit
 from affidavit.app.operations.operation import Caller, perform
 from affidavit.app.operations.questions import AskInput
+from affidavit.app.settings import LimitSettings, LogSettings, Settings
 from affidavit.app.usage import Used, used
 from affidavit.domain.answer import Citation, Claim, GivenClaim
 from affidavit.domain.errors import UsageError
@@ -160,6 +161,22 @@ def test_a_request_with_a_key_of_its_own_is_done_once(served: Served, stream: bo
     assert LEAVE_SAYS in again.text
     assert other.status_code == 422
     assert other.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_streams_have_as_many_places_as_there_are(served: Served) -> None:
+    few = Settings(limits=LimitSettings(streams=1, person_per_minute=0), logs=LogSettings(requests=False))
+    body = {"model": "affidavit", "input": LEAVE, "stream": True}
+    with TestClient(make_app(served.ws, few), base_url="http://127.0.0.1:8080") as client:
+        for _ in range(3):  # each gives its place back, also one that was refused
+            assert client.post("/v1/responses", json=body, headers=served.header("alice")).status_code == 200
+            wrong = {**body, "previous_response_id": "resp_run-aaaaaaaaaaaaaaaa"}
+            assert client.post("/v1/responses", json=wrong, headers=served.header("alice")).status_code == 404
+    none = Settings(limits=LimitSettings(streams=0, person_per_minute=0), logs=LogSettings(requests=False))
+    with TestClient(make_app(served.ws, none), base_url="http://127.0.0.1:8080") as client:
+        found = client.post("/v1/responses", json=body, headers=served.header("alice"))
+    assert found.status_code == 429
+    assert found.json()["error"]["code"] == "rate_limit_exceeded"
+    assert found.headers["Retry-After"]
 
 
 def test_one_who_has_gone_is_given_no_more(served: Served) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -33,24 +34,25 @@ from affidavit.entrypoints.http.openai.names import models, resolved
 from affidavit.entrypoints.http.openai.parameters import EMBEDDINGS, PREFIX, RequestError
 from affidavit.entrypoints.http.openai.problems import answer_of
 from affidavit.entrypoints.http.routes import Who
+from affidavit.entrypoints.http.streams import Events, Places
 
 _FIRST = 10.0
 """Seconds that the first claim is waited for before the answer begins without one: until then an error is
 a status, not an event."""
 _LOOKED_BACK = 20
-_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 Body = dict[str, Any]
 
 
 class OpenAI:
-    """The endpoints over one workspace; ``who``, ``admission`` and ``once`` as in ``Routes``."""
+    """The endpoints over one workspace; ``who``, ``admission`` and ``once`` as in ``Routes``, ``places`` for streams."""
 
-    def __init__(self, ws: Workspace, who: Who, admission: Admission, once: Once) -> None:
+    def __init__(self, ws: Workspace, who: Who, admission: Admission, once: Once, places: Places) -> None:
         self._ws = ws
         self._who = who
         self._admission = admission
         self._once = once
+        self._places = places
 
     def router(self) -> APIRouter:
         """Not in the OpenAPI page: these shapes are documented by whom they come from."""
@@ -70,26 +72,20 @@ class OpenAI:
     async def chat(self, request: Request) -> Response:
         """``POST /v1/chat/completions``."""
         caller, wanted, said = await self._begin(request, requests.chat)
-        flow = self._flow(request, caller, wanted)
         if not wanted.stream:
-            answer = await _whole(flow, said)
+            answer = await _whole(self._flow(request, caller, wanted), said)
             return JSONResponse(completion(said, answer, await self._used(caller, said.run)))
-        first = await _first(flow)
-        pieces = streaming.chat(
-            flow, first, said, lambda run: self._used(caller, run), tell_usage=wanted.usage
+        return await self._streamed(
+            request, caller, wanted, said, partial(streaming.chat, tell_usage=wanted.usage)
         )
-        return StreamingResponse(pieces, headers=_STREAM)
 
     async def responses(self, request: Request) -> Response:
         """``POST /v1/responses``."""
         caller, wanted, said = await self._begin(request, requests.response)
-        flow = self._flow(request, caller, wanted)
         if not wanted.stream:
-            answer = await _whole(flow, said)
+            answer = await _whole(self._flow(request, caller, wanted), said)
             return JSONResponse(response(said, "completed", answer, await self._used(caller, said.run)))
-        first = await _first(flow)
-        pieces = streaming.responses(flow, first, said, lambda run: self._used(caller, run))
-        return StreamingResponse(pieces, headers=_STREAM)
+        return await self._streamed(request, caller, wanted, said, streaming.responses)
 
     async def embeddings(self, request: Request) -> Response:
         """``POST /v1/embeddings``: reads no document."""
@@ -158,6 +154,24 @@ class OpenAI:
             if mine and line["journey"] == "ask" and line.get("question") == wanted.before:
                 return model, str(line["run"])
         return model, ""
+
+    async def _streamed(
+        self,
+        request: Request,
+        caller: Caller,
+        wanted: requests.Wanted,
+        said: Said,
+        pieces: Callable[[Flow, asyncio.Future[Any], Said, streaming.Usage], AsyncIterator[bytes]],
+    ) -> Response:
+        """An answer in ``pieces``, in one of the places that the tenant has for streams. Raises OverloadedError."""
+        give_back = self._places.take(caller.tenant.id)
+        try:
+            flow = self._flow(request, caller, wanted)
+            first = await _first(flow)
+        except BaseException:
+            give_back()
+            raise
+        return Events(pieces(flow, first, said, partial(self._used, caller)), give_back)
 
     def _flow(self, request: Request, caller: Caller, wanted: requests.Wanted) -> Flow:
         def ask(row: Operation[AskInput]) -> Any:
