@@ -11,7 +11,7 @@ from fastapi import Response
 
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.entrypoints.console import charts
-from affidavit.entrypoints.console.cited import cited, passage, whole
+from affidavit.entrypoints.console.cited import cited, given_in, passage, whole
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 from affidavit.entrypoints.console.wording import compared
 
@@ -64,7 +64,7 @@ def listed(visit: Visit) -> Response:
 def one(visit: Visit) -> Response:
     """One run: what went in, what was found and given; for auditors each step and what was denied."""
     story = visit.ask("runs.show", run=visit.path["run"])
-    given = story.get("given")
+    given = given_in(story)
     timings = story.get("timings", {})
     steps = [step["name"] for step in story.get("steps", ())]
     return visit.page(
@@ -72,12 +72,19 @@ def one(visit: Visit) -> Response:
         "Run",
         story=story,
         given=given,
+        erased=_erased(story),
         hits=[{**hit, "href": _hit(hit)} for hit in story.get("retrieved", ())],
         timeline=charts.timeline(charts.laps(timings, steps), "Where the time went") if timings else None,
         took=sum(timings.values()),
         may_replay=visit.may("audit:replay"),
         **(cited(given) if given else {"claims": [], "places": []}),
     )
+
+
+def _erased(story: Mapping[str, Any]) -> bool:
+    """Whether parts of it were erased."""
+    parts = (story.get("given") or {}, *story.get("steps", ()))
+    return any(part.get("erased") for part in parts) or (story.get("principal") is None and "given" in story)
 
 
 def _hit(hit: Mapping[str, Any]) -> str:
