@@ -85,16 +85,18 @@ class DocumentDesk:
 
     # -- one document
 
-    def read(self, tenant: Tenant, principal: str, wish: Wish, by: str = "") -> Found:
-        """The document for ``principal``; ``by`` is the service that asks for them. On the record before it is given.
+    def read(self, tenant: Tenant, principal: str, wish: Wish, by: str = "", run: str = "") -> Found:
+        """The document for ``principal``; ``by`` is the service that asks for them. On the record before it is given, as
+        ``run``, which is of this process's making, or under a new id.
 
         Raises AccessDeniedError for what is not there and for what they may not read, alike; UsageError, StoppedError.
         """
-        run = Run(new_run_id(self._parts.randomness), tenant.id, JOURNEY, self._parts.release().digest)
+        id = run or new_run_id(self._parts.randomness)
+        begun = Run(id, tenant.id, JOURNEY, self._parts.release().digest)
         with self._parts.database.read():
-            found = self._read(run, tenant.id, principal, wish, None, by)
+            found = self._read(begun, tenant.id, principal, wish, None, by)
             text = "" if found is None else self._parts.bodies.get(found.row.text_body).decode()
-        self._parts.log.write(run.flush)
+        self._parts.log.write(begun.flush)
         if found is None:
             raise _absent(wish.source, wish.document)
         return replace(found, text=text)
@@ -181,7 +183,7 @@ class DocumentDesk:
         rules = recorded.steps["scope"]["input"]["rules"]
         past = Past(given["head"], rules, 0, "", ())
         with self._parts.database.read():
-            self._read(rerun, recorded.tenant, given["principal"], wish, past, given["by"])
+            self._read(rerun, recorded.tenant, given["principal"], wish, past, "")
         return compare(recorded.facts, rerun.facts())
 
     # -- which there are
@@ -210,17 +212,18 @@ class DocumentDesk:
 
     # -- why
 
-    def why(self, tenant: Tenant, person: str, source: str, document: str, *, looker: str) -> dict[str, Any]:
+    def why(
+        self, tenant: Tenant, person: str, source: str, document: str, *, looker: str, auditor: bool
+    ) -> dict[str, Any]:
         """Whether ``person`` may read the document now, by which entries, through which groups.
 
-        ``looker`` must be able to read it, or hold ``audit:read``: else AccessDeniedError, as if it were not there.
+        ``looker`` must be able to read it, or be an ``auditor``: else AccessDeniedError, as if it were not there.
         """
         parts = self._parts
         with parts.database.read():
             head = parts.log.head()
             row = self._rows.revision(tenant.id, source, document, head)
             seen = parts.scopes.identify(tenant.id, looker, head)
-            auditor = bool(seen.principals & parts.people.holders(tenant.id, "audit:read", head))
             rule_id = None if row is None else self._rows.rules_of(row.document, (head,))[0]
             rule = None if rule_id is None else parts.catalog.rules_by_id([rule_id]).get(rule_id)
             stopped = source in self._stopped(tenant, head)
@@ -251,7 +254,7 @@ def _asked(principal: str, wish: Wish, reader: Reader, by: str) -> dict[str, Jso
         "as_of": wish.as_of,
         "position": reader.scope.position,
         "head": reader.scope.head,
-        "by": by,
+        **({"by": by} if by else {}),
     }
 
 

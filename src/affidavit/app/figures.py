@@ -6,18 +6,17 @@ told how much is left: a page must not wait for the whole log.
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from affidavit.app.chasing import Chase
 from affidavit.app.recorded import QUESTIONS, unfinished_answer
 from affidavit.app.wiring import Parts
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import AffidavitError, LogDamagedError
+from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import RunStatus
 from affidavit.events.read import Recorded
@@ -25,7 +24,7 @@ from affidavit.models.prices import day
 from affidavit.store.figures import Figures, Key
 from affidavit.store.people import Tenant
 
-BATCH = 200
+BATCH = 50
 """Runs that are counted in one go, before anything is given."""
 MOST_DAYS = 366
 _STEPS_PER_OCTAVE = 4
@@ -42,30 +41,12 @@ class FiguresDesk:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._kept = Figures(parts.folder)
-        self._guard = threading.Lock()
-        self._counting: threading.Thread | None = None
-        self._closing = False
+        self.chase = Chase("affidavit-figures", self.catch_up)
 
     def close(self) -> None:
         """Stop counting and let go of the file; it is opened again when it is needed."""
-        self._closing = True
-        counting = self._counting
-        if counting is not None:
-            counting.join()
+        self.chase.close()
         self._kept.close()
-        self._closing = False
-
-    def _count_the_rest(self) -> None:
-        """In the background, so that whoever looks at a page need not wait for the whole log."""
-        with self._guard:
-            if self._counting is None or not self._counting.is_alive():
-                self._counting = threading.Thread(target=self._on, name="affidavit-figures", daemon=True)
-                self._counting.start()
-
-    def _on(self) -> None:
-        with suppress(AffidavitError):  # whoever looks next is told of it
-            while not self._closing and self.catch_up():
-                pass
 
     def catch_up(self, most: int = BATCH) -> int:
         """Count up to ``most`` runs that finished since the last time; how many are left. Another process may do the same."""
@@ -153,7 +134,7 @@ class FiguresDesk:
         """The last ``days``: each day's counts, and all of them together. ``uncounted`` runs are on the log and not in here."""
         left = self.catch_up(most)
         if left:
-            self._count_the_rest()
+            self.chase.begin()
         today = datetime.fromtimestamp(self._parts.clock.now() // MICROSECONDS, UTC).date()
         first = today - timedelta(days=days - 1)
         by_day: dict[str, Counter[str]] = {

@@ -79,14 +79,18 @@ class RunDesk:
         limit: int,
         wanted: RunFilter | None = None,
         before: int = FOREVER,
+        *,
+        own: bool = False,
     ) -> RunPage:
         """Up to ``limit`` runs that began before position ``before``, the newest first, and where the next page begins.
+
+        With ``own`` theirs alone, though they may audit: what they proved themselves by may be good for less than they are.
 
         A search for words looks at so many runs a page and no more: the page may be short, and still not the last.
         """
         wanted = wanted or RunFilter()
         with self._parts.database.read():
-            everything = principal is None or self.may_audit(tenant, principal)
+            everything = principal is None or (not own and self.may_audit(tenant, principal))
             who = wanted.principal or None if everything else principal
             if not everything and wanted.principal not in ("", principal):
                 return RunPage([], None)
@@ -113,15 +117,17 @@ class RunDesk:
                 items.append(line)
         return RunPage(items, None)
 
-    def show(self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False) -> dict[str, Any]:
+    def show(
+        self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False, own: bool = False
+    ) -> dict[str, Any]:
         """The story of ``run``. Raises AccessDeniedError for an unknown run and for one the reader may not see, alike.
 
-        ``principal`` None is the operator at the machine, who sees the asker's view unless ``audit``.
+        ``principal`` None is the operator at the machine, who sees the asker's view unless ``audit``; ``own`` as in ``page``.
         """
         with self._parts.database.read():
             events = self._events.of_run(run) if run.isascii() else []
             started = self._events.body(events[0]) if events else {}
-            auditor = audit if principal is None else self.may_audit(tenant, principal)
+            auditor = audit if principal is None else not own and self.may_audit(tenant, principal)
             mine = principal is None or started.get("principal") == principal
             if not events or events[0].tenant != tenant.id or not (mine or auditor):
                 raise AccessDeniedError(
@@ -220,7 +226,7 @@ def _unfinished(calls: Sequence[dict[str, Any]]) -> str:
 
 def _headline(event: Recorded, body: dict[str, Any]) -> dict[str, Any]:
     return {
-        **({"document": body["document"]} if "document" in body else {}),
+        **{name: body[name] for name in ("document", "by") if name in body},
         "run": event.run,
         "journey": event.facts["journey"],
         "at": instant(event.at),

@@ -63,7 +63,7 @@ def test_counting_in_parts_is_counting_at_once(asked: affidavit.Workspace) -> No
 def test_what_a_page_does_not_count_is_counted_behind_it(asked: affidavit.Workspace) -> None:
     tenant = asked.parts.tenant("acme")
     assert asked.figures.show(tenant, 7, most=1)["uncounted"] == 4
-    asked.figures._counting.join()  # type: ignore[union-attr]  # begun by the line above
+    asked.figures.chase.wait()
     assert asked.figures.show(tenant, 7, most=1)["uncounted"] == 0
     assert asked.figures.show(tenant, 7)["total"]["answered"] == 2
 
@@ -74,3 +74,15 @@ def test_a_log_that_was_set_back_is_counted_anew(asked: affidavit.Workspace) -> 
     kept = asked.figures._kept
     kept.fold(kept.folded()[0], 3, b"of another log", [((tenant.id, before["until"], "ended:failed"), 9)])
     assert asked.figures.show(tenant, 7) == before
+
+
+def test_costs_that_are_not_counted_yet_are_counted_behind_the_answer(asked: affidavit.Workspace) -> None:
+    tenant, money = asked.parts.tenant("acme"), asked.money
+    assert [money.view.step(2) for _ in range(3)] == [3, 1, 0]
+    at_once = money.costs("stage", tenant=tenant)
+    money.ledger.forget()
+    assert money.view.step(1) == 4
+    money.chase.begin()
+    money.chase.wait()
+    behind = money.costs("stage", tenant=tenant, wait=False)
+    assert behind == {**at_once, "uncounted": 0}

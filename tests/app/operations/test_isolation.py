@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from affidavit.app.config import EmbedderSpec
 from affidavit.app.operations.operation import Operation, perform
 from affidavit.app.operations.table import TABLE
 from affidavit.domain.errors import ForbiddenError
+from affidavit.domain.roles import EVERYBODY
 from affidavit.testing.clock import FixedClock, SeededRandomness
 
 _ALONE = {"drills.run", "log.verify"}
@@ -56,6 +58,24 @@ def test_what_is_theirs_is_not_there(world: TwoSides, row: Operation[Any], field
     assert _plain(theirs, *names) == _plain(absent, *names)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [r for r in _OPERATIONS if any(kind_of(r, f) for f in r.takes.model_fields)],
+    ids=lambda row: row.name,
+)
+def test_what_is_wholly_theirs_is_not_there(world: TwoSides, row: Operation[Any]) -> None:
+    """Every name in it theirs: the document of that source, in that revision."""
+    kinds = {f: kind for f in row.takes.model_fields if (kind := kind_of(row, f))}
+    asking = [
+        asked(row, world.ours, {f: known[kind] for f, kind in kinds.items()})
+        for known in (world.theirs.known, UNKNOWN)
+    ]
+    names = [known[kind] for known in (world.theirs.known, UNKNOWN) for kind in kinds.values()]
+    for _ in range(2):
+        theirs, absent = (told(world, row, one) for one in asking)
+    assert _plain(theirs, *names) == _plain(absent, *names)
+
+
 @pytest.mark.parametrize("row", _OPERATIONS, ids=lambda row: row.name)
 def test_nothing_of_theirs_shows(world: TwoSides, row: Operation[Any]) -> None:
     mine = asked(row, world.ours)
@@ -63,6 +83,30 @@ def test_nothing_of_theirs_shows(world: TwoSides, row: Operation[Any]) -> None:
     assert world.theirs.secret not in _shown(found)
     assert "globex" not in _shown(found)
     assert str(world.ws.parts.folder.parent) not in _shown(found)
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [pytest.param(r, f, id=f"{r.name}-{f}") for r, f in _NAMING if r.action in EVERYBODY],
+)
+def test_what_a_colleague_has_is_not_there_either(world: TwoSides, row: Operation[Any], field: str) -> None:
+    """Within one organisation: somebody without grants, and what the administrator has."""
+    nobody = replace(world.ours.admin, principal=f"user:{world.ours.secret}-nobody")
+    kind = kind_of(row, field)
+    names = world.ours.known[kind], UNKNOWN[kind]
+    for _ in range(2):
+        hers, absent = (told(world, row, asked(row, world.ours, {field: n}), nobody) for n in names)
+    assert _plain(hers, *names) == _plain(absent, *names)
+
+
+@pytest.mark.parametrize("row", [r for r in _OPERATIONS if r.action in EVERYBODY], ids=lambda row: row.name)
+def test_an_auditor_with_a_narrow_key_sees_what_is_theirs(world: TwoSides, row: Operation[Any]) -> None:
+    narrow = replace(world.ours.admin, scopes=EVERYBODY)
+    reader = world.ours.known["person"]
+    run = world.ws.search("ledger", reader, tenant="acme").run
+    given_ = asked(row, world.ours, {"run": run} if "run" in row.takes.model_fields else {})
+    found = _shown(told(world, row, given_, narrow))
+    assert reader not in found.replace(given_.model_dump_json(), "")
 
 
 @settings(max_examples=120)

@@ -6,6 +6,7 @@ What can be named is called after ``zebra`` at globex and after ``aardvark`` at 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
         f"# The {secret}\n\nThe {secret} sleeps 9 hours a day, says the common ledger.\n"
     )
     (docs / f"{secret}-shut.md").write_text(f"# Shut\n\nNobody reads this {secret} page.\n")
-    rules = f'allow = ["{group}"]\n[files."{secret}-shut.md"]\ninherit = false\nallow = []\n'
+    who = group if name == "acme" else "anyone"  # of theirs: nothing but whose it is may keep us out
+    rules = f'allow = ["{who}"]\n[files."{secret}-shut.md"]\ninherit = false\nallow = []\n'
     (docs / "access.toml").write_text(rules)
     (docs / f"{secret}.rar").write_bytes(b"no parser reads this")
     ws.add_source("folder", docs, f"{word}-source", name)
@@ -70,6 +72,8 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
     key, _ = ws.credentials.make_key(tenant, reader, f"{secret} key", 3, BY)
     ws.controls.kill(tenant, f"source:{word}-old", BY, f"the {secret} is gone")
     ws.budgets.set("tenant", "5", "month", BY, tenant)
+    wanted = json.dumps({"mode": "read-only", "reason": f"the {secret} rests"})
+    proposal = ws.proposals.propose(tenant, "modes.set", reader, "", None, wanted)
     with ws.parts.database.read():
         (state,) = ws.parts.catalog.states(tenant.id, f"{word}-source", f"{word}.md", ws.parts.log.head())
     known = {
@@ -77,6 +81,7 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
         "call": call.name,
         "incident": incident.id,
         "key": key.id,
+        "proposal": proposal.id,
         "source": f"{word}-source",
         "document": f"{word}.md",
         "revision": str(state.revision),
@@ -125,9 +130,10 @@ OF_NAME: Mapping[str, str] = {"sources": "source", "people": "person"}
 """What the field ``name`` names, by the group of the operation; elsewhere it is nothing of a tenant's."""
 UNKNOWN: Mapping[str, str] = {
     "run": "run-quokkaquokkaquok",
-    "call": "call-quokkaquokkaquok",
+    "call": "call-0123456789abcdef",
     "incident": "inc-0123456789",
     "key": "cquokkaquokkaquo",
+    "proposal": "pquokkaquokkaquo",
     "source": "quokka-source",
     "document": "quokka.md",
     "revision": "r0123456789abcdef0123",
@@ -145,6 +151,8 @@ def kind_of(operation: Operation[Any], field: str) -> str:
         return "text"
     if field == "name":
         return OF_NAME.get(operation.group, "")
+    if field == "id" and operation.group == "proposals":
+        return "proposal"
     return KINDS.get(field, "")
 
 

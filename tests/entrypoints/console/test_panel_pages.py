@@ -166,3 +166,18 @@ def test_rules_are_tried_changed_and_published(office: Office) -> None:
     checked = send(ada, "/policy/edit", "/policy/check", **rules)
     assert "nobody-pays" in checked
     assert office.ws.parts.release().digest == before
+
+
+def test_promises_are_shown_with_their_error_budgets(office: Office) -> None:
+    tenant = office.ws.parts.tenant("")
+    ada = office.browse("ada")
+    assert "Nothing is promised yet" in ada.get("/levels").text
+    office.ws.levels.set(tenant, "freshness", "99", "operator:test", 3_600)
+    office.ws.levels.set(tenant, "citations", "100", "operator:test")
+    office.ws.ask("How many days of annual leave?", "alice")
+    page = ada.get("/levels").text
+    assert "citations of all answers: error budget used" in page
+    assert "0 % of 100 %" in page.replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert "99.00 %" in page
+    office.clock.advance(7_200 * 1_000_000)
+    assert "breached" in office.browse("ada").get("/levels").text

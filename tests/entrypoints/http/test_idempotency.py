@@ -15,6 +15,7 @@ from tests.server_world import ANSWER, FILES, QUESTION, World, people
 import affidavit
 from affidavit.app.erasure import Target
 from affidavit.app.operations.operation import Caller, Method, Nothing, Operation
+from affidavit.app.operations.table import TABLE
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import (
     AffidavitError,
@@ -115,6 +116,12 @@ def test_whoever_may_no_longer_is_not_told_again(world: World) -> None:
         world.ws.load_people([], "acme")
         world.ws.people.load(world.ws.parts.tenant("acme"), [], remove_missing=True)
         assert client.post("/v1/ask", headers=headers, json=ASK).status_code in (401, 403)
+
+
+def test_whatever_gives_a_secret_gives_it_once() -> None:
+    for operation in TABLE:
+        fields = getattr(operation.gives, "model_fields", {})
+        assert operation.once == ("secret" in fields), operation.name
 
 
 # -- what goes wrong

@@ -60,6 +60,21 @@ def test_the_id_of_a_request_is_its_runs_and_never_the_clients(world: World) -> 
             assert found.json()["run"] == found.headers["X-Request-Id"] != wanted["X-Request-Id"]
 
 
+def test_of_what_is_read_too(world: World) -> None:
+    with world.client() as client:
+        wish = {"source": "docs", "document": "leave.md"}
+        read = client.get("/v1/document", params=wish, headers=world.key("alice"))
+        assert read.status_code == 200
+        assert world.ws.parts.events.of_run(read.headers["X-Request-Id"])
+
+
+def test_no_part_says_where_something_is_on_the_servers_disk(world: World) -> None:
+    with world.client() as client:
+        answer = client.post("/v1/ask", headers={**world.key("alice"), **STREAM}, json={"question": QUESTION})
+    assert str(world.ws.parts.folder.parent) not in answer.text
+    assert events(answer.text)[0][2]["citations"][0]["location"]
+
+
 def test_what_is_refused_before_anything_was_said_is_refused_by_its_status(world: World) -> None:
     with world.client() as client:
         body = {"question": QUESTION, "as_of": "never"}

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from affidavit.app.documents import Found, Wish
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Search
-from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, check
+from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, check, may
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.domain.access import named
@@ -125,7 +125,7 @@ def documents(ws: Workspace, caller: Caller, asked: Documents) -> dict[str, Any]
 def _read(ws: Workspace, caller: Caller, asked: OneDocument) -> Found:
     as_of = ws.position(asked.as_of) if asked.as_of else None
     wish = Wish(asked.source, asked.document, asked.revision, as_of)
-    return ws.documents.read(caller.tenant, caller.principal, wish, caller.by)
+    return ws.documents.read(caller.tenant, caller.principal, wish, caller.by, caller.run)
 
 
 def document(ws: Workspace, caller: Caller, asked: OneDocument) -> dict[str, Any]:
@@ -148,7 +148,14 @@ def why(ws: Workspace, caller: Caller, asked: WhyInput) -> dict[str, Any]:
     person = named(asked.person) if asked.person else caller.principal
     if person != caller.principal:
         check(ws, caller, "people:read")
-    return ws.documents.why(caller.tenant, person, asked.source, asked.document, looker=caller.principal)
+    return ws.documents.why(
+        caller.tenant,
+        person,
+        asked.source,
+        asked.document,
+        looker=caller.principal,
+        auditor=may(ws, caller, "audit:read"),
+    )
 
 
 _EXAMPLE = {"source": "handbook", "document": "people/leave.md"}
@@ -176,6 +183,7 @@ DOCUMENTS = (
         document,
         _EXAMPLE,
         mcp=True,
+        makes_run=True,
     ),
     Operation(
         "documents.chunks",
@@ -187,6 +195,7 @@ DOCUMENTS = (
         Passages,
         chunks,
         _EXAMPLE,
+        makes_run=True,
     ),
     Operation(
         "access.why",

@@ -151,6 +151,7 @@ KEYS = (
             "acts_for": ["group:staff"],
         },
         changes=True,
+        once=True,
         command="key make",
     ),
     Operation(
@@ -164,6 +165,7 @@ KEYS = (
         rotate,
         _ID,
         changes=True,
+        once=True,
         command="key rotate",
     ),
     Operation(

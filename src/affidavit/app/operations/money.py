@@ -42,6 +42,7 @@ class Costs(Given):
         description="Each with its name under the word of `by`, and sums."
     )
     total: Sum
+    uncounted: int = Field(description="Runs that are on the log and not in these sums yet; ask again.")
 
 
 class Budget(Given):
@@ -69,7 +70,7 @@ class BudgetList(Given):
 
 
 def costs(ws: Workspace, caller: Caller, asked: CostsInput) -> dict[str, Any]:
-    return ws.money.costs(asked.by, asked.since, asked.until, caller.tenant)
+    return ws.money.costs(asked.by, asked.since, asked.until, caller.tenant, wait=False)
 
 
 def budgets(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:

@@ -110,7 +110,9 @@ def _may_give(ws: Workspace, caller: Caller, grant: str) -> None:
     included = INCLUDED.get(grant.removeprefix(PREFIX), frozenset()) if grant.startswith(PREFIX) else {grant}
     roles = ws.tools.person(caller.tenant.id, caller.principal).roles
     missing = sorted(action for action in included if action in ACTIONS and not may(ws, caller, action))
-    foreign = grant.startswith(PREFIX) and not roles & {"admin", grant.removeprefix(PREFIX)}
+    foreign = grant.startswith(PREFIX) and (
+        caller.scopes is not None or not roles & {"admin", grant.removeprefix(PREFIX)}
+    )
     if missing or foreign:
         raise ForbiddenError(
             f"you hold no {missing[0] if missing else grant}, so you can neither give nor take it",

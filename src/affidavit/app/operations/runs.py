@@ -9,8 +9,8 @@ from pydantic import Field, JsonValue
 
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
-from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation
-from affidavit.app.runs import RunFilter
+from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
+from affidavit.app.runs import AUDIT, RunFilter
 from affidavit.app.times import moment
 from affidavit.app.workspace import Workspace
 from affidavit.domain.records import FOREVER
@@ -44,6 +44,7 @@ class RunLine(Given):
     question: str | None = None
     source: str | None = None
     document: str | None = None
+    by: str | None = Field(None, description="The service that asked for them, if one did.")
 
 
 class RunList(Given):
@@ -109,15 +110,24 @@ def runs(ws: Workspace, caller: Caller, asked: Listed) -> dict[str, Any]:
         moment(asked.since) if asked.since else 0,
         moment(asked.until) if asked.until else FOREVER,
     )
-    before = listing.read(asked.after, int)
     page = ws.runs.page(
-        caller.tenant, caller.principal, asked.limit, wanted, FOREVER if before is None else before
+        caller.tenant,
+        caller.principal,
+        asked.limit,
+        wanted,
+        listing.before(asked),
+        own=_own(ws, caller),
     )
     return {"items": page.items, "next": None if page.before is None else listing.told(page.before)}
 
 
 def show(ws: Workspace, caller: Caller, asked: OneRun) -> dict[str, Any]:
-    return ws.runs.show(caller.tenant, asked.run, caller.principal)
+    return ws.runs.show(caller.tenant, asked.run, caller.principal, own=_own(ws, caller))
+
+
+def _own(ws: Workspace, caller: Caller) -> bool:
+    """Whether ``caller`` sees their own runs alone: also an auditor who came with a key for less."""
+    return not may(ws, caller, AUDIT)
 
 
 def explain(ws: Workspace, caller: Caller, asked: OneRun) -> dict[str, Any]:
@@ -142,7 +152,8 @@ def what_if(ws: Workspace, caller: Caller, asked: WhatIfInput) -> dict[str, Any]
 
 
 def export(ws: Workspace, caller: Caller, asked: ExportInput) -> dict[str, Any]:
-    data, done, view = ws.exports.give(caller.tenant, asked.run, caller.principal, asked.since)
+    own = _own(ws, caller)
+    data, done, view = ws.exports.give(caller.tenant, asked.run, caller.principal, asked.since, own=own)
     return {
         "run": asked.run,
         "name": f"{asked.run}.proof.json",

@@ -12,6 +12,7 @@ from affidavit.app.operations.figures import FIGURES
 from affidavit.app.operations.follow import FOLLOW
 from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
+from affidavit.app.operations.levels import LEVELS
 from affidavit.app.operations.log import LOG
 from affidavit.app.operations.looks import LOOKS
 from affidavit.app.operations.money import MONEY
@@ -47,6 +48,7 @@ TABLE = Table(
     MONEY,
     DRILLS,
     FIGURES,
+    LEVELS,
     STATUS,
     LOG,
     LOOKS,

@@ -52,7 +52,7 @@ def embed(ws: Workspace, caller: Caller, asked: EmbedInput) -> dict[str, Any]:
     made = embedder.embed(asked.texts)
     tokens = sum(map(embedder.count, asked.texts))
     info = embedder.info
-    run = Run(new_run_id(parts.randomness), caller.tenant.id, JOURNEY, parts.release().digest)
+    run = Run(caller.run or new_run_id(parts.randomness), caller.tenant.id, JOURNEY, parts.release().digest)
     run.start({"principal": caller.principal, "software": VERSION})
     run.step(
         JOURNEY,
@@ -85,5 +85,6 @@ TEXTS = (
         embed,
         {"texts": ["annual leave"]},
         changes=True,
+        makes_run=True,
     ),
 )

@@ -39,12 +39,19 @@ def levels(visit: Visit) -> Response:
     )
 
 
-def _promised(visit: Visit) -> list[dict[str, Any]] | None:
-    """Objectives and how they are kept; None where this table has no such operation."""
-    if "levels.list" not in {operation.name for operation in visit.console.table}:
+def _promised(visit: Visit) -> list[tuple[dict[str, Any], Markup | None]]:
+    """Each level, and the gauge of its error budget where one is promised and was measured."""
+    return [(one, _budget(one)) for one in visit.ask("levels.list")["items"]]
+
+
+def _budget(level: dict[str, Any]) -> Markup | None:
+    left = level["budget_left_percent"]
+    if left is None:
         return None
-    found: list[dict[str, Any]] = visit.ask("levels.list")["items"]
-    return found
+    whose = level["source"] or "all answers"
+    return charts.gauge(
+        100 - left, 100, f"{level['level']} of {whose}: error budget used", lambda v: f"{number(v)} %"
+    )
 
 
 def _stats(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, create_model
 
 from affidavit.app.operations.operation import Asked, Caller, Method, Operation, Table, perform
+from affidavit.app.operations.places import Places
 from affidavit.app.workspace import Workspace
 from affidavit.domain.canonical import sha256
 from affidavit.entrypoints.http import streams
@@ -121,7 +122,8 @@ class Routes:
                     request,
                     tenant,
                     lambda part: given(
-                        operation, self._do(request, key, caller, _in_parts(operation, part), taken)
+                        operation,
+                        self._do(request, key, caller, self._in_parts(caller, operation, part), taken),
                     ),
                     partial(self._admission.run, tenant),
                 )
@@ -145,6 +147,19 @@ class Routes:
         if replayed:
             request.state.headers[REPLAYED] = "true"
         return found
+
+    def _in_parts(
+        self, caller: Caller, operation: Operation[Any], part: Callable[[Any], None]
+    ) -> Operation[Any]:
+        """``operation`` that tells ``part`` its parts, as ``perform`` shows the whole."""
+        parts, places = operation.parts, Places(self._ws, caller.tenant)
+        if parts is None:
+            return operation
+
+        def tell(one: Any) -> None:
+            part(places.without(one.as_json()))
+
+        return replace(operation, function=lambda ws, caller, asked: parts(ws, caller, asked, tell))
 
     def _look(self, request: Request, operation: Operation[Any], taken: Any, after: int) -> Any:
         """What came after ``after``, for whoever the request still proves to be."""
@@ -175,14 +190,6 @@ class Routes:
             kind = Annotated[rest | None if default else rest, where]
             parameters.append(inspect.Parameter("asked", named, annotation=kind, **default))
         return parameters
-
-
-def _in_parts(operation: Operation[Any], part: Callable[[Any], None]) -> Operation[Any]:
-    """``operation`` that tells ``part`` its parts."""
-    parts = operation.parts
-    if parts is None:
-        return operation
-    return replace(operation, function=lambda ws, caller, asked: parts(ws, caller, asked, part))
 
 
 def _rest(operation: Operation[Any], in_path: list[str]) -> dict[str, Any]:

@@ -109,10 +109,10 @@ class _Line:
         self._gone = threading.Event()
 
     def part(self, part: Any) -> None:
-        """A part of the answer. Raises ListenerGoneError."""
+        """A part of the answer, as JSON. Raises ListenerGoneError."""
         if self._gone.is_set():
             raise ListenerGoneError
-        self.say(event("claim", part.as_json()))
+        self.say(event("claim", part))
 
     def say(self, data: bytes | None) -> None:
         """Send ``data``; None ends the stream."""

@@ -113,11 +113,14 @@ def answered(given: Mapping[str, Any]) -> types.CallToolResult:
     return result(said, shown, given)
 
 
+_OF_A_DOCUMENT = ("source", "document", "title", "revision", "modified", "latest", "text")
+
+
 def read(given: Mapping[str, Any]) -> types.CallToolResult:
-    """A document, of whatever shape its operation gives."""
-    return result(
-        [f"The document as it may be read by whom you act for ({given.get('run', '')})."], [given], given
-    )
+    """A document: its text, and what it is called. Where each passage of it begins is in the structured form alone."""
+    shown = {name: given[name] for name in _OF_A_DOCUMENT if name in given}
+    said = f"The document as it may be read by whom you act for ({given.get('run', '')})."
+    return result([said], [shown or given], given)
 
 
 _STATES = {
