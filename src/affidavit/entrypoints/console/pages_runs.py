@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from affidavit.entrypoints.console import charts
 from affidavit.entrypoints.console.cited import cited, given_in, passage, whole
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 from affidavit.entrypoints.console.wording import compared
+from affidavit.models.caller import CHARGED
 
 FILTERS = ("text", "journey", "status", "principal", "since", "until")
 JOURNEYS = ("ask", "act", "search", "read", "call", "sync", "embed")
@@ -73,12 +74,29 @@ def one(visit: Visit) -> Response:
         story=story,
         given=given,
         erased=_erased(story),
+        charges=_charges(story.get("steps", ())),
         hits=[{**hit, "href": _hit(hit)} for hit in story.get("retrieved", ())],
         timeline=charts.timeline(charts.laps(timings, steps), "Where the time went") if timings else None,
         took=sum(timings.values()),
         may_replay=visit.may("audit:replay"),
         **(cited(given) if given else {"claims": [], "places": []}),
     )
+
+
+def _charges(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each call of a model used and cost, as far as it is on record; ``cost`` is "" where no price is known."""
+    said = [(step["name"], step.get("output")) for step in steps if step["name"].startswith(CHARGED)]
+    told = [(name, charge) for name, o in said if isinstance(o, Mapping) for charge in o.get("charges") or ()]
+    return [
+        {
+            "step": name,
+            "model": f"{charge['provider']}/{charge['model']}",
+            "input": charge["input"],
+            "output": charge["output"],
+            "cost": "" if charge["micro"] is None else f"{charge['micro'] / 1e6:.6f} {charge['currency']}",
+        }
+        for name, charge in told
+    ]
 
 
 def _erased(story: Mapping[str, Any]) -> bool:
