@@ -308,7 +308,9 @@ class Approximate(Workspace):
         run: str = "",
         by: str = "",
     ) -> Answer:
-        return super().ask(text, user, tenant, None if as_of is None else 3, where, follows, on_claim, run, by)
+        return super().ask(
+            text, user, tenant, None if as_of is None else 3, where, follows, on_claim, run, by
+        )
 
 
 class Damaged(Workspace):

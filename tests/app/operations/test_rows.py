@@ -230,6 +230,9 @@ def test_sources(world: TwoSides, ask: Asker) -> None:
     shown = ask("sources.show", name=name)
     assert "unsupported" in [f["code"] for f in shown["faults"]]
     assert str(world.ws.parts.folder.parent) not in json.dumps(shown)
+    figures = ask("sources.quality", name=name)
+    assert figures["documents"] == shown["documents"] > 0
+    assert not [one for one in figures["owners"] if not isinstance(figures["owners"][one], int)]
     assert ask("sources.check", name=name)["reachable"]
     assert ask("sources.sync", name=name)["drained"]
     world.ws.add_source("folder", world.ws.parts.folder.parent / "gerbil-docs", "spare", "acme")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from affidavit.app.looking import LASTS
-from affidavit.domain.clock import MICROSECONDS
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
-from affidavit.entrypoints.http.looking import COOKIE, token_of
+from affidavit.entrypoints.http.looking import Looking
 
 LOOK = "access:look"
 _SHOWN = 200
@@ -51,20 +49,18 @@ def begin(visit: Visit) -> Response:
         "looks.begin", person=visit.form.get("person", "").strip(), reason=visit.form.get("reason", "")
     )
     answer = visit.go("/", "looking")
-    answer.set_cookie(
-        COOKIE,
-        given["secret"],
-        LASTS // MICROSECONDS,
-        httponly=True,
-        samesite="strict",
-        secure=visit.request.url.scheme == "https",
-    )
+    _looking(visit).begin(visit.request, answer, given["secret"])
     return answer
 
 
 def end(visit: Visit) -> Response:
-    """Stop looking. Whoever holds the look may end it: nothing but its secret is needed."""
-    visit.console.ws.looking.end(visit.caller.tenant, token_of(visit.request))
+    """Stop looking."""
     answer = visit.go("/", "looked")
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    _looking(visit).end(visit.request, answer, visit.caller.tenant)
     return answer
+
+
+def _looking(visit: Visit) -> Looking:
+    """What keeps looks in browsers."""
+    found: Looking = visit.request.app.state.looking
+    return found
