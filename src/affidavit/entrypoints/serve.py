@@ -36,6 +36,9 @@ _CONNECTIONS = 2_000
 """Open at once, in each process."""
 _IDLE = 10
 """Seconds that a connection is kept for the next request."""
+_DEAF = 120
+"""Seconds after which a worker that says nothing is replaced. One that starts says nothing while it imports, which takes long
+where the machine is busy: replaced too soon, none would ever begin."""
 
 
 class Arriving(H11Protocol):
@@ -93,6 +96,7 @@ class ServerConfig(Config):
             backlog=_BACKLOG,
             timeout_keep_alive=_IDLE,
             timeout_graceful_shutdown=limits.drain_seconds,
+            timeout_worker_healthcheck=_DEAF,
             ssl_certfile=settings.path(server.tls_certificate) if server.tls_certificate else None,
             ssl_keyfile=settings.path(server.tls_key_file) if server.tls_key_file else None,
             h11_max_incomplete_event_size=limits.header_bytes,
