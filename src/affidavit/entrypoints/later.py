@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 _HERE = "affidavit.entrypoints"
 LATER = {
     "audit": "audit:audit",
+    "document": "documents:document",
     "policy": "policies:policy",
     "mode": "controls:mode",
     "kill": "controls:kill",
@@ -52,6 +53,7 @@ PANELS = {
         "status",
         "search",
         "ask",
+        "document",
         "mcp",
         "embedder",
         "eval",
