@@ -28,6 +28,7 @@ PAGES = {
     "/people": "people:read",
     "/people/user:alice": "people:read",
     "/access": "access:look",
+    "/keys": "credential:change",
 }
 
 
