@@ -240,4 +240,5 @@ def _asked(question: Question, reader: Reader, k: int, chunks: bool, embedder: s
         "k": k,
         "chunks": chunks,
         "embedder": embedder,
+        **({"by": question.by} if question.by else {}),
     }

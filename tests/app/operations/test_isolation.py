@@ -58,6 +58,24 @@ def test_what_is_theirs_is_not_there(world: TwoSides, row: Operation[Any], field
     assert _plain(theirs, *names) == _plain(absent, *names)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [r for r in _OPERATIONS if any(kind_of(r, f) for f in r.takes.model_fields)],
+    ids=lambda row: row.name,
+)
+def test_what_is_wholly_theirs_is_not_there(world: TwoSides, row: Operation[Any]) -> None:
+    """Every name in it theirs: the document of that source, in that revision."""
+    kinds = {f: kind for f in row.takes.model_fields if (kind := kind_of(row, f))}
+    asking = [
+        asked(row, world.ours, {f: known[kind] for f, kind in kinds.items()})
+        for known in (world.theirs.known, UNKNOWN)
+    ]
+    names = [known[kind] for known in (world.theirs.known, UNKNOWN) for kind in kinds.values()]
+    for _ in range(2):
+        theirs, absent = (told(world, row, one) for one in asking)
+    assert _plain(theirs, *names) == _plain(absent, *names)
+
+
 @pytest.mark.parametrize("row", _OPERATIONS, ids=lambda row: row.name)
 def test_nothing_of_theirs_shows(world: TwoSides, row: Operation[Any]) -> None:
     mine = asked(row, world.ours)

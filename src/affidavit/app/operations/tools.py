@@ -121,9 +121,13 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
     arguments = cast("dict[str, Json]", asked.arguments)
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, arguments, run=caller.run)
+        row = ws.tools.propose(
+            caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
+        )
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(caller.tenant, caller.principal, asked.name, arguments, run=caller.run).as_json()
+    return ws.tools.call(
+        caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
+    ).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
@@ -163,7 +167,7 @@ def shown(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
 
 def undo(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
     _concerned(ws, caller, asked.call)
-    return ws.tools.undo(caller.tenant, caller.principal, asked.call).as_json()
+    return ws.tools.undo(caller.tenant, caller.principal, asked.call, caller.by).as_json()
 
 
 def cancel(ws: Workspace, caller: Caller, asked: Resolution) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def make_app(
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
     add_scim(app, ws, who, admission)
-    app.include_router(OpenAI(ws, who, admission).router())
+    app.include_router(OpenAI(ws, who, admission, once).router())
     mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
     app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)
