@@ -13,7 +13,8 @@ from tests.entrypoints.console.test_panel_pages import PAGES
 
 from affidavit.app.looking import LASTS
 from affidavit.app.people import Entry
-from affidavit.domain.errors import BusyError
+from affidavit.domain.errors import BusyError, UnauthenticatedError
+from affidavit.store.credentials import CredentialKind
 
 HOSTILE = "<script>alert(1)</script>{{ 7*7 }}\u202egnp.exe\x00"
 
@@ -166,3 +167,35 @@ def test_every_link_leads_somewhere(office: Office) -> None:
         assert answer.status_code == 200, path
         todo += [link.partition("#")[0] for link in Page(answer.text).leads if link.startswith("/")]
     assert len(seen) > 40
+
+
+def test_people_are_put_into_groups_and_given_roles(office: Office) -> None:
+    ada, here = office.browse("ada"), "/people/user:alice"
+    assert "/people/group%3Afinance" in ada.get("/people/user:bob").text
+    assert "/people/group%3Afinance" in send(ada, here, f"{here}/join", group="finance")
+    assert "may read it" in ada.get("/why?source=wiki&document=pay/bonus.md&person=alice").text
+    send(ada, here, f"{here}/leave", group="finance")
+    assert "may not read it" in ada.get("/why?source=wiki&document=pay/bonus.md&person=alice").text
+    assert "Roles: approver" in send(ada, here, f"{here}/grant", action="role:approver")
+    assert "Roles: none" in send(ada, here, f"{here}/revoke", action="role:approver")
+    dave = office.browse("alice")
+    refused = dave.post(f"{here}/grant", data={"csrf": token(dave.get("/").text), "action": "role:admin"})
+    assert refused.status_code == 403
+
+
+def test_a_key_is_made_shown_once_rotated_and_taken_back(office: Office) -> None:
+    ada = office.browse("ada")
+    assert "There is no key" in ada.get("/keys").text
+    page = send(ada, "/keys", "/keys", principal="user:bob", name="his script", days="9", scopes="run:read")
+    secret = re.search(r"aff_key_[\w-]+", page)
+    assert secret
+    assert office.ws.credentials.whose(secret[0], CredentialKind.KEY).principal == "user:bob"
+    listed = ada.get("/keys").text
+    assert "his script" in listed
+    assert secret[0] not in listed
+    (key,) = office.ws.credentials.keys(office.ws.parts.tenant(""))
+    assert "It replaces" in send(ada, "/keys", f"/keys/{key['id']}/rotate", days="9")
+    assert "taken back" in send(ada, "/keys", f"/keys/{key['id']}/end")
+    assert key["id"] not in ada.get("/keys").text
+    with pytest.raises(UnauthenticatedError):
+        office.ws.credentials.whose(secret[0], CredentialKind.KEY)
