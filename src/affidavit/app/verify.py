@@ -34,6 +34,7 @@ from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
 from affidavit.store.catalog import chunk_details, unpack_fields, unpack_path
 from affidavit.store.database import Row
+from affidavit.store.tokenvectors import TokenVectors
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
@@ -403,6 +404,10 @@ class Verifier:
         created = self._events(EventKind.WORKSPACE_CREATED)[0][3].get("embedder")
         if serving != (changes[-1][3] if changes else created):
             raise _row("the embedder is not the one that the log knows")
+        added = [(facts["subject"], at) for at, _, facts, _ in self._events(EventKind.VECTORS_ADDED)]
+        for space, since in TokenVectors(self._parts.catalog).all().items():
+            if (self._parts.catalog.embedder(space), since) not in added:
+                raise _row("token vectors are there since another position than the log says")
 
 
 class _ChunkRows:

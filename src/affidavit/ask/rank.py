@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from affidavit.domain.release import Retrieval
 from affidavit.ports.index import Candidate
@@ -24,6 +24,7 @@ class Ranked:
     score: float
     keyword: float
     dense: float | None
+    late: float | None = None
 
 
 def z_scores(values: Sequence[float]) -> list[float]:
@@ -87,6 +88,22 @@ def fuse(
         for c, k, d in zip(candidates, keyword, similar, strict=True)
     ]
     return sorted(ranked, key=lambda r: (-r.score, r.tie))
+
+
+def rerank(ranked: Sequence[Ranked], late: Mapping[int, float], weight: float, first: int) -> list[Ranked]:
+    """``ranked`` with the z-score of ``late`` (by chunk) among the ``first`` added, ``weight`` times. Without one, and beyond the
+    first, a chunk counts as the worst of those that have one."""
+    have = [late[r.chunk] for r in ranked[:first] if r.chunk in late]
+    if not have:
+        return list(ranked)
+    least = min(have)
+    values = [late.get(r.chunk, least) for r in ranked[:first]]
+    gains = [weight * place for place in Scale.of(values).places([*values, least])]
+    added = [
+        replace(r, score=r.score + (gains[n] if n < first else gains[-1]), late=late.get(r.chunk))
+        for n, r in enumerate(ranked)
+    ]
+    return sorted(added, key=lambda r: (-r.score, r.tie))
 
 
 _SUPPORTING = 4
