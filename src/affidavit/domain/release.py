@@ -319,7 +319,7 @@ DEFAULT: Mapping[str, Any] = {
         "lead": "16",
         "onward": 3,
         "onward_weight": "1.5",
-        "late": "1",
+        "late": "0.75",
         "late_pool": 30,
     },
     "suffice": {

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ STRETCH = 12
 """Kept tokens that are looked at together: about a sentence."""
 _STEPS = 26
 """Of a question's components for one standard deviation; what is beyond 127 steps is cut off."""
-_PLACE = np.dtype("<u4")
+_PLACE = np.dtype("<i4")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -37,16 +38,17 @@ def space(fingerprint: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A text's kept token vectors: where each token begins (characters, ascending), and its signs, shape (tokens, bytes)."""
+    """A text's kept token vectors: where each token begins, in characters from the text's *end* (negative, ascending), for what is
+    embedded ends with what it is cut from; and its signs, shape (tokens, bytes)."""
 
-    places: NDArray[np.uint32]
+    places: NDArray[np.int32]
     signs: NDArray[np.uint8]
 
 
 def pack(text: str, vectors: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> bytes:
     """The unit ``vectors`` of ``text``'s tokens, which stand at ``spans``, as they are kept."""
     telling = _telling(text, spans)
-    places = np.array([spans[n][0] for n in telling], _PLACE)
+    places = np.array([spans[n][0] - len(text) for n in telling], _PLACE)
     return places.tobytes() + np.packbits(_turned(vectors[telling]) > 0, axis=1).tobytes()
 
 
@@ -60,9 +62,9 @@ def unpack(packed: bytes, dimensions: int) -> Kept:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A question's token vectors in more detail: where each token begins, and int8 components, shape (tokens, dimensions)."""
+    """A question's token vectors in more detail: places as above, and int8 components, shape (tokens, dimensions)."""
 
-    places: NDArray[np.uint32]
+    places: NDArray[np.int32]
     steps: NDArray[np.int8]
 
 
@@ -71,7 +73,7 @@ def pack_question(text: str, vectors: NDArray[np.float32], spans: Sequence[tuple
     telling = _telling(text, spans)
     if not len(telling):
         telling = np.arange(len(spans))
-    places = np.array([spans[n][0] for n in telling], _PLACE)
+    places = np.array([spans[n][0] - len(text) for n in telling], _PLACE)
     steps = np.rint(_turned(vectors[telling]) * (_STEPS * math.sqrt(vectors.shape[1])))
     packed: bytes = np.clip(steps, -127, 127).astype(np.int8).tobytes()
     return places.tobytes() + packed
@@ -93,9 +95,9 @@ def _telling(text: str, spans: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
 
 
 def words_at(text: str, places: Iterable[int]) -> list[str]:
-    """The word of ``text`` that the token at each of ``places`` is a part of."""
+    """The word of ``text`` that the token at each of ``places`` (from its end) is a part of."""
     words = {n: m[0] for m in _WORD.finditer(text) for n in range(*m.span())}
-    return [words.get(int(place), "") for place in places]
+    return [words.get(len(text) + int(place), "") for place in places]
 
 
 def best_stretches(question: Question, weights: Sequence[float], texts: Sequence[Kept]) -> list[float]:
@@ -104,13 +106,13 @@ def best_stretches(question: Question, weights: Sequence[float], texts: Sequence
     sizes = [len(t.signs) for t in texts]
     if not sum(sizes) or not len(question.steps):
         return [0.0] * len(texts)
-    # between texts lie columns that fit nothing, so no stretch reaches from one into the next
+    # between texts lie rows that fit nothing, so no stretch reaches from one into the next
     starts = np.cumsum([0, *(size + STRETCH for size in sizes)])[:-1]
     real = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, sizes, strict=True)])
-    products = np.full((len(question.steps), int(starts[-1]) + sizes[-1] + STRETCH), -np.inf, np.float32)
-    products[:, real] = _products(question, np.concatenate([t.signs for t in texts]))
+    products = np.full((int(real[-1]) + STRETCH, len(question.steps)), -np.inf, np.float32)
+    products[real] = _products(question, np.concatenate([t.signs for t in texts]))
     counts, unit = _counts(question, weights)
-    stretches = counts @ _widest(products, STRETCH)[:, real].astype(np.float64)
+    stretches = _widest(products, STRETCH)[real].astype(np.float64) @ counts
     ends = np.cumsum(sizes)
     best = [stretches[end - n : end].max() if n else 0.0 for n, end in zip(sizes, ends, strict=True)]
     return [float(value) * unit for value in best]
@@ -119,7 +121,7 @@ def best_stretches(question: Question, weights: Sequence[float], texts: Sequence
 def fits(
     question: Question, weights: Sequence[float], text: Kept, spans: Sequence[tuple[int, int]]
 ) -> list[float]:
-    """How well each of some ``spans`` of a text (start, end) fits, as a stretch does. 0 for a span without tokens."""
+    """How well each of some ``spans`` of a text (start, end, from its end) fits, as a stretch does. 0 for one without tokens."""
     out = [0.0] * len(spans)
     if not len(question.steps) or not len(text.signs):
         return out
@@ -127,7 +129,7 @@ def fits(
     for n, span in enumerate(spans):
         first, last = np.searchsorted(text.places, span)
         if first < last:
-            out[n] = float(counts @ products[:, first:last].max(axis=1).astype(np.float64)) * unit
+            out[n] = float(products[first:last].max(axis=0).astype(np.float64) @ counts) * unit
     return out
 
 
@@ -140,34 +142,28 @@ def _counts(question: Question, weights: Sequence[float]) -> tuple[NDArray[np.fl
 
 
 def _products(question: Question, signs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Σ question·sign, shape (question's tokens, tokens)."""
-    plain: NDArray[np.float32] = _signs()[signs].reshape(len(signs), -1)[:, : question.steps.shape[1]]
-    found: NDArray[np.float32] = question.steps.astype(np.float32) @ plain.T
+    """Σ question·sign, shape (tokens, question's tokens). Of integers below 2**24, so exact in whatever order."""
+    steps = question.steps.astype(np.float32)
+    bits = np.unpackbits(signs, axis=1, count=steps.shape[1]).astype(np.float32)
+    found: NDArray[np.float32] = 2 * (bits @ steps.T) - steps.sum(axis=1)
     return found
 
 
 def _widest(values: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """In each place the largest of the ``width`` values that begin there."""
+    """In each row the largest of the ``width`` rows that begin there."""
     have, out = 1, values
     while have < width:
         step = min(have, width - have)
-        out = np.maximum(out[:, : out.shape[1] - step], out[:, step:])
+        out = np.maximum(out[: len(out) - step], out[step:])
         have += step
     return out
-
-
-@lru_cache(1)
-def _signs() -> NDArray[np.float32]:
-    """The eight signs that a byte holds, for each byte."""
-    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-    return bits.astype(np.float32) * 2 - 1
 
 
 def _turned(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """``vectors`` under the rotation: fixed signs, then Hadamard's transform of blocks as large as fit."""
     signs, block = _rotation(vectors.shape[1])
     blocks = (vectors * signs).reshape(len(vectors), len(signs) // len(block), len(block))
-    turned: NDArray[np.float32] = (blocks @ block).reshape(vectors.shape)
+    turned: NDArray[np.float32] = np.reshape(blocks @ block, vectors.shape)
     return turned
 
 
@@ -175,7 +171,7 @@ def _turned(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _rotation(dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     raw = hashlib.shake_256(b"affidavit token vectors").digest(dimensions)
     signs = np.where(np.frombuffer(raw, np.uint8) & 1, 1.0, -1.0).astype(np.float32)
-    block = np.ones((1, 1))
+    block: NDArray[Any] = np.ones((1, 1))
     while dimensions % (2 * len(block)) == 0:
         block = np.kron([[1.0, 1.0], [1.0, -1.0]], block)
     return signs, (block / math.sqrt(len(block))).astype(np.float32)

@@ -132,7 +132,7 @@ class MiniLM:
     def _each(self, texts: Sequence[str], run: Callable[[str], Made]) -> list[Made]:
         """What ``run`` makes of every text; several texts at a time, each alone on its thread."""
         workers = min(self._threads, len(texts))
-        if workers == 1:
+        if workers < 2:
             return [run(text) for text in texts]
         # A pool per call costs 0.1 ms and leaves no threads behind that a fork would lose.
         with ThreadPoolExecutor(workers, "minilm") as pool:
