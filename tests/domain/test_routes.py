@@ -117,7 +117,7 @@ def _key(loaded: Release, name: str) -> str:
 
 
 def test_a_release_without_models_is_what_it_was() -> None:
-    assert load(DEFAULT).digest == "6110c47b41ff51eab2a01b869b6901b11dea443cac8f1935b757b6e5163ece0b"
+    assert load(DEFAULT).digest == "cdf840b25fce1886b96bb37ec4c6a116e07b43988b42c6eadc8dc90d73323205"
     assert load(DEFAULT).models is None
 
 

@@ -40,9 +40,15 @@ class CalibrationDesk:
         self._workspace = workspace
 
     def calibrate(
-        self, judged: Judged, user: str, tenant: str = "", progress: Callable[[], None] = lambda: None
+        self,
+        judged: Judged,
+        user: str,
+        tenant: str = "",
+        progress: Callable[[], None] = lambda: None,
+        refuse: float | None = None,
     ) -> Calibrated:
         """Fit on half of the questions, judge on the other half. ``user`` asks where a question does not say who does.
+        ``refuse``: the share to be refused of what cannot be answered; None balances both kinds of mistakes.
 
         Raises UsageError for too few questions.
         """
@@ -59,7 +65,7 @@ class CalibrationDesk:
                 found = weigh(ws, question, release, left_out)
                 examples.append(Example(asked.id, found, not left_out))
             progress()
-        fitted = fit(examples, names)
+        fitted = fit(examples, names, refuse)
         content = json.loads(json.dumps(release.content))
         content["suffice"][kind] = fitted.content()
         return Calibrated(content, kind, fitted, len(examples))

@@ -37,6 +37,7 @@ FEATURES = (
     "fused_gap",
     "rare_term_missing",
     "lead",
+    "opening",
 )
 """What a calibration may weigh; ``ask/evidence.py`` computes them."""
 
@@ -324,18 +325,19 @@ DEFAULT: Mapping[str, Any] = {
     },
     "suffice": {
         "dense": {
-            "bias": "-7.4338",
+            "bias": "-14.3234",
             "weights": {
-                "passage_coverage": "3.1063",
-                "keyword": "-5.0725",
-                "dense": "5.1911",
-                "dense_gap": "0.7267",
-                "maxsim": "3.3495",
-                "cosine": "3.1808",
-                "rare_term_missing": "-3.8038",
-                "lead": "1.5479",
+                "passage_coverage": "1.0309",
+                "keyword": "1.7714",
+                "dense": "3.1619",
+                "dense_gap": "2.5213",
+                "maxsim": "2.2001",
+                "cosine": "3.0652",
+                "rare_term_missing": "-0.4680",
+                "lead": "7.7516",
+                "opening": "2.3687",
             },
-            "threshold": "0.60",
+            "threshold": "0.81",
         },
         "keyword_only": {
             "bias": "-3.5365",
