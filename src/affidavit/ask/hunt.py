@@ -70,7 +70,9 @@ class Hunt:
             return found
         late = self._late(self._asked.tokens, found)
         settings = self._settings
-        return replace(found, ranked=rerank(found.ranked, late, settings.late, settings.late_pool))
+        # what a description leads to is not named in it, so it fits less without being less meant
+        weight = settings.late * (1 - describes(self._asked.text) / 2 if found.onward else 1)
+        return replace(found, ranked=rerank(found.ranked, late, weight, settings.late_pool))
 
     def _late(self, question: Question, found: Found) -> dict[int, float]:
         """How well the best chunks' best stretches fit; each of the question's tokens counts by the information of its word."""

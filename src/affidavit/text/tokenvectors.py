@@ -38,8 +38,8 @@ def space(fingerprint: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A text's kept token vectors: where each token begins, in characters from the text's *end* (negative, ascending), for what is
-    embedded ends with what it is cut from; and its signs, shape (tokens, bytes)."""
+    """A text's kept token vectors: where each token begins, in characters from the text's *end* (negative, ascending), for what
+    is embedded ends with what it is cut from; and its signs, shape (tokens, bytes)."""
 
     places: NDArray[np.int32]
     signs: NDArray[np.uint8]
