@@ -91,19 +91,22 @@ def fuse(
 
 
 def rerank(ranked: Sequence[Ranked], late: Mapping[int, float], weight: float, first: int) -> list[Ranked]:
-    """``ranked`` with the z-score of ``late`` (by chunk) among the ``first`` added, ``weight`` times. Without one, and beyond the
-    first, a chunk counts as the worst of those that have one."""
+    """``ranked`` with what each of the ``first`` gains by its ``late`` (by chunk): ``weight`` times how many deviations it lies
+    above the least of them. Without one, and beyond the first, a chunk counts as the least and gains nothing."""
     have = [late[r.chunk] for r in ranked[:first] if r.chunk in late]
     if not have:
         return list(ranked)
     least = min(have)
-    values = [late.get(r.chunk, least) for r in ranked[:first]]
-    gains = [weight * place for place in Scale.of(values).places([*values, least])]
+    places = Scale.of([late.get(r.chunk, least) for r in ranked[:first]]).places
+    gains = dict(zip(late, places(list(late.values())), strict=True))
+    (none,) = places([least])
     added = [
-        replace(r, score=r.score + (gains[n] if n < first else gains[-1]), late=late.get(r.chunk))
-        for n, r in enumerate(ranked)
+        replace(r, score=r.score + weight * (gains[r.chunk] - none), late=late[r.chunk])
+        for r in ranked[:first]
+        if r.chunk in late
     ]
-    return sorted(added, key=lambda r: (-r.score, r.tie))
+    rest = [r for n, r in enumerate(ranked) if n >= first or r.chunk not in late]
+    return sorted([*added, *rest], key=lambda r: (-r.score, r.tie))
 
 
 _SUPPORTING = 4

@@ -114,7 +114,9 @@ class EmbedderConformance:
         for text, reading in zip(texts, together, strict=True):
             if embedder.info.deterministic:
                 (alone,) = reader.read([text])
-                assert embedder.embed([text])[0].tobytes() == reading.vector.tobytes() == alone.vector.tobytes()
+                assert (
+                    embedder.embed([text])[0].tobytes() == reading.vector.tobytes() == alone.vector.tobytes()
+                )
                 assert alone.tokens.tobytes() == reading.tokens.tobytes()
             assert reading.tokens.dtype == np.float32
             assert reading.tokens.shape == (len(reading.spans), embedder.info.dimensions)
