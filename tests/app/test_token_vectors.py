@@ -186,6 +186,28 @@ def test_an_embedder_that_has_none_ranks_without(
     assert diverged(ws, [run]) == []
 
 
+def test_what_one_may_not_read_moves_no_score(
+    made: dict[str, Embedder | None], tmp_path: Path, write_folder: Write
+) -> None:
+    hidden: dict[str, str | bytes] = {
+        "board/access.toml": 'allow = ["group:board"]',
+        **{f"board/{n}.md": f"# Zoo {n}\n\nThe walrus eats herring, {n} a day." for n in range(9)},
+    }
+    seen = []
+    for name, files in (("open", FILES), ("both", FILES | hidden)):
+        root = write_folder(files)
+        with affidavit.init(tmp_path / name, EmbedderSpec("minilm")) as ws:
+            (tmp_path / "p.jsonl").write_text('{"id": "alice", "groups": ["staff"]}\n')
+            ws.import_people(tmp_path / "p.jsonl")
+            ws.publish(with_late())
+            ws.add_source("folder", root, "docs")
+            ws.sync()
+            assert rows(ws) == ws.parts.database.value("SELECT count(DISTINCT digest) FROM chunks")
+            seen.append((order(ws), ws.ask(QUESTION, "alice").answer))
+    assert len(seen[0][0]) > 1
+    assert seen[0] == seen[1]
+
+
 def test_what_is_erased_leaves_none(ws: affidavit.Workspace) -> None:
     ws.publish(with_late())
     ws.sync()

@@ -134,7 +134,7 @@ class EmbedderConformance:
         (reading,) = reader.read([text])
         assert len(reading.tokens) > 3 * embedder.info.max_tokens
         assert text[slice(*reading.spans[-1])] == "."
-        walrus = [n for n, (start, _) in enumerate(reading.spans) if start >= text.index("walrus")][0]
+        walrus = next(n for n, (start, _) in enumerate(reading.spans) if start >= text.index("walrus"))
         near, far = embedder.tokens(["A walrus.", "Ordinary words"])
         rows = reading.tokens[walrus]
         assert (near @ rows).max() > (far @ rows).max()
