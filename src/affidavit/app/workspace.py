@@ -516,6 +516,7 @@ class Workspace:
         if vectors is not None:
             while vectors.fill(reindex=False, progress=progress):
                 pass  # a sync may have brought more meanwhile
+            vectors.settle()
 
         def switch(tx: Transaction) -> None:
             facts: dict[str, int | str] = {"subject": 0 if vectors is None else vectors.id}

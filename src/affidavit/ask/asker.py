@@ -195,7 +195,7 @@ class Asker:
             text, refusal = self._understood(run, reader, question, release, caller, watch)
             if refusal is not None:
                 return _refuse(run, reader, release, refusal)
-            asked = embed_question(run, embedder, fingerprint, text, memory, lead=release.retrieval.lead > 0)
+            asked = embed_question(run, embedder, fingerprint, text, memory, settings=release.retrieval)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
