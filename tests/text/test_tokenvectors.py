@@ -27,7 +27,8 @@ DIMENSIONS = 384
 
 def units(count: int, seed: int = 0, dimensions: int = DIMENSIONS) -> NDArray[np.float32]:
     rows = np.random.default_rng(seed).normal(size=(count, dimensions))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def spans(text: str) -> list[tuple[int, int]]:
