@@ -227,3 +227,15 @@ def test_since_when_they_are_there_is_on_the_log(ws: affidavit.Workspace) -> Non
     ws.parts.log.write(lambda tx: ws.parts.catalog.set_setting(SETTING, said.replace(": ", ": 1")))
     with pytest.raises(LogDamagedError, match="token vectors"):
         ws.verify()
+
+
+def test_a_run_without_them_put_under_a_release_with_them_asks_for_them(ws: affidavit.Workspace) -> None:
+    ws.publish(with_late())
+    ws.sync()
+    wanted = [name for name, _, _ in order(ws)]
+    late = ws.parts.release().digest
+    ws.publish(without_late())
+    run = ws.search(QUESTION, "alice").run
+    found = ws.replays.what_if(ws.parts.tenant(""), run, [("release", late)])
+    hits = found["after"]["retrieved"]
+    assert [hit["document"] for hit in hits] == wanted

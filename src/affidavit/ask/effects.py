@@ -79,7 +79,10 @@ def embed_question(
         said = {**said, "charged": True} if owed else said
         return {**said, "what": text, "where": parts.where} if parts.where else said
 
-    said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
+    given: dict[str, Json] = {"text": text_digest(text), "embedder": fingerprint}
+    if late:
+        given["tokens"] = True  # what was recorded without them does not answer for this
+    said = run.effect("embed", given, compute)
     if said.get("charged"):
         run.effect(f"{CHARGED}{EMBED}", {"text": text_digest(text)}, lambda: {"charges": owed})
     return replace(as_recorded(question, fingerprint, said), memory=memory)

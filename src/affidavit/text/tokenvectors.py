@@ -27,7 +27,7 @@ STRETCH = 12
 """Kept tokens that are looked at together: about a sentence."""
 _STEPS = 26
 """Of a question's components for one standard deviation; what is beyond 127 steps is cut off."""
-_PLACE = np.dtype("<i4")
+_PLACE = np.dtype("<u4")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -36,35 +36,27 @@ def space(fingerprint: str) -> str:
     return f"{fingerprint}/{FORMAT}"
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """A text's kept token vectors: where each token begins, in characters from the text's *end* (negative, ascending), for what
-    is embedded ends with what it is cut from; and its signs, shape (tokens, bytes)."""
-
-    places: NDArray[np.int32]
-    signs: NDArray[np.uint8]
+Kept = NDArray[np.uint8]
+"""The signs of a text's kept token vectors, in order, shape (tokens, bytes)."""
 
 
 def pack(text: str, vectors: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> bytes:
     """The unit ``vectors`` of ``text``'s tokens, which stand at ``spans``, as they are kept."""
-    telling = _telling(text, spans)
-    places = np.array([spans[n][0] - len(text) for n in telling], _PLACE)
-    return places.tobytes() + np.packbits(_turned(vectors[telling]) > 0, axis=1).tobytes()
+    packed: bytes = np.packbits(_turned(vectors[_telling(text, spans)]) > 0, axis=1).tobytes()
+    return packed
 
 
 def unpack(packed: bytes, dimensions: int) -> Kept:
     """What ``pack`` made of vectors of so many ``dimensions``."""
-    width = -(-dimensions // 8)
-    count = len(packed) // (_PLACE.itemsize + width)
-    places = np.frombuffer(packed, _PLACE, count)
-    return Kept(places, np.frombuffer(packed, np.uint8, offset=places.nbytes).reshape(count, width))
+    return np.frombuffer(packed, np.uint8).reshape(-1, -(-dimensions // 8))
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A question's token vectors in more detail: places as above, and int8 components, shape (tokens, dimensions)."""
+    """A question's token vectors in more detail: where each token begins (characters), and int8 components, shape (tokens,
+    dimensions)."""
 
-    places: NDArray[np.int32]
+    places: NDArray[np.uint32]
     steps: NDArray[np.int8]
 
 
@@ -73,7 +65,7 @@ def pack_question(text: str, vectors: NDArray[np.float32], spans: Sequence[tuple
     telling = _telling(text, spans)
     if not len(telling):
         telling = np.arange(len(spans))
-    places = np.array([spans[n][0] - len(text) for n in telling], _PLACE)
+    places = np.array([spans[n][0] for n in telling], _PLACE)
     steps = np.rint(_turned(vectors[telling]) * (_STEPS * math.sqrt(vectors.shape[1])))
     packed: bytes = np.clip(steps, -127, 127).astype(np.int8).tobytes()
     return places.tobytes() + packed
@@ -95,22 +87,22 @@ def _telling(text: str, spans: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
 
 
 def words_at(text: str, places: Iterable[int]) -> list[str]:
-    """The word of ``text`` that the token at each of ``places`` (from its end) is a part of."""
+    """The word of ``text`` that the token at each of ``places`` is a part of."""
     words = {n: m[0] for m in _WORD.finditer(text) for n in range(*m.span())}
-    return [words.get(len(text) + int(place), "") for place in places]
+    return [words.get(int(place), "") for place in places]
 
 
 def best_stretches(question: Question, weights: Sequence[float], texts: Sequence[Kept]) -> list[float]:
     """Of each text how well its best stretch fits: the weighted mean over the question's tokens of the best cosine to one of
     ``STRETCH`` tokens in a row, estimated. 0 for a text without tokens."""
-    sizes = [len(t.signs) for t in texts]
+    sizes = [len(t) for t in texts]
     if not sum(sizes) or not len(question.steps):
         return [0.0] * len(texts)
     # between texts lie rows that fit nothing, so no stretch reaches from one into the next
     starts = np.cumsum([0, *(size + STRETCH for size in sizes)])[:-1]
     real = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, sizes, strict=True)])
     products = np.full((int(real[-1]) + STRETCH, len(question.steps)), -np.inf, np.float32)
-    products[real] = _products(question, np.concatenate([t.signs for t in texts]))
+    products[real] = _products(question, np.concatenate(texts))
     counts, unit = _counts(question, weights)
     stretches = _widest(products, STRETCH)[real].astype(np.float64) @ counts
     ends = np.cumsum(sizes)
@@ -118,26 +110,11 @@ def best_stretches(question: Question, weights: Sequence[float], texts: Sequence
     return [float(value) * unit for value in best]
 
 
-def fits(
-    question: Question, weights: Sequence[float], text: Kept, spans: Sequence[tuple[int, int]]
-) -> list[float]:
-    """How well each of some ``spans`` of a text (start, end, from its end) fits, as a stretch does. 0 for one without tokens."""
-    out = [0.0] * len(spans)
-    if not len(question.steps) or not len(text.signs):
-        return out
-    products, (counts, unit) = _products(question, text.signs), _counts(question, weights)
-    for n, span in enumerate(spans):
-        first, last = np.searchsorted(text.places, span)
-        if first < last:
-            out[n] = float(products[first:last].max(axis=0).astype(np.float64) @ counts) * unit
-    return out
-
-
 def _counts(question: Question, weights: Sequence[float]) -> tuple[NDArray[np.float64], float]:
     """``weights`` in whole thousandths of the largest, so that sums stay exact (below 2**53) in whatever order, and what a sum
     over them is to be multiplied by to be a cosine: a sign stands for √(2/π) of a deviation."""
     most = max(weights)
-    counts = np.rint(np.array(weights) * (1000 / most)) if most > 0 else np.ones(len(weights))
+    counts = np.rint(1000 * (np.array(weights) / most)) if most > 0 else np.ones(len(weights))
     return counts, math.sqrt(math.pi / 2) / (_STEPS * question.steps.shape[1] * float(counts.sum()))
 
 
