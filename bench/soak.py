@@ -264,7 +264,7 @@ class Troubles:
 
     def revoke(self) -> None:
         self._now("revoking")
-        self._world.ws.people.leave(self._world.ws.parts.tenant("acme"), "user:alice", "group:inner")
+        self._world.ws.people.leave(self._world.ws.parts.tenant("acme"), "user:alice", "inner")
         self._now("revoked")
 
     def rotate(self) -> None:
