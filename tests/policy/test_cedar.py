@@ -429,4 +429,5 @@ def test_what_stands_in_a_text_or_a_remark_does_not_make_a_rule_deep() -> None:
     rule = f'@id("a") permit (principal, action, resource) when {{ {said} }};'
     assert [r.id for r in engine(rule).rules] == ["a"]
     many = ", ".join(f'User::"acme/user:u{n}"' for n in range(2000))
-    assert statements({"a.cedar": f'@id("a") permit (principal in [{many}], action, resource);'})
+    listed = f"when {{ principal in [{many}] }}"
+    assert statements({"a.cedar": f'@id("a") permit (principal, action, resource) {listed};'})

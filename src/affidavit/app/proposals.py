@@ -22,6 +22,8 @@ LASTS = 7 * 86_400 * MICROSECONDS
 MOST = 1000
 """Proposals of a tenant that wait at a time."""
 ALL = "all"
+AGREED, CONFIRMED = "agreed", "confirmed"
+"""Agreed: a second person said yes, and whoever asked has not taken what it gives."""
 
 
 class ProposalDesk:
@@ -112,6 +114,29 @@ class ProposalDesk:
         ):
             raise UnknownNameError(f"there is no proposal {id} that waits", "list them: /v1/proposals")
         return found
+
+    def take(
+        self,
+        tenant: Tenant,
+        operation: str,
+        principal: str,
+        speaker: str,
+        scopes: frozenset[str] | None,
+        asked: str,
+    ) -> bool:
+        """Whether a second person said yes to exactly this, which counts once: it is used up now, on record."""
+        wanted = (tenant.id, operation, principal, speaker, scopes, asked)
+
+        def write(tx: Transaction) -> bool:
+            for one in self._rows.in_state(tenant.id, AGREED, self._parts.clock.now()):
+                if (one.tenant, one.operation, one.principal, one.speaker, one.scopes, one.asked) == wanted:
+                    facts: dict[str, int | str] = {"subject": one.id, "change": CONFIRMED}
+                    event = Event(EventKind.PROPOSAL_CHANGED, tenant.id, facts=facts, body={"by": principal})
+                    self._rows.resolve(one.id, CONFIRMED, tx.append(event))
+                    return True
+            return False
+
+        return self._parts.log.write(write)
 
     def resolve(self, tenant: Tenant, id: str, state: str, by: str, reason: str) -> Proposal:
         """It waits no more: of two who say something to it at once, the second comes too late. Raises UnknownNameError."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from affidavit.app.people import Entry, ImportReport, PeopleDesk
 from affidavit.app.scimpatch import applied, flag
+from affidavit.app.wiring import Parts
 from affidavit.domain.access import principal
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.errors import ProvisioningError, UnknownNameError
@@ -45,7 +46,12 @@ Resource = dict[str, Any]
 
 
 class ProvisionDesk(PeopleDesk):
-    """Changes people and groups as a directory says."""
+    """Changes people and groups as a directory says. ``check_gain`` is asked before somebody comes to be a principal, or in a
+    group, that may hold grants; what it raises undoes all of the change."""
+
+    def __init__(self, parts: Parts, check_gain: Callable[[str], None] = lambda who: None) -> None:
+        super().__init__(parts)
+        self._check_gain = check_gain
 
     # -- looking
 
@@ -184,6 +190,8 @@ class ProvisionDesk(PeopleDesk):
             kept["active"] = False
         facts = {**self._rest(tenant, who, tx), **({_FACT: kept} if kept else {})}
         groups = frozenset(self._people.groups_of(tenant.id, who, tx.next_position))
+        if active and not self._there(tenant, who, tx.next_position):
+            self._check_gain(who)
         if active or self._facts(tenant, who, tx.next_position) != facts:
             self._set(tenant, Entry(who, groups, facts), ImportReport(tenant.name), tx)
         if not active and self._there(tenant, who, tx.next_position):
@@ -199,6 +207,8 @@ class ProvisionDesk(PeopleDesk):
         """Exactly ``wanted`` are in ``group``, and whatever services are."""
         have = self._people.members_of(tenant.id, group, tx.next_position)
         have = {m for m in have if not m.startswith("service:")}
+        if wanted - have:
+            self._check_gain(group)
         for who in sorted(wanted - have):
             if not self._there(tenant, who, tx.next_position):
                 raise ProvisioningError(

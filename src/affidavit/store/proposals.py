@@ -68,6 +68,14 @@ class Proposals:
         )
         return [_proposal(row) for row in rows]
 
+    def in_state(self, tenant: int, state: str, now: int) -> list[Proposal]:
+        """Those in ``state`` that have not expired, oldest first."""
+        rows = self._db.all(
+            f"SELECT {_COLUMNS} FROM proposals WHERE tenant = ? AND state = ? AND expires > ? ORDER BY since",
+            (tenant, state, now),
+        )
+        return [_proposal(row) for row in rows]
+
     def add(self, made: Proposal) -> None:
         scopes = None if made.scopes is None else sorted(made.scopes)
         self._db.run(

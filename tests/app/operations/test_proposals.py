@@ -219,5 +219,30 @@ def test_over_http(workspace: affidavit.Workspace, acme: Tenant, monkeypatch: py
         assert (refused.status_code, "takes two" in refused.json()["detail"]) == (403, True)
 
 
+def test_a_secret_goes_to_whoever_asked_and_never_to_the_second_person(
+    workspace: affidavit.Workspace, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PROPOSING, "table", TABLE)
+    workspace.proposals.require(acme, ["credential:change", "access:look"], DAVE)
+    for who in ("user:alice", "user:bob"):
+        workspace.people.grant(acme, who, "role:admin")
+    alice, bob = Caller(acme, "user:alice", "session"), Caller(acme, "user:bob", "session")
+    for name, fields in (
+        ("keys.make", {"principal": "user:alice", "name": "mine"}),
+        ("looks.begin", {"person": "user:carol", "reason": "she asked me to"}),
+    ):
+        operation = TABLE[name]
+        wanted = operation.takes.model_validate(fields)
+        with pytest.raises(SecondPersonError) as caught:
+            perform(workspace, alice, operation, wanted)
+        said = confirm(workspace, bob, caught.value.proposal)
+        assert "aff_" not in str(said) and said.get("result") is None
+        with pytest.raises(SecondPersonError):  # bob's yes was to alice's wish, not to one of his own
+            perform(workspace, bob, operation, wanted)
+        assert "aff_" in perform(workspace, alice, operation, wanted)["secret"]
+        with pytest.raises(SecondPersonError):  # and to one of hers
+            perform(workspace, alice, operation, wanted)
+
+
 def test_every_action_that_can_be_granted_can_take_two(workspace: affidavit.Workspace, acme: Tenant) -> None:
     assert workspace.proposals.require(acme, ACTIONS, DAVE) == sorted(ACTIONS)

@@ -76,6 +76,44 @@ def groups(ws: affidavit.Workspace, acme: Tenant, who: str) -> list[str]:
     return found
 
 
+def test_a_directory_makes_nobody_what_it_is_not_itself(
+    workspace: affidavit.Workspace, acme: Tenant, scim: TestClient
+) -> None:
+    """Its key would else be an administrator's: it could put whom it likes into the administrators' group."""
+    desk = workspace.people
+    workspace.load_people([Entry("user:carol", frozenset({"group:chiefs"}), {})], "acme")
+    desk.grant(acme, "group:chiefs", "role:admin")
+    desk.grant(acme, "user:erin", "audit:read")
+    scim.post("/Groups", json={"displayName": "outer", "members": []})
+    desk.join(acme, "group:outer", "chiefs")
+    bob, carol = user(scim, "bob"), user(scim, "carol")
+    add = {"op": "add", "path": "members", "value": [{"value": bob["id"]}]}
+    for name in ("chiefs", "outer"):
+        (group,) = find(scim, "/Groups", f'displayName eq "{name}"')
+        refused = patched(scim, f"/Groups/{group['id']}", add)
+        assert (refused.status_code, "role:admin" in refused.text or "you hold no" in refused.text) == (
+            403,
+            True,
+        )
+        whole = {"displayName": name, "members": [{"value": bob["id"]}]}
+        assert scim.put(f"/Groups/{group['id']}", json=whole).status_code == 403
+    assert scim.post("/Users", json={"userName": "erin"}).status_code == 403
+    assert "group:chiefs" not in groups(workspace, acme, "user:bob")
+    # whom the directory lets go is let go, whatever they were, and comes back by somebody who may say so
+    off = {"op": "replace", "path": "active", "value": False}
+    desk.grant(acme, "user:carol", "audit:read")
+    assert patched(scim, f"/Users/{carol['id']}", off).status_code == 200
+    assert patched(scim, f"/Users/{carol['id']}", {**off, "value": True}).status_code == 403
+    desk.grant(acme, "service:directory", "role:admin")
+    wide = key(workspace, acme, "service:directory")
+    assert (
+        patched(scim, f"/Users/{carol['id']}", {**off, "value": True}).status_code == 403
+    )  # the key is for less
+    scim.headers.update(wide)
+    assert patched(scim, f"/Users/{carol['id']}", {**off, "value": True}).status_code == 200
+    assert patched(scim, f"/Groups/{group['id']}", add).status_code == 200
+
+
 # -- people
 
 

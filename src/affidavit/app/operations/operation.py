@@ -157,13 +157,21 @@ def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], a
     changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
     if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
         return
-    said = asked.model_dump_json()
-    made = ws.proposals.propose(
-        caller.tenant, operation.name, caller.principal, caller.by, caller.scopes, said
+    wanted = (
+        caller.tenant,
+        operation.name,
+        caller.principal,
+        caller.by,
+        caller.scopes,
+        asked.model_dump_json(),
     )
+    if operation.once and ws.proposals.take(*wanted):
+        return
+    made = ws.proposals.propose(*wanted)
     raise SecondPersonError(
         f"this takes two people: it waits as proposal {made.id}",
-        f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm",
+        f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm"
+        + ("; then ask for the same again" if operation.once else ""),
         made.id,
     )
 

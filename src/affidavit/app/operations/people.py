@@ -57,15 +57,15 @@ def person(ws: Workspace, caller: Caller, asked: OnePerson) -> dict[str, Any]:
 
 def join(ws: Workspace, caller: Caller, asked: MemberInput) -> dict[str, Any]:
     who, group = _known(ws, caller, asked.name), _group(asked.group)
-    for grant in _grants_of(ws, caller, f"group:{group}"):
-        _may_give(ws, caller, grant)
+    check_gain(ws, caller, f"group:{group}")
     ws.people.join(caller.tenant, who, group, caller.principal)
     return ws.people.show(caller.tenant, who)
 
 
 def leave(ws: Workspace, caller: Caller, asked: MemberInput) -> dict[str, Any]:
-    who = _known(ws, caller, asked.name)
-    ws.people.leave(caller.tenant, who, _group(asked.group), caller.principal)
+    who, group = _known(ws, caller, asked.name), _group(asked.group)
+    check_gain(ws, caller, f"group:{group}")
+    ws.people.leave(caller.tenant, who, group, caller.principal)
     return ws.people.show(caller.tenant, who)
 
 
@@ -81,6 +81,12 @@ def revoke(ws: Workspace, caller: Caller, asked: GrantInput) -> dict[str, Any]:
     _may_give(ws, caller, asked.action)
     ws.people.grant(caller.tenant, who, asked.action, revoke=True, by=caller.principal)
     return ws.people.show(caller.tenant, who)
+
+
+def check_gain(ws: Workspace, caller: Caller, who: str) -> None:
+    """Raises ForbiddenError unless ``caller`` holds themselves all that comes with being ``who`` or in it."""
+    for grant in _grants_of(ws, caller, who):
+        _may_give(ws, caller, grant)
 
 
 def _known(ws: Workspace, caller: Caller, person: str) -> str:
@@ -164,7 +170,7 @@ PEOPLE = (
         "people:change",
         Method.ASK,
         "/people/leave",
-        "Take somebody out of a group.",
+        "Take somebody out of a group. A group that holds grants needs somebody who has them.",
         MemberInput,
         Person,
         leave,

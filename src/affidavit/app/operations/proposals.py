@@ -21,6 +21,7 @@ from affidavit.app.operations.operation import (
     may,
     perform,
 )
+from affidavit.app.proposals import AGREED
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import ForbiddenError
 from affidavit.store.proposals import Proposal
@@ -51,7 +52,10 @@ class WaitingList(Given):
 class Done(Given):
     id: str
     operation: str
-    result: JsonValue = None
+    result: JsonValue = Field(
+        None,
+        description="Null where it gives a secret: whoever asked for it asks again, and is given it then.",
+    )
 
 
 class Proposing:
@@ -86,6 +90,11 @@ class Proposing:
         self._second(ws, caller, there, operation)
         first = Caller(caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes)
         check(ws, first, operation.action)
+        if (
+            operation.once
+        ):  # a secret is for whoever asked for it: shown to the second, they could act as the first
+            ws.proposals.resolve(caller.tenant, asked.id, AGREED, caller.principal, asked.reason)
+            return {"id": asked.id, "operation": operation.name}
         wanted = operation.takes.model_validate_json(there.asked)
         ws.proposals.resolve(caller.tenant, asked.id, "confirmed", caller.principal, asked.reason)
         return {"id": asked.id, "operation": operation.name, "result": perform(ws, first, operation, wanted)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from affidavit.app.operations.operation import Caller, check
+from affidavit.app.operations.people import check_gain
 from affidavit.app.provisioning import GROUP, NAME, USER, ProvisionDesk, Resource, as_name
 from affidavit.app.scimpatch import filtered
 from affidavit.app.workspace import Workspace
@@ -35,7 +37,7 @@ _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 _ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 _PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _FIXED: Mapping[str, list[dict[str, Any]]] = {"ResourceTypes": RESOURCE_TYPES, "Schemas": SCHEMAS}
-Work = Callable[[Tenant, Mapping[str, str], Any], tuple[int, Any]]
+Work = Callable[[ProvisionDesk, Tenant, Mapping[str, str], Any], tuple[int, Any]]
 
 
 class Scim:
@@ -45,7 +47,6 @@ class Scim:
         self._ws = ws
         self._who = who
         self._admission = admission
-        self._desk = ProvisionDesk(ws.parts)
 
     def router(self) -> APIRouter:
         """Every endpoint."""
@@ -71,49 +72,47 @@ class Scim:
     # -- resources
 
     def _list(self, kind: str) -> Work:
-        def work(tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        def work(desk: ProvisionDesk, tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
             start, count = (
                 max(1, _whole(query, "startIndex", 1)),
                 min(MOST, max(0, _whole(query, "count", 100))),
             )
             asked = filtered(query.get("filter", ""))
-            items, total = self._desk.page(tenant, kind, start, count, asked, _fitting(kind, asked))
+            items, total = desk.page(tenant, kind, start, count, asked, _fitting(kind, asked))
             return 200, _listed([_shown(kind, one, query) for one in items], total, start)
 
         return work
 
     def _create(self, kind: str) -> Work:
-        return lambda tenant, query, body: (
+        return lambda desk, tenant, query, body: (
             201,
-            _shown(kind, self._desk.create(tenant, kind, _object(body)), query),
+            _shown(kind, desk.create(tenant, kind, _object(body)), query),
         )
 
     def _get(self, kind: str) -> Work:
-        return lambda tenant, query, body: (
+        return lambda desk, tenant, query, body: (
             200,
-            _shown(kind, self._desk.get(tenant, kind, query["/id"]), query),
+            _shown(kind, desk.get(tenant, kind, query["/id"]), query),
         )
 
     def _put(self, kind: str) -> Work:
-        def work(tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
-            return 200, _shown(kind, self._desk.replace(tenant, kind, query["/id"], _object(body)), query)
+        def work(desk: ProvisionDesk, tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+            return 200, _shown(kind, desk.replace(tenant, kind, query["/id"], _object(body)), query)
 
         return work
 
     def _patch(self, kind: str) -> Work:
-        def work(tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        def work(desk: ProvisionDesk, tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
             said = {name.lower(): value for name, value in _object(body).items()}
             if _PATCH not in (said.get("schemas") or [_PATCH]):
                 raise ProvisioningError("invalidSyntax", "this is no PatchOp", f"schemas: {_PATCH}")
-            return 200, _shown(
-                kind, self._desk.patch(tenant, kind, query["/id"], said.get("operations")), query
-            )
+            return 200, _shown(kind, desk.patch(tenant, kind, query["/id"], said.get("operations")), query)
 
         return work
 
     def _delete(self, kind: str) -> Work:
-        def work(tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
-            self._desk.delete(tenant, kind, query["/id"])
+        def work(desk: ProvisionDesk, tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+            desk.delete(tenant, kind, query["/id"])
             return 204, None
 
         return work
@@ -138,7 +137,8 @@ class Scim:
                 def asked() -> tuple[int, Any]:
                     check(self._ws, caller, ACTION)
                     self._check_alone(caller)
-                    return work(caller.tenant, query, body)
+                    desk = ProvisionDesk(self._ws.parts, partial(check_gain, self._ws, caller))
+                    return work(desk, caller.tenant, query, body)
 
                 status, found = await self._admission.run(caller.tenant.id, asked)
             except AffidavitError as error:
@@ -263,7 +263,7 @@ def _all(found: list[dict[str, Any]]) -> Work:
 
 
 def _one(found: list[dict[str, Any]]) -> Work:
-    def work(tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+    def work(desk: ProvisionDesk, tenant: Tenant, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
         for one in found:
             if one["id"] == query["/id"]:
                 return 200, one
