@@ -199,3 +199,21 @@ def test_a_key_is_made_shown_once_rotated_and_taken_back(office: Office) -> None
     assert key["id"] not in ada.get("/keys").text
     with pytest.raises(UnauthenticatedError):
         office.ws.credentials.whose(secret[0], CredentialKind.KEY)
+
+
+def test_what_takes_two_people_is_confirmed_by_another(office: Office) -> None:
+    ws, ada = office.ws, office.browse("ada")
+    tenant = ws.parts.tenant("")
+    ws.people.grant(tenant, "user:bob", "role:admin")
+    ws.proposals.require(tenant, ["mode:change"], "operator:test")
+    form = token(ada.get("/controls").text)
+    sent = {"csrf": form, "mode": "read-only", "reason": "an audit", "sure": "yes"}
+    assert "takes two people" in ada.post("/controls/mode", data=sent).text
+    assert ws.controls.mode(tenant) == "live"
+    (waiting,) = ws.proposals.waiting(tenant)
+    assert "Take it back" in ada.get("/approvals").text
+    assert "takes two people" not in office.browse("alice").get("/approvals").text
+    bob = office.browse("bob")
+    done = send(bob, "/approvals", f"/proposals/{waiting.id}/confirm", reason="agreed")
+    assert "It is done, as theirs" in done
+    assert ws.controls.mode(tenant) == "read-only"
