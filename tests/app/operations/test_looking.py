@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 import affidavit
-from affidavit.app.looking import LASTS
+from affidavit.app.looking import LASTS, READING
 from affidavit.app.operations.operation import LOOKING, Caller, perform
 from affidavit.app.operations.table import TABLE
 from affidavit.app.people import Entry
 from affidavit.domain.errors import AccessDeniedError, ForbiddenError, UsageError
 from affidavit.domain.events import EventKind
 from affidavit.entrypoints.http.application import make_app
+from affidavit.entrypoints.http.routes import Routes
+from affidavit.runs.recorder import Run
 from affidavit.testing.clock import FixedClock
 
 
@@ -134,3 +137,20 @@ def test_a_look_of_another_tenant_is_none(acme: affidavit.Workspace, carol: Test
     _, token = acme.looking.begin(globex, "user:carol", "gina", "to see")
     assert carol.get("/v1/me", headers={"Affidavit-Look": token}).json()["tenant"] == "acme"
     assert acme.looking.of(token).person == "user:gina"
+
+
+def test_following_a_run_is_looked_at_once(acme: affidavit.Workspace, carol: TestClient) -> None:
+    """Else each note of it would be news to follow, and the log would grow by itself."""
+    tenant = acme.parts.tenant("acme")
+    begun = Run("run-aaaaaaaaaaaaaaaa", tenant.id, "ask", acme.parts.release().digest)
+    begun.start({"principal": "user:alice"})
+    acme.parts.log.write(begun.flush)
+    app = carol.app
+    routes = Routes(acme, lambda r: caller, lambda r: caller, *[None] * 4)  # type: ignore[arg-type]
+    caller = Caller(tenant, "user:alice", LOOKING, "user:carol", READING)
+    request = Request({"type": "http", "app": app, "headers": []})
+    row = TABLE["runs.events"]
+    for _ in range(3):
+        routes._look(request, row, row.takes(run=begun.id), -1)
+    told = acme.looking.newest(tenant, 10)
+    assert [t["operation"] for t in told] == ["runs.events"]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 from tests.entrypoints.console.conftest import OURS, Browse
+
+import affidavit
+from affidavit.app.operations.operation import Caller
+from affidavit.domain.errors import UnauthenticatedError
+from affidavit.entrypoints.http.application import make_app
 
 
 def token(page: str) -> str:
@@ -111,3 +118,22 @@ def test_only_notices_of_ours_are_shown(browse: Browse) -> None:
     page = browse("alice").get("/?said=Your+password+has+expired").text
     assert "expired" not in page
     assert 'role="status"' not in page
+
+
+def test_nobody_waits_while_somebody_is_identified(
+    acme: affidavit.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take as long as the sign-in provider does."""
+    app = make_app(acme)
+    asked = []
+
+    def who(request: Request) -> Caller:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()  # everybody else's requests are answered in it
+        asked.append(request.url.path)
+        raise UnauthenticatedError("nobody", "sign in")
+
+    monkeypatch.setattr(app.state.console, "_who", who)
+    with TestClient(app, base_url=OURS, follow_redirects=False) as client:
+        assert client.get("/runs").status_code == 303
+    assert asked == ["/runs"]

@@ -131,9 +131,12 @@ class Table:
         return self._rows[name]
 
 
-def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
+def perform(
+    ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes, *, again: bool = False
+) -> Any:
     """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
 
+    ``again``: for a request that was asked before and goes on, which a look has on record already.
     Neither what it gives nor an error says where something is on the server's disk.
     """
     check(ws, caller, operation.action)
@@ -142,7 +145,13 @@ def perform(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: T
             raise ForbiddenError(
                 f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
             )
-        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+        if not again:
+            ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back
+        raise ForbiddenError(
+            f"{caller.by} speaks for {caller.principal}, and is given no secret of theirs",
+            "they ask in person",
+        )
     _second_person(ws, caller, operation, asked)
     places = Places(ws, caller.tenant)
     try:

@@ -37,6 +37,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.routing import Route
 
@@ -157,7 +158,8 @@ class Console:
             try:
                 # whoever asks by a cookie must show the form's token too: the proof of the session checks that
                 form = await sent(request) if method == "POST" else FormData()
-                caller = self._who(request)
+                # it may wait for the disk or the sign-in provider: nobody else should
+                caller = await run_in_threadpool(self._who, request)
                 return await self._admission.run(
                     caller.tenant.id, lambda: self._visit(request, caller, form, handler)
                 )

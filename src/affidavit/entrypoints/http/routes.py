@@ -164,7 +164,10 @@ class Routes:
     def _look(self, request: Request, operation: Operation[Any], taken: Any, after: int) -> Any:
         """What came after ``after``, for whoever the request still proves to be."""
         caller = self._again(request)
-        found = perform(self._ws, caller, operation, taken.model_copy(update={"after": after}))
+        # each look that is put on record is news, and would have everybody who follows look again
+        again, request.state.followed = getattr(request.state, "followed", False), True
+        asked = taken.model_copy(update={"after": after})
+        found = perform(self._ws, caller, operation, asked, again=again)
         return given(operation, found)
 
     def _parameters(self, operation: Operation[Any], in_path: list[str]) -> list[inspect.Parameter]:
