@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -188,6 +189,20 @@ def test_a_link_signs_in_once(workspace: Workspace, acme: Tenant) -> None:
     with pytest.raises(UnauthenticatedError):
         workspace.credentials.follow_link(link, 8)
     workspace.verify()
+
+
+def test_of_two_who_follow_a_link_at_once_one_is_signed_in(workspace: Workspace, acme: Tenant) -> None:
+    link = workspace.credentials.make_link(acme, "alice", DAVE)
+
+    def follow(_: int) -> bool:
+        try:
+            return bool(workspace.credentials.follow_link(link, 8))
+        except UnauthenticatedError:
+            return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(follow, range(8))) == 1
+    assert len(workspace.credentials.sessions(acme)) == 1
 
 
 def test_a_link_is_good_for_ten_minutes_and_people_only(

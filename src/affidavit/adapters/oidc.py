@@ -36,6 +36,7 @@ ALGORITHMS: Mapping[str, tuple[type[Any], str]] = {
 """What a token may be signed with: the kind of key, and its curve. Neither `none` nor anything that shares a secret."""
 SKEW = 60
 """Seconds that the provider's clock and ours may be apart."""
+SIGNED_OUT = "http://schemas.openid.net/event/backchannel-logout"
 LONGEST_TOKEN = 32_768
 _LONGEST_LIFE = 86_400
 _SECONDS = 10.0
@@ -185,7 +186,20 @@ class Provider:
             raise _refused("this is no access token of a person")
         return claims
 
-    def _claims(self, token: str, audience: str) -> dict[str, Any]:
+    def signed_out(self, token: str) -> tuple[str, str]:
+        """Whom the provider signed out, and of which of their sessions there; either may be "", which is any.
+
+        OpenID Connect Back-Channel Logout 1.0, 2.6. Raises UnauthenticatedError, ProviderError.
+        """
+        claims = self._claims(token, self._client.id, anonymous=True)
+        events, subject, session = (claims.get(name) for name in ("events", "sub", "sid"))
+        if "nonce" in claims or not isinstance(events, dict) or not isinstance(events.get(SIGNED_OUT), dict):
+            raise _refused("this is no word of the provider's that somebody signed out")
+        if not (isinstance(subject or "", str) and isinstance(session or "", str) and (subject or session)):
+            raise _refused("the token does not say whose it is")
+        return subject or "", session or ""
+
+    def _claims(self, token: str, audience: str, *, anonymous: bool = False) -> dict[str, Any]:
         header = _header(token)
         algorithm = str(header.get("alg"))
         if algorithm not in ALGORITHMS or "crit" in header:
@@ -196,6 +210,8 @@ class Provider:
         except (JoseError, ValueError) as error:
             raise _refused("the token is not the provider's") from error
         self._check(claims, audience)
+        if not anonymous and (not isinstance(claims.get("sub"), str) or not claims["sub"]):
+            raise _refused("the token does not say whose it is")
         return claims
 
     def _check(self, claims: dict[str, Any], audience: str) -> None:
@@ -213,8 +229,6 @@ class Provider:
             raise _refused("the token was not issued just now")
         if after is not None and (not _number(after) or after > now + SKEW):
             raise _refused("the token is not valid yet")
-        if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-            raise _refused("the token does not say whose it is")
 
     # -- keys
 

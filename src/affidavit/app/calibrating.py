@@ -87,7 +87,7 @@ def weigh(
         reader = ws.parts.scopes.resolve(question.tenant, question.principal, None, question.filter)
         scope = replace(reader.scope, instead=tuple((d, False) for d in sorted(without)))
         embedder, fingerprint = retriever.serving()
-        asked = embed_question(run, embedder, fingerprint, question.text, lead=release.retrieval.lead > 0)
+        asked = embed_question(run, embedder, fingerprint, question.text, settings=release.retrieval)
         found = retriever.search(scope, asked, release.retrieval)
     checked = retriever.recheck(replace(reader, scope=scope), found.ranked[: 4 * release.retrieval.k])
     passages = choose_passages(found, checked.passages, release.retrieval)

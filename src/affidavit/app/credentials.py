@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -257,6 +257,19 @@ class CredentialDesk:
                 self.rows.see(id, now)
         except (BusyError, DiskFullError):
             pass  # nobody is signed out for that: the next request notes it
+
+    def end_sessions(self, tenant: Tenant, which: Callable[[str], bool], by: str) -> int:
+        """End the sessions that were proved by ``which``; how many. ``by`` as it goes on record."""
+
+        def write(tx: Transaction) -> int:
+            now = self._parts.clock.now()
+            rows = self.rows.of(tenant.id, CredentialKind.SESSION)
+            found = [row for row in rows if row.expires > now and which(row.name)]
+            for row in found:
+                end_one(self.rows, tx, row, {"principal": row.principal, "by": by})
+            return len(found)
+
+        return self._parts.log.write(write)
 
     def sessions(self, tenant: Tenant, principal: str = "") -> list[dict[str, Any]]:
         """The sessions that stand and have not expired, oldest first; of ``principal``, or of everybody."""

@@ -183,7 +183,7 @@ class DocumentDesk:
         rules = recorded.steps["scope"]["input"]["rules"]
         past = Past(given["head"], rules, 0, "", ())
         with self._parts.database.read():
-            self._read(rerun, recorded.tenant, given["principal"], wish, past, given["by"])
+            self._read(rerun, recorded.tenant, given["principal"], wish, past, "")
         return compare(recorded.facts, rerun.facts())
 
     # -- which there are
@@ -254,7 +254,7 @@ def _asked(principal: str, wish: Wish, reader: Reader, by: str) -> dict[str, Jso
         "as_of": wish.as_of,
         "position": reader.scope.position,
         "head": reader.scope.head,
-        "by": by,
+        **({"by": by} if by else {}),
     }
 
 

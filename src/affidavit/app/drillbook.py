@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from itertools import islice
 from typing import Any
 
 from affidavit.app.authority import authorise
@@ -14,6 +13,7 @@ from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AffidavitError, BusyError
+from affidavit.domain.records import FOREVER
 from affidavit.store.people import Tenant
 
 RUN = "drill:run"
@@ -66,14 +66,22 @@ class DrillBook:
             what |= {"ok": False, "error": error.message, "hint": error.hint}
         note(self._parts, tenant, RAN, by, what)
 
-    def newest(self, tenant: Tenant, limit: int, *, watched: bool = False) -> list[dict[str, Any]]:
-        """How drills went, the newest first. What people were given meanwhile is in it only with ``watched``."""
-        now, found = self._parts.clock.now(), []
+    def newest(
+        self, tenant: Tenant, limit: int, before: int = FOREVER, *, watched: bool = False
+    ) -> list[dict[str, Any]]:
+        """How drills went that began below position ``before``, the newest first. What people were given meanwhile is in it
+        only with ``watched``."""
+        now = self._parts.clock.now()
+        found: list[dict[str, Any]] = []
         ended: dict[int, Any] = {}
         with self._parts.database.read():
-            for event, body in islice(noted(self._parts, tenant, _WORDS), 4 * limit):
+            for event, body in noted(self._parts, tenant, _WORDS):
+                if len(found) == limit:
+                    break
                 if event.facts["action"] == RAN:
                     ended[body["began"]] = event, body
+                    continue
+                if event.position >= before:
                     continue
                 finished, said = ended.get(event.position, (None, {}))
                 lost = finished is None and now - event.at > _PATIENCE
@@ -89,7 +97,7 @@ class DrillBook:
                         "report": _shown(said.get("report"), watched=watched),
                     }
                 )
-        return found[:limit]
+        return found
 
 
 def _recorded(value: Any) -> Any:

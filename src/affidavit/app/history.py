@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.events import EventKind
+from affidavit.domain.records import FOREVER
 from affidavit.events.read import Recorded
 from affidavit.store.calls import CallRow, Calls
 from affidavit.store.controls import EVERYWHERE
@@ -25,14 +25,24 @@ class HistoryDesk:
         self._parts = parts
 
     def approvals(
-        self, tenant: Tenant, principal: str, roles: frozenset[str], limit: int, *, everything: bool = False
+        self,
+        tenant: Tenant,
+        principal: str,
+        roles: frozenset[str],
+        limit: int,
+        before: int = FOREVER,
+        *,
+        everything: bool = False,
     ) -> list[dict[str, Any]]:
         """Words given on calls that ``principal`` asked for, gave a word on, or may be asked about with ``roles``; of all calls
-        with ``everything``. The newest first."""
+        with ``everything``. The newest first, below position ``before``."""
         parts, calls = self._parts, Calls(self._parts.database)
         found: list[dict[str, Any]] = []
         with parts.database.read():
-            for event in islice(self._of(EventKind.APPROVAL_RESOLVED, tenant), _LOOKED_AT):
+            words = parts.events.of_kind(
+                EventKind.APPROVAL_RESOLVED, newest_first=True, tenants=(tenant.id,), before=before
+            )
+            for event in islice(words, _LOOKED_AT):
                 body = parts.events.body(event)
                 row = self._call(calls, event)
                 if row is None:
@@ -56,9 +66,6 @@ class HistoryDesk:
                     break
         return found
 
-    def _of(self, kind: EventKind, tenant: Tenant) -> Iterator[Recorded]:
-        return (e for e in self._parts.events.of_kind(kind, newest_first=True) if e.tenant == tenant.id)
-
     def _call(self, calls: Calls, event: Recorded) -> CallRow | None:
         """The call that a word was given on."""
         for row in calls.of_run(event.run):
@@ -66,16 +73,19 @@ class HistoryDesk:
                 return row
         return None
 
-    def controls(self, tenant: Tenant, limit: int) -> list[dict[str, Any]]:
+    def controls(self, tenant: Tenant, limit: int, before: int = FOREVER) -> list[dict[str, Any]]:
         """Changes of the mode, and what was stopped and let go on, everywhere and in the tenant; the newest first."""
+        of = (EVERYWHERE, tenant.id)
         kinds = (EventKind.MODE_CHANGED, EventKind.KILL_CHANGED)
         with self._parts.database.read():
             events = merge(
-                *(self._parts.events.of_kind(kind, newest_first=True) for kind in kinds),
+                *(
+                    self._parts.events.of_kind(kind, newest_first=True, tenants=of, before=before)
+                    for kind in kinds
+                ),
                 key=lambda event: -event.position,
             )
-            mine = (e for e in islice(events, _LOOKED_AT) if e.tenant in (EVERYWHERE, tenant.id))
-            return [self._change(event) for event in islice(mine, limit)]
+            return [self._change(event) for event in islice(events, limit)]
 
     def _change(self, event: Recorded) -> dict[str, Any]:
         body = self._parts.events.body(event)

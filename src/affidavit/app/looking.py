@@ -17,6 +17,7 @@ from affidavit.domain.access import named
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import UnauthenticatedError, UsageError
+from affidavit.domain.records import FOREVER
 from affidavit.domain.roles import ACTIONS, EVERYBODY
 from affidavit.store.credentials import Credential, CredentialKind
 from affidavit.store.people import Tenant
@@ -93,8 +94,8 @@ class LookDesk:
     def _record(self, tenant: Tenant, action: str, by: str, person: str, what: Mapping[str, Json]) -> None:
         note(self._parts, tenant, action, by, {"as": person, **what})
 
-    def newest(self, tenant: Tenant, limit: int) -> list[dict[str, Any]]:
-        """What is on record about looks, the newest first."""
+    def newest(self, tenant: Tenant, limit: int, before: int = FOREVER) -> list[dict[str, Any]]:
+        """What is on record about looks below position ``before``, the newest first."""
         with self._parts.database.read():
             return [
                 {
@@ -103,7 +104,7 @@ class LookDesk:
                     "what": event.facts["action"],
                     **{k: body.get(k, "") for k in ("by", "as", "reason", "operation")},
                 }
-                for event, body in islice(noted(self._parts, tenant, _WORDS), limit)
+                for event, body in islice(noted(self._parts, tenant, _WORDS, before), limit)
             ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import Json
 from affidavit.domain.events import Event, EventKind
+from affidavit.domain.records import FOREVER
 from affidavit.events.read import Recorded
 from affidavit.store.people import Tenant
 
@@ -23,8 +24,14 @@ def note(parts: Parts, tenant: Tenant, action: str, by: str, what: Mapping[str, 
     return parts.log.write(lambda tx: tx.append(event))
 
 
-def noted(parts: Parts, tenant: Tenant, actions: frozenset[str]) -> Iterator[tuple[Recorded, Any]]:
-    """What was noted under ``actions``, with its body, the newest first, among the newest notes. Call inside a snapshot."""
-    for event in islice(parts.events.of_kind(EventKind.AUDIT_PERFORMED, newest_first=True), _LOOKED_AT):
-        if event.tenant == tenant.id and event.facts["action"] in actions:
+def noted(
+    parts: Parts, tenant: Tenant, actions: frozenset[str], before: int = FOREVER
+) -> Iterator[tuple[Recorded, Any]]:
+    """What was noted under ``actions`` below position ``before``, with its body, the newest first, among the tenant's newest
+    notes. Call inside a snapshot."""
+    notes = parts.events.of_kind(
+        EventKind.AUDIT_PERFORMED, newest_first=True, tenants=(tenant.id,), before=before
+    )
+    for event in islice(notes, _LOOKED_AT):
+        if event.facts["action"] in actions:
             yield event, parts.events.body(event)

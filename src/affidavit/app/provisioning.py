@@ -7,7 +7,7 @@ neither can be changed. Who is not ``active`` is removed: out of every group, ev
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from affidavit.app.people import Entry, ImportReport, PeopleDesk
@@ -60,31 +60,46 @@ class ProvisionDesk(PeopleDesk):
         with self._parts.database.read():
             return self._resource(tenant, kind, _principal(kind, id), self._parts.log.head())
 
-    def named(self, tenant: Tenant, kind: str, name: str) -> Resource | None:
-        """The resource of that userName or displayName."""
-        try:
-            return self.get(tenant, kind, to_id(KINDS[kind] + as_name(name)))
-        except UnknownNameError:
-            return None
-
     def page(
         self,
         tenant: Tenant,
         kind: str,
         start: int,
         count: int,
-        fits: Callable[[Resource], bool] | None = None,
+        asked: Sequence[tuple[str, str]] = (),
+        fits: Callable[[Resource], bool] = lambda _: True,
     ) -> tuple[list[Resource], int]:
-        """``count`` active resources from the ``start``-th on, counted from 1, and how many there are."""
+        """``count`` resources from the ``start``-th on, counted from 1, and how many there are: the active ones, or those that
+        are as was ``asked`` (attribute in small letters, value), all of which ``fits`` looks at again."""
         with self._parts.database.read():
             head = self._parts.log.head()
-            names = [w for w in self._people.principals(tenant.id, head) if w.startswith(KINDS[kind])]
-            if fits is None:
+            names = self._candidates(tenant, kind, dict(asked), head)
+            if not asked:
                 return [
                     self._resource(tenant, kind, w, head) for w in names[start - 1 : start - 1 + count]
                 ], len(names)
-            found = [r for w in names if fits(r := self._resource(tenant, kind, w, head))]
+            found = [r for w in names if (r := self._known_resource(tenant, kind, w, head)) and fits(r)]
             return found[start - 1 : start - 1 + count], len(found)
+
+    def _candidates(self, tenant: Tenant, kind: str, asked: Mapping[str, str], at: int) -> list[str]:
+        """Who may be as ``asked``: few where names or ids are asked for, as directories do before each change."""
+        name = asked.get(NAME[kind].lower())
+        if name is not None:
+            return [KINDS[kind] + as_name(name)]
+        if "id" in asked:
+            return [w for w in (from_id(asked["id"]),) if w.startswith(KINDS[kind])]
+        if "externalid" in asked:
+            path = f"$.{_FACT}.externalId"
+            found = self._people.with_fact(tenant.id, path, asked["externalid"], at)
+        else:
+            found = self._people.principals(tenant.id, at)
+        return [who for who in found if who.startswith(KINDS[kind])]
+
+    def _known_resource(self, tenant: Tenant, kind: str, who: str, at: int) -> Resource | None:
+        try:
+            return self._resource(tenant, kind, who, at)
+        except UnknownNameError:
+            return None
 
     def _resource(self, tenant: Tenant, kind: str, who: str, at: int) -> Resource:
         facts, active = self._facts(tenant, who, at), self._there(tenant, who, at)

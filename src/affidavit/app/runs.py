@@ -226,7 +226,7 @@ def _unfinished(calls: Sequence[dict[str, Any]]) -> str:
 
 def _headline(event: Recorded, body: dict[str, Any]) -> dict[str, Any]:
     return {
-        **({"document": body["document"]} if "document" in body else {}),
+        **{name: body[name] for name in ("document", "by") if name in body},
         "run": event.run,
         "journey": event.facts["journey"],
         "at": instant(event.at),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.adapters.oidc import Attempt, Client, Provider
-from affidavit.app.credentials import LINK
+from affidavit.app.credentials import LINK, CredentialDesk
 from affidavit.app.people import PeopleDesk
 from affidavit.app.provisioning import as_name
 from affidavit.app.wiring import Parts
@@ -23,6 +23,8 @@ MOST_GROUPS = 1000
 _ADDRESSES = ("email", "preferred_username", "upn")
 """Claims whose values mean the same in capitals."""
 CALLBACK = "/signin/callback"
+OIDC = "oidc "
+"""How the name of a session begins that a provider proved."""
 _AS_SAID = (
     "issuer",
     "client_id",
@@ -92,11 +94,12 @@ class SignIn:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Somebody who signed in."""
+    """Somebody who signed in. ``proof`` is what their session is known by when the provider signs them out."""
 
     tenant: Tenant
     principal: str
     next: str
+    proof: str
 
 
 class SignInDesk:
@@ -108,6 +111,7 @@ class SignInDesk:
         settings.check()
         self._parts = parts
         self._people = people
+        self._credentials = CredentialDesk(parts)
         self._settings = settings
         client = Client(
             settings.client_id, settings.client_secret, settings.public_url.rstrip("/") + CALLBACK
@@ -146,7 +150,27 @@ class SignInDesk:
             raise UnauthenticatedError(
                 f"you signed in as {who}, whom nobody made known here", "ask an administrator to add you"
             ) from error
-        return Arrival(tenant, who, next)
+        sid = claims.get("sid")
+        proof = f"{OIDC}{self._mark(claims['sub'])} {self._mark(sid if isinstance(sid, str) else '')}"
+        return Arrival(tenant, who, next, proof)
+
+    def signed_out(self, token: str) -> int:
+        """End the sessions of whoever the provider says signed out there; how many.
+
+        Raises UnauthenticatedError, ProviderError.
+        """
+        subject, sid = self.provider.signed_out(token)
+        tenant, whose, which = self._parts.tenant(self._settings.tenant), self._mark(subject), self._mark(sid)
+
+        def theirs(proof: str) -> bool:
+            begins, _, ends = proof.removeprefix(OIDC).partition(" ")
+            return proof.startswith(OIDC) and (not subject or begins == whose) and (not sid or ends == which)
+
+        return self._credentials.end_sessions(tenant, theirs, "provider")
+
+    def _mark(self, text: str) -> str:
+        """Stands for what the provider calls somebody: the record holds no more names than it must."""
+        return hmac.digest(self._key, f"mark {text}".encode(), "sha256").hex()[:16]
 
     def _word(self) -> str:
         """43 characters that nobody guesses, of those that a code verifier may have (RFC 7636, 4.1)."""

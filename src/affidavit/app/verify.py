@@ -37,6 +37,7 @@ from affidavit.store.catalog import chunk_details, unpack_fields, unpack_path
 from affidavit.store.credentials import EMPTIED
 from affidavit.store.database import Row
 from affidavit.store.proposals import LEFT
+from affidavit.store.tokenvectors import TokenVectors
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
@@ -448,6 +449,10 @@ class Verifier:
         created = self._events(EventKind.WORKSPACE_CREATED)[0][3].get("embedder")
         if serving != (changes[-1][3] if changes else created):
             raise _row("the embedder is not the one that the log knows")
+        added = [(facts["subject"], at) for at, _, facts, _ in self._events(EventKind.VECTORS_ADDED)]
+        for space, since in TokenVectors(self._parts.catalog).all().items():
+            if (self._parts.catalog.embedder(space), since) not in added:
+                raise _row("token vectors are there since another position than the log says")
 
 
 class _ChunkRows:

@@ -115,10 +115,11 @@ class Parts:
             self.serve(spec)
 
     def vectors(self, embedder: Embedder | None) -> Vectors | None:
-        """What makes and keeps ``embedder``'s vectors."""
+        """What makes and keeps ``embedder``'s vectors, and its token vectors if the release ranks by them."""
         if embedder is None:
             return None
-        return Vectors(self.database, self.log, self.catalog, self.bodies, embedder)
+        late = self.release().retrieval.late > 0
+        return Vectors(self.database, self.log, self.catalog, self.bodies, embedder, late=late)
 
     def serve(self, spec: EmbedderSpec) -> None:
         """From now on questions are embedded by ``spec``."""

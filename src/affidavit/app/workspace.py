@@ -377,9 +377,10 @@ class Workspace:
         where: Json = None,
         follows: str = "",
         run: str = "",
+        by: str = "",
     ) -> Question:
         """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name; ``run`` an id of
-        ``new_run_id`` that nothing else has, "" for a new one."""
+        ``new_run_id`` that nothing else has, "" for a new one; ``by`` whoever asks for them, "" if they do themselves."""
         who = named(user)
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
@@ -391,7 +392,7 @@ class Workspace:
             ) from error
         parsed = None if where is None else parse_filter(where)
         return Question(
-            self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows, run=run
+            self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows, run=run, by=by
         )
 
     def ask(
@@ -404,25 +405,34 @@ class Workspace:
         follows: str = "",
         on_claim: OnClaim | None = None,
         run: str = "",
+        by: str = "",
     ) -> Answer:
         """Answer with citations, or refuse; on the record before it returns.
 
         ``follows`` is an earlier run of the same person that this question goes on from. ``on_claim`` is given each claim once it
         is verified and durable, in order: where a model writes, while it still does. If it raises, the answer ends there.
-        ``run`` as for ``question``.
+        ``run`` and ``by`` as for ``question``.
         """
-        question = self.question(text, user, tenant, as_of, where, follows, run)
+        question = self.question(text, user, tenant, as_of, where, follows, run, by)
         question = replace(question, streamed=on_claim is not None)
         answer = self._asker.ask(question, self.parts.release(), on_claim)
         self._warn()
         return answer
 
-    def act(self, text: str, user: str, feature: str = "default", tenant: str = "", run: str = "") -> Answer:
+    def act(
+        self,
+        text: str,
+        user: str,
+        feature: str = "default",
+        tenant: str = "",
+        run: str = "",
+        by: str = "",
+    ) -> Answer:
         """Answer, with calls of the tools that the release allows for ``feature``; or wait where a person must say yes.
 
         Raises UsageError where the release lets no model act.
         """
-        answer = self.acting.act(replace(self.question(text, user, tenant, run=run), acts=feature))
+        answer = self.acting.act(replace(self.question(text, user, tenant, run=run, by=by), acts=feature))
         self._warn()
         return answer
 
@@ -444,9 +454,10 @@ class Workspace:
         *,
         chunks: bool = True,
         run: str = "",
+        by: str = "",
     ) -> Hits:
         """The best ``k`` passages that ``user`` may read; with ``chunks`` false the best of each of ``k`` documents."""
-        question = self.question(text, user, tenant, as_of, where, run=run)
+        question = self.question(text, user, tenant, as_of, where, run=run, by=by)
         return self._searcher.search(question, k, self.parts.release(), chunks=chunks)
 
     def search_batch(
@@ -505,6 +516,7 @@ class Workspace:
         if vectors is not None:
             while vectors.fill(reindex=False, progress=progress):
                 pass  # a sync may have brought more meanwhile
+            vectors.settle()
 
         def switch(tx: Transaction) -> None:
             facts: dict[str, int | str] = {"subject": 0 if vectors is None else vectors.id}

@@ -60,7 +60,8 @@ _DAY = 86_400 * MICROSECONDS
 class Question:
     """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
     claims are given one by one where the release allows it. ``acts``: the feature with whose tools it may be acted upon, "" for
-    an answer alone. ``run``: the id that its run will have, unused so far; "" for a new one."""
+    an answer alone. ``run``: the id that its run will have, unused so far; "" for a new one. ``by``: the service that asks for
+    them, "" if they ask themselves."""
 
     tenant: int
     principal: str
@@ -72,6 +73,7 @@ class Question:
     streamed: bool = False
     acts: str = ""
     run: str = ""
+    by: str = ""
 
 
 Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
@@ -193,7 +195,7 @@ class Asker:
             text, refusal = self._understood(run, reader, question, release, caller, watch)
             if refusal is not None:
                 return _refuse(run, reader, release, refusal)
-            asked = embed_question(run, embedder, fingerprint, text, memory, lead=release.retrieval.lead > 0)
+            asked = embed_question(run, embedder, fingerprint, text, memory, settings=release.retrieval)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
@@ -339,6 +341,7 @@ class Asker:
                 **({"follows": question.follows} if question.follows else {}),
                 **({"streamed": True} if streaming else {}),
                 **({"acts": question.acts} if question.acts else {}),
+                **({"by": question.by} if question.by else {}),
             }
         )
         run.step(

@@ -141,8 +141,8 @@ class Searcher:
             )
             run.start(_asked(question, reader, k, chunks, fingerprint))
             run.step("scope", *scope_record(reader))
-            lead = release.retrieval.lead > 0
-            asked = embed_question(run, embedder, fingerprint, question.text, memory, lead=lead)
+            settings = release.retrieval
+            asked = embed_question(run, embedder, fingerprint, question.text, memory, settings=settings)
         deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
         passages = deepening.run(self._db, k, chunks)
         record_onward(run, deepening.onward)
@@ -240,4 +240,5 @@ def _asked(question: Question, reader: Reader, k: int, chunks: bool, embedder: s
         "k": k,
         "chunks": chunks,
         "embedder": embedder,
+        **({"by": question.by} if question.by else {}),
     }

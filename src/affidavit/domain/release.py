@@ -49,6 +49,7 @@ class Retrieval:
     ``per_document``: at most so many of them from one document; ``k1`` and ``b``: BM25's. ``lead``: what it adds to a passage
     that its document is the one which the opening of the question names, 0 to read no opening (``ask/lead.py``). ``onward``: how
     many of the first passages are followed in a second retrieval, and ``onward_weight`` what that counts (``ask/onward.py``).
+    ``late``: weight of the z-score of late interaction among the ``late_pool`` best (``text/tokenvectors.py``), 0 for none.
     The defaults are what releases meant that say nothing of these."""
 
     pool: int
@@ -62,6 +63,8 @@ class Retrieval:
     lead: float = 0.0
     onward: int = 0
     onward_weight: float = 0.0
+    late: float = 0.0
+    late_pool: int = 0
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def load(content: Mapping[str, Any]) -> Release:
 
 
 _MOST_FOLLOWED = 8
+_MOST_LATE = 200
 
 
 def _retrieval(content: Mapping[str, Any]) -> Retrieval:
@@ -214,9 +218,13 @@ def _retrieval(content: Mapping[str, Any]) -> Retrieval:
         _number(content.get("lead", "0")),
         int(content.get("onward", 0)),
         _number(content.get("onward_weight", "0")),
+        _number(content.get("late", "0")),
+        int(content.get("late_pool", 0)),
     )
-    if found.k1 < 0 or not 0 <= found.b <= 1 or found.lead < 0 or found.onward_weight < 0:
-        raise ValueError("retrieve: k1, lead and onward_weight are not below 0, b is from 0 to 1")
+    if min(found.k1, found.lead, found.onward_weight, found.late) < 0 or not 0 <= found.b <= 1:
+        raise ValueError("retrieve: k1, lead, onward_weight and late are not below 0, b is from 0 to 1")
+    if not 0 <= found.late_pool <= _MOST_LATE:
+        raise ValueError(f"retrieve: late_pool is between 0 and {_MOST_LATE}")
     if not 0 <= found.onward <= _MOST_FOLLOWED:
         raise ValueError(f"retrieve: onward is between 0 and {_MOST_FOLLOWED}")
     return found
@@ -312,6 +320,8 @@ DEFAULT: Mapping[str, Any] = {
         "lead": "16",
         "onward": 3,
         "onward_weight": "1.5",
+        "late": "0.75",
+        "late_pool": 30,
     },
     "suffice": {
         "dense": {

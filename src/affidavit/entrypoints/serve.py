@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,6 +39,8 @@ _CONNECTIONS = 2_000
 """Open at once, in each process."""
 _IDLE = 10
 """Seconds that a connection is kept for the next request."""
+_BEGINNING = 120
+"""Seconds in which a process must give a sign of life: on a busy machine one that begins needs some of them."""
 
 
 class Arriving(H11Protocol):
@@ -93,6 +98,7 @@ class ServerConfig(Config):
             backlog=_BACKLOG,
             timeout_keep_alive=_IDLE,
             timeout_graceful_shutdown=limits.drain_seconds,
+            timeout_worker_healthcheck=_BEGINNING,
             ssl_certfile=settings.path(server.tls_certificate) if server.tls_certificate else None,
             ssl_keyfile=settings.path(server.tls_key_file) if server.tls_key_file else None,
             h11_max_incomplete_event_size=limits.header_bytes,
@@ -108,8 +114,16 @@ class ServerConfig(Config):
 
 
 def application(folder: Path, settings: Settings) -> FastAPI:
-    """The application of one process, with the workspace open until the process ends."""
+    """The application of one process of several, with the workspace open until the process ends, or the one that began it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     return make_app(open_workspace(folder), settings)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()  # returns when it is gone, also when it was killed
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listening(settings: Settings) -> socket.socket:

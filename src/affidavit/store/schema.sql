@@ -18,6 +18,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_run ON runs (run);
 CREATE INDEX runs_by_who ON runs (tenant, who, position);
 CREATE INDEX runs_by_tenant ON runs (tenant, position);
+CREATE INDEX runs_by_journey ON runs (tenant, journey, position);
 CREATE TABLE tree (level INTEGER, number INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, number)) WITHOUT ROWID;
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at INTEGER NOT NULL, note TEXT NOT NULL);
 

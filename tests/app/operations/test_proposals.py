@@ -212,7 +212,7 @@ def test_over_http(workspace: affidavit.Workspace, acme: Tenant, monkeypatch: py
     monkeypatch.setattr(PROPOSING, "table", TABLE)
     _, key = workspace.credentials.make_key(acme, "user:alice", "x", 9, DAVE)
     with TestClient(make_app(workspace), headers={"Authorization": f"Bearer {key}"}) as client:
-        assert client.get("/v1/proposals").json() == {"items": []}
+        assert client.get("/v1/proposals").json() == {"items": [], "next": None}
         assert client.post("/v1/proposals/paaaaaaaaaaaaaaa/confirm", json={}).status_code == 404
         workspace.people.grant(acme, "user:alice", "people:change")
         refused = client.get("/scim/v2/Users")  # a directory's address is no way around it

@@ -230,6 +230,9 @@ def test_sources(world: TwoSides, ask: Asker) -> None:
     shown = ask("sources.show", name=name)
     assert "unsupported" in [f["code"] for f in shown["faults"]]
     assert str(world.ws.parts.folder.parent) not in json.dumps(shown)
+    figures = ask("sources.quality", name=name)
+    assert figures["documents"] == shown["documents"] > 0
+    assert not [one for one in figures["owners"] if not isinstance(figures["owners"][one], int)]
     assert ask("sources.check", name=name)["reachable"]
     assert ask("sources.sync", name=name)["drained"]
     world.ws.add_source("folder", world.ws.parts.folder.parent / "gerbil-docs", "spare", "acme")
@@ -350,3 +353,54 @@ def test_one_organisation_decides_for_itself(workspace: affidavit.Workspace) -> 
         ask("releases.promote", release=before, reason="it was a trial")
         assert workspace.parts.release().digest == before
     workspace.verify()
+
+
+def test_every_list_goes_on_where_it_ended(world: TwoSides, ask: Asker) -> None:
+    """Page after page of one gives what one large page does, in every row that gives ``items`` and ``next``."""
+    lists = [
+        row
+        for row in TABLE
+        if {"limit", "after"} <= row.takes.model_fields.keys() and row.method is Method.READ
+    ]
+    assert len(lists) > 15
+    several = 0
+    for row in lists:
+        whole = ask(row.name, limit=200)
+        assert whole["next"] is None, row.name
+        after: str | None = ""
+        found: list[Any] = []
+        while after is not None:
+            page = ask(row.name, limit=1, **({"after": after} if after else {}))
+            found += page["items"]
+            after = page["next"]
+        assert found == whole["items"], row.name
+        several += len(found) > 1
+    assert several >= 10
+    named_items = {row.name for row in TABLE if "items" in json.dumps(_fields(row)) and row not in lists}
+    # parts of one thing; a count; a line for each source
+    assert named_items == {"documents.chunks", "runs.events", "sources.check", "levels.list"}
+
+
+def _fields(row: Operation[Any]) -> list[str]:
+    return list(getattr(row.gives, "model_fields", {}))
+
+
+def test_a_service_that_speaks_for_somebody_is_on_record(world: TwoSides, ask: Asker) -> None:
+    side, bot = world.ours, "service:gerbil-bot"
+    world.ws.load_people([affidavit.app.people.Entry(bot, frozenset(), {})], "acme")
+    group = f"group:{side.known['group']}"
+    _, key = world.ws.credentials.make_key(side.tenant, bot, "test", 9, BY, acts_for=[group])
+    person = side.known["person"]
+    headers = {"Authorization": f"Bearer {key}", "Affidavit-For": person}
+    with TestClient(make_app(world.ws), headers=headers) as client:
+        answers = [
+            client.post("/v1/ask", json={"question": "How long does it sleep?"}),
+            client.post("/v1/search", json={"question": "ledger"}),
+            client.get("/v1/document", params={k: side.known[k] for k in ("source", "document")}),
+            client.post("/v1/tools/order.look/call", json={"arguments": {"order": 7}}),
+        ]
+        for answer in answers:
+            told = client.get(f"/v1/runs/{answer.json()['run']}").json()
+            assert (told["principal"], told["by"]) == (person, bot)
+            assert ask("runs.replay", run=told["run"])["identical"]
+    assert {r.get("by") for r in ask("runs.list", principal=person, limit=4)["items"]} == {bot}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,9 @@ def put(root: Path, files: dict[str, str | bytes]) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[affidavit.Workspace]:
-    """alice reads what staff may, bob what finance may too, dave audits, mallory is a stranger. One for each module: whatever a
-    test asks stays on record."""
-    folder = tmp_path_factory.mktemp("acme")
+@contextmanager
+def organisation(folder: Path) -> Iterator[affidavit.Workspace]:
+    """alice reads what staff may, bob what finance may too, dave audits, mallory is a stranger."""
     with affidavit.init(folder / "ws", EmbedderSpec("none"), FixedClock(), SeededRandomness()) as workspace:
         workspace.load_people(
             [
@@ -54,15 +53,29 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[affidavit.Workspa
         yield workspace
 
 
-@pytest.fixture(scope="module")
-def browse(acme: affidavit.Workspace) -> Iterator[Browse]:
+@contextmanager
+def browsing(workspace: affidavit.Workspace) -> Iterator[Browse]:
     """A browser without scripts for a person who is signed in."""
-    app = make_app(acme)
+    app = make_app(workspace)
     with TestClient(app):
 
         def client(name: str) -> TestClient:
-            tenant = acme.parts.tenant("")
-            _, token = acme.credentials.begin_session(tenant, f"user:{name}", "link", 8)
+            tenant = workspace.parts.tenant("")
+            _, token = workspace.credentials.begin_session(tenant, f"user:{name}", "link", 8)
             return TestClient(app, OURS, headers={"Origin": OURS}, cookies={"__Host-affidavit": token})
 
+        yield client
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[affidavit.Workspace]:
+    """One for each module: whatever a test asks stays on record."""
+    with organisation(tmp_path_factory.mktemp("acme")) as workspace:
+        yield workspace
+
+
+@pytest.fixture(scope="module")
+def browse(acme: affidavit.Workspace) -> Iterator[Browse]:
+    """``browsing`` in ``acme``."""
+    with browsing(acme) as client:
         yield client

@@ -87,7 +87,7 @@ def token(page: str) -> str:
     return found[1]
 
 
-def send(client: TestClient, page: str, action: str, **fields: str) -> str:
+def send(client: TestClient, page: str, action: str, /, **fields: str) -> str:
     """Fill in the form at ``page`` as a person does, and send it to ``action``; the page that follows."""
     answer = client.post(action, data={"csrf": token(client.get(page).text), **fields})
     assert answer.status_code == 200, answer.text

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from starlette.testclient import TestClient
-from tests.entrypoints.console.conftest import Browse
+from tests.entrypoints.console.conftest import Browse, browsing, organisation
 from tests.entrypoints.console.test_frame import token
 
 import affidavit
+from affidavit.app.erasure import Target
 from affidavit.offline.verify_affidavit import main
 
 LEAVE = "How many days of annual leave are there a year?"
@@ -160,3 +162,42 @@ def test_what_is_not_of_the_form_is_told_so(browse: Browse) -> None:
 def test_any_offset_shows_the_document(browse: Browse, query: str) -> None:
     answer = browse("alice").get(f"/document?source=wiki&document=staff/leave.md&{query}")
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("what", ["run", "document", "person"])
+def test_the_record_of_what_was_erased_is_a_page_without_it(
+    tmp_path: Path, what: Literal["run", "document", "person"]
+) -> None:
+    with organisation(tmp_path) as ws, browsing(ws) as browse:
+        run = ask(browse("alice"), LEAVE)
+        document = "/document?source=wiki&document=staff/leave.md"
+        assert browse("alice").get(document).status_code == 200
+        read = browse("alice").get("/v1/runs?journey=read").json()["items"][0]["run"]
+        subject = {"run": run, "document": "staff/leave.md", "person": "user:alice"}[what]
+        ws.erasing.erase(ws.parts.tenant(""), Target(what, subject), "operator:test", "asked for")
+        client = browse("dave")
+        for path in (
+            f"/answers/{run}",
+            f"/runs/{run}",
+            f"/runs/{read}",
+            "/runs",
+            f"/verify?run={run}",
+            document,
+        ):
+            answer = client.get(path)
+            assert answer.status_code in (200, 404, 410), (path, answer.text)
+            gone = what == "document" or (what == "run" and path != document)
+            if gone:
+                assert "25 days" not in answer.text, path
+        for path in ("explain", "replay", "what-if"):
+            form = {"csrf": token(client.get("/").text), "what": "as", "to": "user:bob"}
+            assert client.post(f"/runs/{run}/{path}", data=form).status_code in (200, 409), path
+        assert "were erased" in client.get(f"/runs/{run}").text
+
+
+def test_a_sync_is_a_run_too(browse: Browse) -> None:
+    client = browse("dave")
+    run = re.search(r"/runs/(run-[a-z2-7]{16})", client.get("/runs?journey=sync").text)
+    assert run
+    assert "What the sync did" in client.get(f"/runs/{run[1]}").text
+    assert client.get(f"/answers/{run[1]}").url.path == f"/runs/{run[1]}"

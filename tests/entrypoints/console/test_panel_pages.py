@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.entrypoints.console.office import Office, at_work, send, token
 
+from affidavit.entrypoints.console.pages_policy import comment
+
 PAGES = {
     "/approvals": "approval:read",
     "/tools": "tool:read",
@@ -26,6 +28,7 @@ PAGES = {
     "/people": "people:read",
     "/people/user:alice": "people:read",
     "/access": "access:look",
+    "/keys": "credential:change",
 }
 
 
@@ -166,6 +169,13 @@ def test_rules_are_tried_changed_and_published(office: Office) -> None:
     checked = send(ada, "/policy/edit", "/policy/check", **rules)
     assert "nobody-pays" in checked
     assert office.ws.parts.release().digest == before
+
+
+def test_rules_are_shown_with_what_is_written_above_them() -> None:
+    text = "// -- money\n\n@id(1)\npermit;\n\n// Nobody alone.\n// Ever.\n@id(2)\nforbid;\n@id(3)\nforbid;\n"
+    above = [comment({"file": "a", "line": line}, {"a": text}) for line in (3, 8, 10)]
+    assert above == ["money", "Nobody alone. Ever.", ""]
+    assert comment({"file": "b", "line": 3}, {"a": text}) == ""
 
 
 def test_promises_are_shown_with_their_error_budgets(office: Office) -> None:

@@ -152,6 +152,20 @@ def test_a_fault_is_one_shape_outside_and_a_place_without_words_in_the_log(world
     assert answer.json()["instance"] == entry["run"] == answer.headers["X-Request-Id"]
 
 
+def test_every_route_is_named_by_its_template(world: World) -> None:
+    said = io.StringIO()
+    with TestClient(make_app(world.ws, log=RequestLog(LogSettings(), said))) as client:
+        asked = (
+            "/",
+            "/runs/run-aaaaaaaaaaaaaaaa",
+            "/.well-known/oauth-protected-resource",
+            "/nothing/at/all",
+        )
+        for path in asked:
+            client.get(path, headers=world.key("alice"))
+    assert [e["route"] for e in lines(said)] == ["/", "/runs/{run}", asked[2], "-"]
+
+
 def test_the_log_has_addresses_where_it_is_told_to(world: World) -> None:
     said = io.StringIO()
     log = RequestLog(LogSettings(addresses=True), said)

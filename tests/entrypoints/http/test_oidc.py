@@ -422,6 +422,74 @@ def test_nobody_is_sent_elsewhere_after_signing_in(make: Make, provider: OidcPro
     assert come_back(make(), provider, next).headers["location"] == "/"
 
 
+# -- the provider says that somebody signed out
+
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+def tell(browser: TestClient, provider: OidcProvider, **claims: Any) -> int:
+    token = provider.sign({"events": {EVENT: {}}, "jti": "1", **claims}, typ="logout+jwt")
+    return browser.post("/signin/backchannel", data={"logout_token": token}).status_code
+
+
+def test_who_signs_out_at_the_provider_is_out_here(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace
+) -> None:
+    desk, phone, other = make(), make(), make()
+    for browser, sid in ((desk, "s1"), (phone, "s2")):
+        provider.claims["sid"] = sid
+        come_back(browser, provider)
+    provider.claims = {"preferred_username": "alice", "sub": "alice", "sid": "s3"}
+    come_back(other, provider)
+    assert tell(desk, provider, sub="24400320", sid="s1") == 200
+    assert (me(desk), me(phone), me(other)) == ("", "user:alice@acme.example", "user:alice")
+    assert tell(desk, provider, sub="alice", sid="s2") == 200  # nobody's: the two do not belong together
+    assert tell(desk, provider, sub="stranger") == 200
+    assert me(phone)
+    assert tell(desk, provider, sub="24400320") == 200
+    assert (me(phone), me(other)) == ("", "user:alice")
+    assert tell(desk, provider, sub=None, sid="s3") == 200
+    assert me(other) == ""
+    workspace.verify()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"events": None},
+        {"events": {"other": {}}},
+        {"events": {EVENT: True}},
+        {"events": [EVENT]},
+        {"nonce": "n"},
+        {"aud": "another-app"},
+        {"iss": "https://evil.example"},
+        {"exp": NOW - 100},
+        {"iat": None},
+        {"sub": None},
+        {"sub": 7},
+        {"sub": None, "sid": 7},
+    ],
+    ids=str,
+)
+def test_a_word_that_is_not_right_signs_nobody_out(
+    make: Make, provider: OidcProvider, claims: dict[str, Any]
+) -> None:
+    browser = make()
+    come_back(browser, provider)
+    assert tell(browser, provider, **claims) == 401
+    assert me(browser)
+
+
+def test_no_token_of_another_kind_signs_anybody_out_or_in(make: Make, provider: OidcProvider) -> None:
+    browser = make(resource=API)
+    come_back(browser, provider)
+    for token in (provider.sign({}), access(provider), unsigned(provider, {"events": {EVENT: {}}}), ""):
+        assert browser.post("/signin/backchannel", data={"logout_token": token}).status_code == 401
+    assert me(browser)
+    word = provider.sign({"events": {EVENT: {}}, "sub": "24400320"})
+    assert make(resource=API).get("/v1/me", headers=bearer(word)).status_code == 401
+
+
 # -- who it is
 
 

@@ -113,6 +113,15 @@ def test_several_processes_answer_and_end_well(world: World) -> None:
     world.ws.verify()
 
 
+def test_nobody_is_left_when_the_first_process_is_killed(world: World) -> None:
+    with serving(world, "--workers", "2") as server:
+        soon(lambda: answers(server))
+        left = workers(server.process.pid)
+        server.process.kill()
+        server.process.wait(LONG)
+        soon(lambda: not any(Path(f"/proc/{worker}").exists() for worker in left))
+
+
 def workers(parent: int) -> list[int]:
     """The processes that answer for ``parent``."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()

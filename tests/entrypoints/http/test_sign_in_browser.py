@@ -83,6 +83,8 @@ def real_provider(url: str) -> Iterator[str]:
         "client_secret": "secret",
         "redirect_uris": [f"{url}/signin/callback"],
         "post_logout_redirect_uris": [f"{url}/signin"],
+        "backchannel_logout_uri": f"{url}/signin/backchannel",
+        "backchannel_logout_session_required": True,
     }
     node = shutil.which("node")
     assert node, "node is not installed"
@@ -180,6 +182,14 @@ def test_who_is_signed_out_by_an_administrator_is_out_at_once(page: Page, world:
     world.ws.credentials.sign_out(world.tenant, "alice@acme.example", "operator:dave")
     page.goto(f"{world.url}/v1/me")
     assert me(page, world)["status"] == 401
+
+
+def test_who_signs_out_at_the_provider_is_out_here(page: Page, world: World) -> None:
+    sign_in(page, world)
+    assert me(page, world)["principal"]
+    page.goto(f"{world.issuer}/session/end")
+    page.get_by_role("button", name="Yes, sign me out").click()
+    soon(lambda: me(page, world).get("status") == 401)
 
 
 def test_a_cookie_that_was_there_before_is_worth_nothing_after(page: Page, world: World) -> None:

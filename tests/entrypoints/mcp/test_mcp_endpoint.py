@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,14 +21,14 @@ from affidavit.testing.clock import FixedClock
 ACCEPT = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
 
 
-@pytest.fixture
-def served(tmp_path: Path, clock: FixedClock) -> Iterator[Served]:
-    world = begun(tmp_path, clock)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    world = begun(tmp_path_factory.mktemp("endpoint"), FixedClock())
     with world.ws:
         yield world
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(served: Served) -> Iterator[TestClient]:
     with TestClient(make_app(served.ws)) as made:
         yield made
@@ -150,6 +149,19 @@ def test_a_key_is_good_for_what_it_was_made_for(served: Served, client: TestClie
     result = told(post(client, key, body))["result"]
     assert result["isError"] is True
     assert result["structuredContent"]["code"] == "forbidden"
+
+
+def test_the_id_of_a_request_is_that_of_its_run(served: Served, client: TestClient) -> None:
+    body = asked("tools/call", name="ask", arguments={"question": LEAVE})
+    found = post(client, served.keys["alice"], body)
+    assert told(found)["result"]["structuredContent"]["run"] == found.headers["X-Request-Id"]
+
+
+def test_requests_are_counted_by_their_route(served: Served, client: TestClient) -> None:
+    post(client, served.keys["alice"])
+    served.ws.people.grant(served.tenant, "user:bob", "status:read")
+    counts = client.get("/metrics", headers=served.header("bob")).text
+    assert 'method="POST",route="/mcp",status="200"' in counts
 
 
 def test_a_service_asks_for_whom_it_speaks_for(served: Served, client: TestClient) -> None:

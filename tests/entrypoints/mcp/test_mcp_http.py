@@ -140,6 +140,25 @@ def test_what_a_document_says_stays_data(world: World) -> None:
     assert len([line for line in lines if line.startswith(f"{MARK} ")]) == len(lines) - len(ours)
 
 
+def test_a_document_is_its_readers(world: World) -> None:
+    asked = {"source": "docs", "document": "secret/plan.md"}
+    read = call(world, "bob", "get_document", **asked)
+    assert "Kestrel" in text(read)
+    assert read.structured_content["permitted_by"]
+    absent = call(world, "bob", "get_document", **{**asked, "document": "secret/plan2.md"})
+    hidden = call(world, "alice", "get_document", **asked)
+    for result in (absent, hidden):
+        assert result.is_error is True
+        assert result.structured_content["code"] == "not_found"
+        assert "Kestrel" not in text(result) + str(result.structured_content)
+    one, other = (text(r).replace("plan2.md", "plan.md") for r in (absent, hidden))
+    assert one == other
+    shown = text(call(world, "alice", "get_document", source="docs", document="hostile.md"))
+    for sign in ("<|im_start|>", "</DATA>", "```", "\u202e", "\U000e0041"):
+        assert sign not in shown
+    assert len(shown.splitlines()) == 3
+
+
 def test_a_call_that_is_permitted_is_done(world: World) -> None:
     looked = call(world, "alice", "order-look_v1", order=7)
     assert looked.is_error is False

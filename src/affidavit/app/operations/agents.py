@@ -48,7 +48,9 @@ def use(ws: Workspace, caller: Caller, asked: UseInput) -> dict[str, Any]:
     """Call a tool for ``caller``, with arguments that a model chose."""
     labels: Any = {name: [MODEL.as_json()] for name in asked.arguments}
     given = cast("Mapping[str, Json]", asked.arguments)
-    done = ws.tools.call(caller.tenant, caller.principal, asked.tool, given, {"labels": labels})
+    done = ws.tools.call(
+        caller.tenant, caller.principal, asked.tool, given, {"labels": labels}, by=caller.by, run=caller.run
+    )
     return _told(ws, done)
 
 
@@ -89,6 +91,7 @@ USE = Operation(
     use,
     {"tool": "refund@1", "arguments": {"order": 7}},
     changes=True,
+    makes_run=True,
 )
 """As ``tools.call``, but for whose word the arguments are."""
 

@@ -9,7 +9,9 @@ from typing import Any, cast
 from pydantic import Field, JsonValue
 
 from affidavit.app.noting import note
-from affidavit.app.operations.operation import Asked, Caller, Method, Nothing, Operation
+from affidavit.app.operations import listing
+from affidavit.app.operations.listing import Page
+from affidavit.app.operations.operation import Asked, Caller, Given, Method, Nothing, Operation
 from affidavit.app.operations.public import names_no_other, others, release_shown
 from affidavit.app.policies import PolicyFiles, shipped
 from affidavit.app.workspace import Workspace
@@ -67,6 +69,23 @@ class TwoReleases(OneRelease):
 
 class Promotion(OneRelease):
     reason: str = Field(min_length=1, max_length=2_000, description="Why. It goes on record.")
+
+
+class Release(Given):
+    release: str
+    serves: bool = Field(description="Whether it answers now.")
+    at: str = Field(description="When it was published last.")
+    position: int
+
+
+class ReleaseList(Given):
+    items: list[Release]
+    next: str | None
+
+
+class Published(Given):
+    release: str
+    position: int
 
 
 # -- the policy
@@ -165,7 +184,7 @@ def _published(ws: Workspace, caller: Caller, release: str, reason: str) -> dict
     return {"release": release, "position": position}
 
 
-def releases(ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]:
+def releases(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
     serving = ws.parts.release().digest
     with ws.parts.database.read():
         seen: dict[str, dict[str, Any]] = {}
@@ -180,7 +199,8 @@ def releases(ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]:
                     "at": instant(event.at),
                     "position": event.position,
                 }
-    return {"items": list(seen.values())}
+    before = listing.before(asked)
+    return listing.newest([one for one in seen.values() if one["position"] < before], asked.limit)
 
 
 def _content(ws: Workspace, beginning: str) -> tuple[str, Mapping[str, Any]]:
@@ -287,7 +307,7 @@ DECIDING = (
         "/policy",
         "Decide by these rules from the next step on: they become part of a new release.",
         RulesAndReason,
-        Open,
+        Published,
         publish_policy,
         {**_EXAMPLE_RULES, "reason": "Nothing may be called during the audit"},
         changes=True,
@@ -299,10 +319,10 @@ DECIDING = (
         Method.READ,
         "/releases",
         "The releases that were published, the newest first.",
-        Nothing,
-        Open,
+        Page,
+        ReleaseList,
         releases,
-        {},
+        {"limit": 20},
         command="release list",
     ),
     Operation(
@@ -335,7 +355,7 @@ DECIDING = (
         "/releases/{release}/promote",
         "Answer under a release that was published before.",
         Promotion,
-        Open,
+        Published,
         promote,
         {"release": "0123abcd", "reason": "The new prompts refuse too much"},
         changes=True,

@@ -170,7 +170,7 @@ DOCUMENTS = (
         DocumentList,
         documents,
         {"source": "handbook", "limit": 50},
-        command="search",
+        command="document list",
     ),
     Operation(
         "documents.get",
@@ -184,6 +184,7 @@ DOCUMENTS = (
         _EXAMPLE,
         mcp=True,
         makes_run=True,
+        command="document show",
     ),
     Operation(
         "documents.chunks",
@@ -207,5 +208,6 @@ DOCUMENTS = (
         Why,
         why,
         {**_EXAMPLE, "person": "user:bob"},
+        command="document why",
     ),
 )

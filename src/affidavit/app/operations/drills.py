@@ -6,13 +6,10 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from affidavit.app.operations.listing import MOST
+from affidavit.app.operations import listing
+from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
 from affidavit.app.workspace import Workspace
-
-
-class DrillsInput(Asked):
-    limit: int = Field(20, ge=1, le=MOST, description="How many of the newest at most.")
 
 
 class DrillInput(Asked):
@@ -38,7 +35,7 @@ class Ran(Given):
 class DrillList(Given):
     drills: list[Drill]
     items: list[Ran]
-    next: None = None
+    next: str | None
 
 
 class Began(Given):
@@ -46,13 +43,10 @@ class Began(Given):
     position: int = Field(description="The list of drills tells by this how it went.")
 
 
-def drills(ws: Workspace, caller: Caller, asked: DrillsInput) -> dict[str, Any]:
+def drills(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
     watched = may(ws, caller, "audit:read")
-    return {
-        "drills": ws.drill_book.all(),
-        "items": ws.drill_book.newest(caller.tenant, asked.limit, watched=watched),
-        "next": None,
-    }
+    found = ws.drill_book.newest(caller.tenant, asked.limit + 1, listing.before(asked), watched=watched)
+    return {"drills": ws.drill_book.all(), **listing.newest(found, asked.limit)}
 
 
 def run(ws: Workspace, caller: Caller, asked: DrillInput) -> dict[str, Any]:
@@ -69,7 +63,7 @@ DRILLS = (
         Method.READ,
         "/drills",
         "The drills there are, and how they went, the newest first.",
-        DrillsInput,
+        Page,
         DrillList,
         drills,
         {"limit": 5},

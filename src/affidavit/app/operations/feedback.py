@@ -119,31 +119,21 @@ def review(ws: Workspace, caller: Caller, asked: ReviewInput) -> dict[str, Any]:
 
 
 def said(ws: Workspace, caller: Caller, asked: SaidInput) -> dict[str, Any]:
-    before = listing.read(asked.after, int)
+    before = listing.before(asked)
     found = [
         {**one.as_json(), "at": instant(one.at)}
         for one in reversed(
             ws.feedback.of(caller.tenant, asked.run, caller.principal, own=not may(ws, caller, AUDIT))
         )
-        if before is None or one.position < before
+        if one.position < before
     ]
-    return _newest(found, asked.limit)
-
-
-def _newest(found: list[dict[str, Any]], limit: int) -> dict[str, Any]:
-    """A page of what is newest first, by position."""
-    page = found[:limit]
-    return {"items": page, "next": listing.told(page[-1]["position"]) if len(found) > limit else None}
+    return listing.newest(found, asked.limit)
 
 
 def incidents(ws: Workspace, caller: Caller, asked: IncidentsInput) -> dict[str, Any]:
-    before = listing.read(asked.after, int)
-    found = [
-        one.as_json()
-        for one in reversed(ws.incidents.all(caller.tenant))
-        if before is None or one.position < before
-    ]
-    return _newest([one for one in found if asked.status in ("", one["status"])], asked.limit)
+    before = listing.before(asked)
+    found = [one.as_json() for one in reversed(ws.incidents.all(caller.tenant)) if one.position < before]
+    return listing.newest([one for one in found if asked.status in ("", one["status"])], asked.limit)
 
 
 def _story(ws: Workspace, tenant: Tenant, id: str) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
+from affidavit.app.operations import listing
+from affidavit.app.operations.listing import Page
+from affidavit.app.operations.operation import Caller, Given, Method, Operation, may
 from affidavit.app.workspace import Workspace
-
-
-class Newest(Asked):
-    limit: int = Field(30, ge=1, le=200, description="How many at most.")
 
 
 class Word(Given):
@@ -27,7 +25,7 @@ class Word(Given):
 
 class WordList(Given):
     items: list[Word]
-    next: None = None
+    next: str | None
 
 
 class Change(Given):
@@ -40,18 +38,22 @@ class Change(Given):
 
 class ChangeList(Given):
     items: list[Change]
-    next: None = None
+    next: str | None
 
 
-def approvals(ws: Workspace, caller: Caller, asked: Newest) -> dict[str, Any]:
+def approvals(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
     roles = ws.tools.person(caller.tenant.id, caller.principal).roles
     everything = may(ws, caller, "audit:read")
-    found = ws.history.approvals(caller.tenant, caller.principal, roles, asked.limit, everything=everything)
-    return {"items": found, "next": None}
+    before = listing.before(asked)
+    found = ws.history.approvals(
+        caller.tenant, caller.principal, roles, asked.limit + 1, before, everything=everything
+    )
+    return listing.newest(found, asked.limit)
 
 
-def controls(ws: Workspace, caller: Caller, asked: Newest) -> dict[str, Any]:
-    return {"items": ws.history.controls(caller.tenant, asked.limit), "next": None}
+def controls(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
+    found = ws.history.controls(caller.tenant, asked.limit + 1, listing.before(asked))
+    return listing.newest(found, asked.limit)
 
 
 HISTORY = (
@@ -61,7 +63,7 @@ HISTORY = (
         Method.READ,
         "/approvals/history",
         "What was approved and denied lately, of what concerns you: newest first.",
-        Newest,
+        Page,
         WordList,
         approvals,
         {"limit": 20},
@@ -72,7 +74,7 @@ HISTORY = (
         Method.READ,
         "/controls/history",
         "Changes of the mode, and what was stopped and let go on: newest first.",
-        Newest,
+        Page,
         ChangeList,
         controls,
         {"limit": 20},

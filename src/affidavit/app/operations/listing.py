@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import Field
@@ -47,6 +47,18 @@ def read(after: str, kind: type[T]) -> T | None:
     if type(key) is not kind or (isinstance(key, int) and not 0 <= key <= FOREVER):
         raise UsageError("`after` is not the `next` of a page", "leave it out to begin at the beginning")
     return key
+
+
+def newest(found: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """A page of ``found``, of which one more than ``limit`` was asked for: newest first, each with its ``position``."""
+    page = list(found[:limit])
+    return {"items": page, "next": told(page[-1]["position"]) if len(found) > limit else None}
+
+
+def before(asked: Page) -> int:
+    """The position below which a page that is newest first begins."""
+    found = read(asked.after, int)
+    return FOREVER if found is None else found
 
 
 def paged(items: Iterable[T], asked: Page, key: Callable[[T], str]) -> tuple[list[T], str | None]:

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from affidavit.app.looking import LOOK
+from affidavit.app.operations import listing
+from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
@@ -23,10 +25,6 @@ class LookGiven(Given):
     secret: str = Field(description="Send it as Affidavit-Look beside what proves who you are.")
 
 
-class LookLimit(Asked):
-    limit: int = Field(50, ge=1, le=200, description="How many at most.")
-
-
 class LookLine(Given):
     position: int
     at: str
@@ -39,6 +37,7 @@ class LookLine(Given):
 
 class LookList(Given):
     items: list[LookLine]
+    next: str | None
 
 
 def begin(ws: Workspace, caller: Caller, asked: LookInput) -> dict[str, Any]:
@@ -46,8 +45,9 @@ def begin(ws: Workspace, caller: Caller, asked: LookInput) -> dict[str, Any]:
     return {"person": look.person, "until": instant(look.until), "secret": secret}
 
 
-def newest(ws: Workspace, caller: Caller, asked: LookLimit) -> dict[str, Any]:
-    return {"items": ws.looking.newest(caller.tenant, asked.limit)}
+def newest(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
+    found = ws.looking.newest(caller.tenant, asked.limit + 1, listing.before(asked))
+    return listing.newest(found, asked.limit)
 
 
 LOOKS = (
@@ -70,7 +70,7 @@ LOOKS = (
         Method.READ,
         "/looks",
         "Who looked as whom, why, and at what: the newest first.",
-        LookLimit,
+        Page,
         LookList,
         newest,
         {"limit": 5},

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
+from affidavit.app.operations import listing
+from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import (
     CONFIRMED,
     Asked,
     Caller,
     Given,
     Method,
-    Nothing,
     Operation,
     Table,
     check,
@@ -45,6 +46,7 @@ class Waiting(Given):
 
 class WaitingList(Given):
     items: list[Waiting]
+    next: str | None
 
 
 class Done(Given):
@@ -61,14 +63,14 @@ class Proposing:
 
     table: Table
 
-    def listed(self, ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]:
-        return {
-            "items": [
-                self._shown(one, caller)
-                for one in ws.proposals.waiting(caller.tenant)
-                if one.principal == caller.principal or may(ws, caller, self.table[one.operation].action)
-            ]
-        }
+    def listed(self, ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
+        mine = [
+            one
+            for one in sorted(ws.proposals.waiting(caller.tenant), key=lambda one: one.id)
+            if one.principal == caller.principal or may(ws, caller, self.table[one.operation].action)
+        ]
+        page, following = listing.paged(mine, asked, lambda one: one.id)
+        return {"items": [self._shown(one, caller) for one in page], "next": following}
 
     def _shown(self, one: Proposal, caller: Caller) -> dict[str, Any]:
         return {
@@ -122,7 +124,7 @@ PROPOSALS = (
         Method.READ,
         "/proposals",
         "What takes two people and waits for the second: what you asked for, and what you may confirm.",
-        Nothing,
+        Page,
         WaitingList,
         PROPOSING.listed,
         {},

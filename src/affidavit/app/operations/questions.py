@@ -125,7 +125,9 @@ def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | N
     if on_claim is not None:
         on_claim = _hiding(Places(ws, caller.tenant), on_claim)
     if asked.act:
-        return ws.act(asked.question, caller.principal, asked.act, caller.tenant.name, caller.run).as_json()
+        return ws.act(
+            asked.question, caller.principal, asked.act, caller.tenant.name, caller.run, caller.by
+        ).as_json()
     as_of = ws.position(asked.as_of) if asked.as_of else None
     return ws.ask(
         asked.question,
@@ -136,6 +138,7 @@ def stream(ws: Workspace, caller: Caller, asked: AskInput, on_claim: OnClaim | N
         asked.follows,
         on_claim,
         caller.run,
+        caller.by,
     ).as_json()
 
 
@@ -162,6 +165,7 @@ def search(ws: Workspace, caller: Caller, asked: SearchInput) -> dict[str, Any]:
         cast("Json", asked.where),
         chunks=asked.chunks,
         run=caller.run,
+        by=caller.by,
     ).as_json()
 
 

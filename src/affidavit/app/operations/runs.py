@@ -44,6 +44,7 @@ class RunLine(Given):
     question: str | None = None
     source: str | None = None
     document: str | None = None
+    by: str | None = Field(None, description="The service that asked for them, if one did.")
 
 
 class RunList(Given):
@@ -109,13 +110,12 @@ def runs(ws: Workspace, caller: Caller, asked: Listed) -> dict[str, Any]:
         moment(asked.since) if asked.since else 0,
         moment(asked.until) if asked.until else FOREVER,
     )
-    before = listing.read(asked.after, int)
     page = ws.runs.page(
         caller.tenant,
         caller.principal,
         asked.limit,
         wanted,
-        FOREVER if before is None else before,
+        listing.before(asked),
         own=_own(ws, caller),
     )
     return {"items": page.items, "next": None if page.before is None else listing.told(page.before)}

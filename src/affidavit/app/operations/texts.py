@@ -85,5 +85,6 @@ TEXTS = (
         embed,
         {"texts": ["annual leave"]},
         changes=True,
+        makes_run=True,
     ),
 )

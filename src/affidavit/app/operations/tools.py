@@ -13,6 +13,7 @@ from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
 from affidavit.app.workspace import Workspace
 from affidavit.domain.canonical import Json
+from affidavit.domain.errors import UnknownNameError
 from affidavit.domain.records import FOREVER
 from affidavit.domain.tools import CallState
 from affidavit.store.calls import CallRow
@@ -120,9 +121,13 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
     arguments = cast("dict[str, Json]", asked.arguments)
     if not asked.wait:
-        row = ws.tools.propose(caller.tenant, caller.principal, asked.name, arguments, run=caller.run)
+        row = ws.tools.propose(
+            caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
+        )
         return ws.tools.gateway.stands(row.id).as_json()
-    return ws.tools.call(caller.tenant, caller.principal, asked.name, arguments, run=caller.run).as_json()
+    return ws.tools.call(
+        caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
+    ).as_json()
 
 
 # -- calls: one's own; with audit:read everybody's
@@ -162,7 +167,7 @@ def shown(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
 
 def undo(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
     _concerned(ws, caller, asked.call)
-    return ws.tools.undo(caller.tenant, caller.principal, asked.call).as_json()
+    return ws.tools.undo(caller.tenant, caller.principal, asked.call, caller.by).as_json()
 
 
 def cancel(ws: Workspace, caller: Caller, asked: Resolution) -> dict[str, Any]:
@@ -201,7 +206,14 @@ def _id(ws: Workspace, name: str) -> int:
 
 
 def approval(ws: Workspace, caller: Caller, asked: OneCall) -> dict[str, Any]:
-    return ws.tools.asked(caller.tenant, asked.call, caller.principal)
+    try:
+        return ws.tools.asked(caller.tenant, asked.call, caller.principal)
+    except UnknownNameError:
+        if not may(ws, caller, AUDIT):
+            raise
+    # who audits is shown every request in the list; what it rests on is for those who may read that
+    found = ws.tools.asked(caller.tenant, asked.call)
+    return {**found, "evidence": [], "more_evidence": found["more_evidence"] or bool(found["evidence"])}
 
 
 def approve(ws: Workspace, caller: Caller, asked: Resolution) -> dict[str, Any]:

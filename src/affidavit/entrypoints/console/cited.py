@@ -7,6 +7,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 
+def given_in(story: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a run gave; None where it gave nothing, and where that was erased."""
+    given: dict[str, Any] | None = story.get("given")
+    return None if given is None or given.get("erased") else given
+
+
 def cited(given: Mapping[str, Any]) -> dict[str, Any]:
     """The claims, each with the numbers of its citations, and the citations by number. One passage has one number."""
     numbers: dict[tuple[Any, ...], int] = {}

@@ -11,6 +11,7 @@ from affidavit.entrypoints.console import (
     pages_controls,
     pages_documents,
     pages_incidents,
+    pages_keys,
     pages_levels,
     pages_money,
     pages_policy,
@@ -33,4 +34,5 @@ ADDING: tuple[Callable[[Console], None], ...] = (
     pages_policy.add,
     pages_controls.add,
     pages_access.add,
+    pages_keys.add,
 )

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from fastapi import Response
 
-from affidavit.app.looking import LASTS
-from affidavit.domain.clock import MICROSECONDS
-from affidavit.entrypoints.console.frame import Console, Nav, Visit
-from affidavit.entrypoints.http.looking import COOKIE, token_of
+from affidavit.domain.roles import GRANTABLE
+from affidavit.entrypoints.console.frame import Console, Handler, Nav, Visit
+from affidavit.entrypoints.http.looking import Looking
 
 LOOK = "access:look"
 _SHOWN = 200
+CHANGES = {"join": "group", "leave": "group", "grant": "action", "revoke": "action"}
 
 
 def add(console: Console) -> None:
     """People, one of them, and looks."""
     console.page("/people", people, Nav("People", "Access", "people:read"))
     console.page("/people/{name}", person)
+    for change in CHANGES:
+        console.form(f"/people/{{name}}/{change}", changing(change))
     console.page("/access", access, Nav("Look as somebody", "Access", LOOK))
     console.form("/access/look", begin)
     console.form("/access/look/end", end)
     console.notices(
+        changed="It holds from the next step on, and is on record.",
         looking="You see what they see. It ends by itself after a quarter of an hour.",
         looked="You see your own pages again.",
     )
@@ -36,7 +41,25 @@ def people(visit: Visit) -> Response:
 def person(visit: Visit) -> Response:
     """One."""
     found = visit.ask("people.show", name=visit.path["name"])
-    return visit.page("person.html", found["principal"], person=found, may_look=visit.may(LOOK))
+    return visit.page(
+        "person.html",
+        found["principal"],
+        person=found,
+        may_look=visit.may(LOOK),
+        may_change=visit.may("people:change"),
+        grants=GRANTABLE,
+    )
+
+
+def changing(change: str) -> Handler:
+    """What a form on a person's page does: ``people.CHANGE`` with the field that it needs."""
+
+    def handler(visit: Visit) -> Response:
+        field, name = CHANGES[change], visit.path["name"]
+        visit.ask(f"people.{change}", **{"name": name, field: visit.form.get(field, "").strip()})
+        return visit.go(f"/people/{quote(name, safe=':')}", "changed")
+
+    return handler
 
 
 def access(visit: Visit) -> Response:
@@ -51,20 +74,18 @@ def begin(visit: Visit) -> Response:
         "looks.begin", person=visit.form.get("person", "").strip(), reason=visit.form.get("reason", "")
     )
     answer = visit.go("/", "looking")
-    answer.set_cookie(
-        COOKIE,
-        given["secret"],
-        LASTS // MICROSECONDS,
-        httponly=True,
-        samesite="strict",
-        secure=visit.request.url.scheme == "https",
-    )
+    _looking(visit).begin(visit.request, answer, given["secret"])
     return answer
 
 
 def end(visit: Visit) -> Response:
-    """Stop looking. Whoever holds the look may end it: nothing but its secret is needed."""
-    visit.console.ws.looking.end(visit.caller.tenant, token_of(visit.request))
+    """Stop looking."""
     answer = visit.go("/", "looked")
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    _looking(visit).end(visit.request, answer, visit.caller.tenant)
     return answer
+
+
+def _looking(visit: Visit) -> Looking:
+    """What keeps looks in browsers."""
+    found: Looking = visit.request.app.state.looking
+    return found

@@ -16,7 +16,11 @@ def add(console: Console) -> None:
     console.page("/approvals/{call}", one)
     console.form("/approvals/{call}/approve", approve)
     console.form("/approvals/{call}/deny", deny)
+    console.form("/proposals/{id}/confirm", confirm)
+    console.form("/proposals/{id}/decline", decline)
     console.notices(
+        confirmed="It is done, as theirs and with your word on record.",
+        declined="It is not done. Your word is on record.",
         approved="Your yes is on record. Below is what became of the call.",
         denied="Your no is on record. The call will not be made.",
     )
@@ -29,7 +33,8 @@ def inbox(visit: Visit) -> Response:
     now = instant(visit.console.ws.parts.clock.now())
     items = [{**one, "lapsed": one["until"] <= now} for one in found]
     items.sort(key=lambda one: (one["lapsed"], one["until"]))
-    return visit.page("approvals.html", "Approvals", items=items, past=past)
+    proposals = visit.ask("proposals.list")["items"]
+    return visit.page("approvals.html", "Approvals", items=items, past=past, proposals=proposals)
 
 
 def one(visit: Visit) -> Response:
@@ -53,3 +58,15 @@ def deny(visit: Visit) -> Response:
     call = visit.path["call"]
     visit.ask("approvals.deny", call=call, reason=visit.form.get("reason", ""))
     return visit.go(f"/approvals/{call}", "denied")
+
+
+def confirm(visit: Visit) -> Response:
+    """The second yes to a change that takes two people."""
+    visit.ask("proposals.confirm", id=visit.path["id"], reason=visit.form.get("reason", ""))
+    return visit.go("/approvals", "confirmed")
+
+
+def decline(visit: Visit) -> Response:
+    """No to it; or taking back what one asked for."""
+    visit.ask("proposals.decline", id=visit.path["id"], reason=visit.form.get("reason", ""))
+    return visit.go("/approvals", "declined")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import Response
 
-from affidavit.entrypoints.console.cited import cited, passage
+from affidavit.entrypoints.console.cited import cited, given_in, passage
 from affidavit.entrypoints.console.frame import THEME, THEMES, Console, Nav, Visit
 from affidavit.entrypoints.http.sessions import local_path
 
@@ -54,8 +54,8 @@ def search(visit: Visit) -> Response:
 def answer(visit: Visit) -> Response:
     """One answer, as it was given."""
     story = visit.ask("runs.show", run=visit.path["run"])
-    given = story.get("given")
-    if not given or not story.get("question"):
+    given = given_in(story)
+    if given is None or not story.get("question"):
         return visit.go(f"/runs/{quote(visit.path['run'])}")
     mine = story["principal"] == visit.caller.principal
     return visit.page("answer.html", "Answer", story=story, given=given, mine=mine, **cited(given))

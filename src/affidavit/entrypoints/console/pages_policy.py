@@ -52,14 +52,14 @@ def _rules(visit: Visit, asked: dict[str, str], tried: dict[str, Any] | None, fa
 
 
 def comment(rule: dict[str, Any], files: dict[str, str]) -> str:
-    """What is written above a rule, without the lines that head a part of the file."""
-    lines = files.get(rule["file"], "").split("\n")[: rule["line"] - 1]
+    """What is written above a rule: its own comment, or the heading of its part of the file."""
     said: list[str] = []
-    for line in reversed(lines):
+    for line in reversed(files.get(rule["file"], "").split("\n")[: rule["line"] - 1]):
         text = line.strip()
-        if not text.startswith("//") or text.startswith("// --"):
+        if text.startswith("//"):
+            said.insert(0, text.lstrip("/- "))
+        elif text or said:
             break
-        said.insert(0, text.lstrip("/ "))
     return " ".join(said)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -11,9 +11,10 @@ from fastapi import Response
 
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.entrypoints.console import charts
-from affidavit.entrypoints.console.cited import cited, passage, whole
+from affidavit.entrypoints.console.cited import cited, given_in, passage, whole
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 from affidavit.entrypoints.console.wording import compared
+from affidavit.models.caller import CHARGED
 
 FILTERS = ("text", "journey", "status", "principal", "since", "until")
 JOURNEYS = ("ask", "act", "search", "read", "call", "sync", "embed")
@@ -64,7 +65,7 @@ def listed(visit: Visit) -> Response:
 def one(visit: Visit) -> Response:
     """One run: what went in, what was found and given; for auditors each step and what was denied."""
     story = visit.ask("runs.show", run=visit.path["run"])
-    given = story.get("given")
+    given = given_in(story)
     timings = story.get("timings", {})
     steps = [step["name"] for step in story.get("steps", ())]
     return visit.page(
@@ -72,12 +73,36 @@ def one(visit: Visit) -> Response:
         "Run",
         story=story,
         given=given,
+        erased=_erased(story),
+        charges=_charges(story.get("steps", ())),
         hits=[{**hit, "href": _hit(hit)} for hit in story.get("retrieved", ())],
         timeline=charts.timeline(charts.laps(timings, steps), "Where the time went") if timings else None,
         took=sum(timings.values()),
         may_replay=visit.may("audit:replay"),
         **(cited(given) if given else {"claims": [], "places": []}),
     )
+
+
+def _charges(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each call of a model used and cost, as far as it is on record; ``cost`` is "" where no price is known."""
+    said = [(step["name"], step.get("output")) for step in steps if step["name"].startswith(CHARGED)]
+    told = [(name, charge) for name, o in said if isinstance(o, Mapping) for charge in o.get("charges") or ()]
+    return [
+        {
+            "step": name,
+            "model": f"{charge['provider']}/{charge['model']}",
+            "input": charge["input"],
+            "output": charge["output"],
+            "cost": "" if charge["micro"] is None else f"{charge['micro'] / 1e6:.6f} {charge['currency']}",
+        }
+        for name, charge in told
+    ]
+
+
+def _erased(story: Mapping[str, Any]) -> bool:
+    """Whether parts of it were erased."""
+    parts = (story.get("given") or {}, *story.get("steps", ()))
+    return any(part.get("erased") for part in parts) or (story.get("principal") is None and "given" in story)
 
 
 def _hit(hit: Mapping[str, Any]) -> str:

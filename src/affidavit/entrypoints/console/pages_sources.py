@@ -60,9 +60,18 @@ def one(visit: Visit) -> Response:
         source=found,
         state=state(found),
         chart=chart,
+        quality=visit.ask("sources.quality", name=found["name"]),
+        levels=_levels(visit, found["name"]),
         may=visit.may(CHANGE),
         may_why=visit.may(WHY),
     )
+
+
+def _levels(visit: Visit, name: str) -> list[dict[str, Any]]:
+    """What is promised of the source; nothing for whoever may not know how the workspace serves."""
+    if not visit.may("status:read"):
+        return []
+    return [one for one in visit.ask("levels.list")["items"] if one["source"] == name]
 
 
 def sync(visit: Visit) -> Response:

@@ -32,6 +32,7 @@ from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.openai.router import OpenAI
 from affidavit.entrypoints.http.routes import Routes, Who
 from affidavit.entrypoints.http.scim import add_scim
+from affidavit.entrypoints.http.sessions import Cookies
 from affidavit.entrypoints.http.signin import add_sign_in
 from affidavit.entrypoints.http.streams import Follows, Places, Told
 from affidavit.entrypoints.http.who import ByKey, Identification, Proof
@@ -90,12 +91,13 @@ def make_app(
     app.add_exception_handler(HTTPException, problems.of_http)
     signing = signin or SignIn.of(asdict(settings.signin), settings.server.public_url, settings.client_secret)
     proofs = (*more, *add_sign_in(app, ws, signing, show), ByKey(ws))
-    again = Identification((Looking(ws, proofs), *proofs))
+    app.state.looking = looking = Looking(ws, proofs, Cookies(signing.public_url))
+    again = Identification((looking, *proofs))
     who = Rated(again, limits)
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
     add_scim(app, ws, who, admission)
-    app.include_router(OpenAI(ws, who, admission).router())
+    app.include_router(OpenAI(ws, who, admission, once, places).router())
     mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
     app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)

@@ -156,5 +156,9 @@ class _Answer:
 
 def _route(scope: Scope) -> str:
     """The template of the path, ``-`` where none fits: what was sent may hold anything."""
-    path = getattr(scope.get("route"), "path", "")
+    found = scope.get("route")
+    if found is None and "endpoint" in scope:  # not every kind of route says that it was taken
+        routes = scope["app"].routes
+        found = next((r for r in routes if getattr(r, "endpoint", None) is scope["endpoint"]), None)
+    path = getattr(found, "path", "")
     return path if isinstance(path, str) and path else "-"

@@ -78,14 +78,7 @@ class Scim:
                 min(MOST, max(0, _whole(query, "count", 100))),
             )
             asked = filtered(query.get("filter", ""))
-            by_name = next((v for k, v in asked if k == NAME[kind].lower()), None)
-            fits = _fitting(kind, asked) if asked else None
-            if by_name is not None:
-                found = desk.named(tenant, kind, by_name)
-                all = [found] if found is not None and fits is not None and fits(found) else []
-                items, total = all[start - 1 : start - 1 + count], len(all)
-            else:
-                items, total = desk.page(tenant, kind, start, count, fits)
+            items, total = desk.page(tenant, kind, start, count, asked, _fitting(kind, asked))
             return 200, _listed([_shown(kind, one, query) for one in items], total, start)
 
         return work

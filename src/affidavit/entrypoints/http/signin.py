@@ -19,6 +19,7 @@ from affidavit.entrypoints.http.who import ByToken, Proof, tenant_of
 from affidavit.store.credentials import CredentialKind
 
 _ATTEMPT = "affidavit-signin"
+SIGNED_OUT = "/signin/backchannel"
 _SEE_OTHER = 303
 _MINUTES = 10
 SECURITY = {
@@ -77,6 +78,7 @@ class SignInPages:
         if self._desk is not None:
             router.add_api_route("/signin/begin", self._guarded(self._begin), methods=["GET"])
             router.add_api_route(CALLBACK, self._guarded(self._back), methods=["GET"])
+            router.add_api_route(SIGNED_OUT, self._posted(self._told), methods=["POST"])
         return router
 
     # -- what is there to sign in with
@@ -141,7 +143,7 @@ class SignInPages:
         kept = self._sessions.cookies.get(request, _ATTEMPT)
         came = self._with_provider().finish(kept, dict(request.query_params))
         _, token = self._ws.credentials.begin_session(
-            came.tenant, came.principal, "oidc", self._settings.hours
+            came.tenant, came.principal, came.proof, self._settings.hours
         )
         answer = self._in(request, token, came.next)
         self._sessions.cookies.drop(request, answer, _ATTEMPT)
@@ -151,6 +153,11 @@ class SignInPages:
         if self._desk is None:
             raise UnauthenticatedError("there is no sign-in provider here", "ask for a sign-in link")
         return self._desk
+
+    def _told(self, request: Request, form: dict[str, str]) -> Response:
+        """The provider itself says, not a browser, that somebody signed out there."""
+        self._with_provider().signed_out(form.get("logout_token", ""))
+        return Response(status_code=200)
 
     # -- out
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,6 +69,7 @@ class McpEndpoint:
             return await admission.run(caller.tenant.id, work)
 
         self._server = make_server(ws, caller, run)
+        self._route = Route(PATH, endpoint=self)
         self._running: StreamableHTTPSessionManager | None = None
 
     @asynccontextmanager
@@ -88,7 +89,7 @@ class McpEndpoint:
     def routes(self) -> list[Route]:
         """The endpoint, and what says which tokens it takes."""
         return [
-            Route(PATH, endpoint=self),
+            self._route,
             Route(METADATA, endpoint=self.metadata, methods=["GET"]),
             Route(METADATA + PATH, endpoint=self.metadata, methods=["GET"]),
         ]
@@ -98,18 +99,24 @@ class McpEndpoint:
         issuers = [self._place.issuer] if self._place.issuer else []
         return JSONResponse(
             {
-                "resource": self._place.resource or f"{_base(request)}{PATH}",
+                "resource": self._resource(request),
                 **({"authorization_servers": issuers} if issuers else {}),
                 "bearer_methods_supported": ["header"],
                 "resource_name": "affidavit",
             }
         )
 
+    def _resource(self, request: Request) -> str:
+        return self._place.resource or f"{str(request.base_url).rstrip('/')}{PATH}"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        scope["route"] = self._route  # for the log: a route to an application does not say so by itself
         try:
             self._check(request)
-            scope[_CALLER] = await run_in_threadpool(self._who, request)
+            caller = await run_in_threadpool(self._who, request)
+            # the id of the request is that of its run: a message makes one at most
+            scope[_CALLER] = replace(caller, run=getattr(request.state, "id", ""))
         except AffidavitError as error:
             await self._refused(request, error)(scope, receive, send)
             return
@@ -145,7 +152,8 @@ class McpEndpoint:
         if isinstance(error, OverloadedError):
             headers["Retry-After"] = str(error.after)
         if isinstance(error, UnauthenticatedError):
-            where = f"{_base(request)}{METADATA}{PATH}"
+            resource = urlsplit(self._resource(request))
+            where = f"{resource.scheme}://{resource.netloc}{METADATA}{resource.path.rstrip('/')}"
             headers["WWW-Authenticate"] = f'Bearer realm="affidavit", resource_metadata="{where}"'
         code = 405 if request.method != "POST" else status.value
         body = {
@@ -154,7 +162,3 @@ class McpEndpoint:
             "error": {"code": -32600, "message": error.message, "data": error.as_dict()},
         }
         return JSONResponse(body, code, headers=headers)
-
-
-def _base(request: Request) -> str:
-    return str(request.base_url).rstrip("/")

@@ -16,11 +16,12 @@ from openai.types.responses.response_create_params import ResponseCreateParamsBa
 from starlette.testclient import TestClient
 from tests.acting_world import ActingWorld
 from tests.acting_world import begun as acting
-from tests.served_world import LEAVE, Served, begun
+from tests.served_world import LEAVE, LEAVE_SAYS, Served, begun
 
 import affidavit
-from affidavit.app.operations.operation import Caller
+from affidavit.app.operations.operation import Caller, perform
 from affidavit.app.operations.questions import AskInput
+from affidavit.app.settings import LimitSettings, LogSettings, Settings
 from affidavit.app.usage import Used, used
 from affidavit.domain.answer import Citation, Claim, GivenClaim
 from affidavit.domain.errors import UsageError
@@ -120,9 +121,9 @@ def test_only_the_web_is_linked_to(location: str, url: str) -> None:
 # -- asked in process
 
 
-@pytest.fixture
-def served(tmp_path: Path, clock: FixedClock) -> Iterator[Served]:
-    world = begun(tmp_path, clock)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    world = begun(tmp_path_factory.mktemp("forms"), FixedClock())
     with world.ws:
         yield world
 
@@ -141,6 +142,43 @@ def test_whatever_is_sent_is_answered_in_one_shape(served: Served, path: str, bo
         assert client.post(path, content=body).json()["error"]["code"] == "invalid_api_key"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_with_a_key_of_its_own_is_done_once(served: Served, stream: bool) -> None:
+    body = {"model": "affidavit", "messages": [{"role": "user", "content": LEAVE}], "stream": stream}
+    headers = {**served.header("alice"), "Idempotency-Key": f"once-{stream}"}
+    path = "/v1/chat/completions"
+    with TestClient(make_app(served.ws)) as client:
+        first = client.post(path, json=body, headers=headers)
+        head = served.ws.parts.log.head()
+        again = client.post(path, json=body, headers=headers)
+        other = client.post(
+            path, json={**body, "messages": [{"role": "user", "content": "x"}]}, headers=headers
+        )
+    assert served.ws.parts.log.head() == head
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert first.headers["X-Request-Id"] in first.text
+    assert first.headers["X-Request-Id"] in again.text
+    assert LEAVE_SAYS in again.text
+    assert other.status_code == 422
+    assert other.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_streams_have_as_many_places_as_there_are(served: Served) -> None:
+    few = Settings(limits=LimitSettings(streams=1, person_per_minute=0), logs=LogSettings(requests=False))
+    body = {"model": "affidavit", "input": LEAVE, "stream": True}
+    with TestClient(make_app(served.ws, few), base_url="http://127.0.0.1:8080") as client:
+        for _ in range(3):  # each gives its place back, also one that was refused
+            assert client.post("/v1/responses", json=body, headers=served.header("alice")).status_code == 200
+            wrong = {**body, "previous_response_id": "resp_run-aaaaaaaaaaaaaaaa"}
+            assert client.post("/v1/responses", json=wrong, headers=served.header("alice")).status_code == 404
+    none = Settings(limits=LimitSettings(streams=0, person_per_minute=0), logs=LogSettings(requests=False))
+    with TestClient(make_app(served.ws, none), base_url="http://127.0.0.1:8080") as client:
+        found = client.post("/v1/responses", json=body, headers=served.header("alice"))
+    assert found.status_code == 429
+    assert found.json()["error"]["code"] == "rate_limit_exceeded"
+    assert found.headers["Retry-After"]
+
+
 def test_one_who_has_gone_is_given_no_more(served: Served) -> None:
     """The claim that comes after ``close`` ends the answer."""
     caller = Caller(served.tenant, "user:alice", "key")
@@ -149,7 +187,10 @@ def test_one_who_has_gone_is_given_no_more(served: Served) -> None:
     raised: list[bool] = []
 
     async def leave() -> None:
-        flow = Flow(served.ws, admission, caller, AskInput.model_validate({"question": LEAVE}), streamed=True)
+        asked = AskInput.model_validate({"question": LEAVE})
+        flow = Flow(
+            admission, served.tenant.id, lambda row: perform(served.ws, caller, row, asked), streamed=True
+        )
         given = flow._given
 
         def slow(claim: GivenClaim) -> None:

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from affidavit.app.operations.operation import Caller, perform
+from affidavit.app.operations.operation import Operation
 from affidavit.app.operations.questions import AskInput, stream
 from affidavit.app.operations.table import TABLE
-from affidavit.app.workspace import Workspace
 from affidavit.domain.answer import GivenClaim
 from affidavit.entrypoints.http.admission import Admission
+
+Ask = Callable[[Operation[AskInput]], Any]
 
 
 class GoneError(Exception):
@@ -21,12 +23,10 @@ class GoneError(Exception):
 
 
 class Flow:
-    """One question. Iterate over it once, to the end or until whoever asked has gone: then ``close``. Not ``streamed`` it has no
-    claims but those of its answer."""
+    """One question, which ``ask`` asks with the row of the table that it is given. Iterate over it once, to the end or until
+    whoever asked has gone: then ``close``. Not ``streamed`` it has no claims but those of its answer."""
 
-    def __init__(
-        self, ws: Workspace, admission: Admission, caller: Caller, asked: AskInput, *, streamed: bool
-    ) -> None:
+    def __init__(self, admission: Admission, tenant: int, ask: Ask, *, streamed: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[GivenClaim | None] = asyncio.Queue()
         self._gone = False
@@ -34,8 +34,7 @@ class Flow:
             TABLE["questions.ask"],
             function=lambda ws, caller, asked: stream(ws, caller, asked, self._given if streamed else None),
         )
-        work: Callable[[], Any] = lambda: perform(ws, caller, row, asked)  # noqa: E731  # typed
-        self._task = asyncio.create_task(admission.run(caller.tenant.id, work))
+        self._task = asyncio.create_task(admission.run(tenant, partial(ask, row)))
         self._task.add_done_callback(lambda _: self._queue.put_nowait(None))
 
     def _given(self, claim: GivenClaim) -> None:

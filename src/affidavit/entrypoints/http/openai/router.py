@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from affidavit.app.operations.operation import Caller, perform
+from affidavit.app.operations.operation import Caller, Operation, perform
+from affidavit.app.operations.questions import AskInput
 from affidavit.app.operations.table import TABLE
 from affidavit.app.operations.texts import EmbedInput
 from affidavit.app.usage import Used, used
@@ -23,6 +25,7 @@ from affidavit.app.workspace import Workspace
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AffidavitError
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.idempotency import KEY, REPLAYED, Once
 from affidavit.entrypoints.http.openai import requests, streaming
 from affidavit.entrypoints.http.openai.answers import Said, completion, response
 from affidavit.entrypoints.http.openai.content import Content
@@ -31,23 +34,25 @@ from affidavit.entrypoints.http.openai.names import models, resolved
 from affidavit.entrypoints.http.openai.parameters import EMBEDDINGS, PREFIX, RequestError
 from affidavit.entrypoints.http.openai.problems import answer_of
 from affidavit.entrypoints.http.routes import Who
+from affidavit.entrypoints.http.streams import Events, Places
 
 _FIRST = 10.0
 """Seconds that the first claim is waited for before the answer begins without one: until then an error is
 a status, not an event."""
 _LOOKED_BACK = 20
-_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 Body = dict[str, Any]
 
 
 class OpenAI:
-    """The endpoints over one workspace; ``who`` and ``admission`` as in ``Routes``."""
+    """The endpoints over one workspace; ``who``, ``admission`` and ``once`` as in ``Routes``, ``places`` for streams."""
 
-    def __init__(self, ws: Workspace, who: Who, admission: Admission) -> None:
+    def __init__(self, ws: Workspace, who: Who, admission: Admission, once: Once, places: Places) -> None:
         self._ws = ws
         self._who = who
         self._admission = admission
+        self._once = once
+        self._places = places
 
     def router(self) -> APIRouter:
         """Not in the OpenAPI page: these shapes are documented by whom they come from."""
@@ -67,26 +72,20 @@ class OpenAI:
     async def chat(self, request: Request) -> Response:
         """``POST /v1/chat/completions``."""
         caller, wanted, said = await self._begin(request, requests.chat)
-        flow = Flow(self._ws, self._admission, caller, wanted.asked, streamed=wanted.stream)
         if not wanted.stream:
-            answer = await _whole(flow, said)
+            answer = await _whole(self._flow(request, caller, wanted), said)
             return JSONResponse(completion(said, answer, await self._used(caller, said.run)))
-        first = await _first(flow)
-        pieces = streaming.chat(
-            flow, first, said, lambda run: self._used(caller, run), tell_usage=wanted.usage
+        return await self._streamed(
+            request, caller, wanted, said, partial(streaming.chat, tell_usage=wanted.usage)
         )
-        return StreamingResponse(pieces, headers=_STREAM)
 
     async def responses(self, request: Request) -> Response:
         """``POST /v1/responses``."""
         caller, wanted, said = await self._begin(request, requests.response)
-        flow = Flow(self._ws, self._admission, caller, wanted.asked, streamed=wanted.stream)
         if not wanted.stream:
-            answer = await _whole(flow, said)
+            answer = await _whole(self._flow(request, caller, wanted), said)
             return JSONResponse(response(said, "completed", answer, await self._used(caller, said.run)))
-        first = await _first(flow)
-        pieces = streaming.responses(flow, first, said, lambda run: self._used(caller, run))
-        return StreamingResponse(pieces, headers=_STREAM)
+        return await self._streamed(request, caller, wanted, said, streaming.responses)
 
     async def embeddings(self, request: Request) -> Response:
         """``POST /v1/embeddings``: reads no document."""
@@ -95,7 +94,7 @@ class OpenAI:
         EMBEDDINGS.check(body)
         encoding, asked = _embedding(body, self._ws)
         operation = TABLE["texts.embed"]
-        made = await self._run(caller, lambda: perform(self._ws, caller, operation, asked))
+        made = await self._run(caller, lambda: self._do(request, caller, operation, asked))
         if body.get("dimensions") not in (None, made["dimensions"]):
             raise RequestError(
                 f"'dimensions' is {made['dimensions']} here.", "dimensions", "unsupported_parameter"
@@ -156,8 +155,47 @@ class OpenAI:
                 return model, str(line["run"])
         return model, ""
 
+    async def _streamed(
+        self,
+        request: Request,
+        caller: Caller,
+        wanted: requests.Wanted,
+        said: Said,
+        pieces: Callable[[Flow, asyncio.Future[Any], Said, streaming.Usage], AsyncIterator[bytes]],
+    ) -> Response:
+        """An answer in ``pieces``, in one of the places that the tenant has for streams. Raises OverloadedError."""
+        give_back = self._places.take(caller.tenant.id)
+        try:
+            flow = self._flow(request, caller, wanted)
+            first = await _first(flow)
+        except BaseException:
+            give_back()
+            raise
+        return Events(pieces(flow, first, said, partial(self._used, caller)), give_back)
+
+    def _flow(self, request: Request, caller: Caller, wanted: requests.Wanted) -> Flow:
+        def ask(row: Operation[AskInput]) -> Any:
+            return self._do(request, caller, row, wanted.asked)
+
+        return Flow(self._admission, caller.tenant.id, ask, streamed=wanted.stream)
+
+    def _do(self, request: Request, caller: Caller, operation: Operation[Any], asked: Any) -> Any:
+        """What is asked for; once, if the request has a key for that."""
+
+        def work() -> Any:
+            return perform(self._ws, caller, operation, asked)
+
+        key = request.headers.get(KEY, "")
+        if not key:
+            return work()
+        found, replayed = self._once.do(key, caller, operation, asked, work)
+        if replayed:
+            request.state.headers[REPLAYED] = "true"
+        return found
+
     async def _caller(self, request: Request) -> Caller:
-        return await run_in_threadpool(self._who, request)
+        """Whoever asks; the run of what they ask for has the request's id."""
+        return replace(await run_in_threadpool(self._who, request), run=request.state.id)
 
     async def _run(self, caller: Caller, work: Callable[[], Any]) -> Any:
         return await self._admission.run(caller.tenant.id, work)
