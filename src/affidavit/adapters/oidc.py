@@ -10,7 +10,8 @@ import hmac
 import json
 import threading
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeGuard
@@ -43,6 +44,10 @@ _SECONDS = 10.0
 _FRESH = 3600 * MICROSECONDS
 _AGAIN = 30 * MICROSECONDS
 """How often at most the provider is asked for its keys because of a token that names one we do not know."""
+_DOWN = 5 * MICROSECONDS
+"""How long it is not asked again after it gave no answer: strangers could else have every thread wait for it."""
+_PATIENCE = 2.0
+"""Seconds that one waits for what another thread is asking."""
 _SMALLEST_RSA = 2048
 Key = RSAKey | ECKey | OKPKey
 
@@ -87,6 +92,7 @@ class Provider:
         self._lock = threading.RLock()  # asking for the keys asks where they are
         self._said: tuple[int, dict[str, Any]] | None = None
         self._keys: tuple[int, list[dict[str, Any]]] | None = None
+        self._failed: int | None = None
 
     # -- signing in
 
@@ -242,21 +248,21 @@ class Provider:
         return found[0]
 
     def _known_keys(self) -> list[dict[str, Any]]:
-        with self._lock:
+        with self._alone():
             if self._keys is None or self._clock.now() - self._keys[0] >= _FRESH:
                 self._keys = (self._clock.now(), self._fetch_keys())
             return self._keys[1]
 
     def _ask_again(self) -> bool:
         """Forget the keys, if they are old enough that strangers' tokens cannot make us ask all the time."""
-        with self._lock:
+        with self._alone():
             if self._keys is None or self._clock.now() - self._keys[0] < _AGAIN:
                 return False
             self._keys = None
             return True
 
     def _fetch_keys(self) -> list[dict[str, Any]]:
-        found = self._ask("GET", self._endpoint("jwks_uri")).get("keys")
+        found = self._look_up(self._endpoint("jwks_uri")).get("keys")
         if not isinstance(found, list):
             raise ProviderError(f"{self.issuer} gives no keys", "check signin.issuer")
         return [key for key in found if isinstance(key, dict)]
@@ -286,16 +292,39 @@ class Provider:
 
     def about(self) -> dict[str, Any]:
         """Its discovery document. Raises ProviderError."""
-        with self._lock:
+        with self._alone():
             if self._said is None or self._clock.now() - self._said[0] >= _FRESH:
-                url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
-                said = self._ask("GET", url)
+                said = self._look_up(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
                 if said.get("issuer") != self.issuer:
                     raise ProviderError(
                         f"{self.issuer} calls itself by another name", "signin.issuer is what its tokens say"
                     )
                 self._said = (self._clock.now(), said)
             return self._said[1]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread asks for all. Raises ProviderError where that takes long."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise ProviderError(
+                f"the sign-in provider {self.issuer} answers slowly", "try again a little later"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _look_up(self, url: str) -> dict[str, Any]:
+        """What it says of itself to everybody."""
+        if self._failed is not None and 0 <= self._clock.now() - self._failed < _DOWN:
+            raise ProviderError(
+                f"the sign-in provider {self.issuer} cannot be asked", "try again a little later"
+            )
+        try:
+            return self._ask("GET", url)
+        except ProviderError:
+            self._failed = self._clock.now()
+            raise
 
     def _endpoint(self, name: str) -> str:
         """An address of the provider's, encrypted unless the whole provider is on plain http."""

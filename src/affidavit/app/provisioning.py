@@ -42,6 +42,7 @@ KEPT: Mapping[str, tuple[str, ...]] = {
 _VALUES: Mapping[str, type[Any]] = {"name": dict, "emails": list}
 LONGEST_MEMBERS = 50_000
 LARGEST = 10_000
+_DEEPEST = 8
 Resource = dict[str, Any]
 
 
@@ -270,9 +271,19 @@ def _members(said: Any) -> frozenset[str]:
     return frozenset(found)
 
 
+def _flat(value: Any, levels: int) -> bool:
+    """Whether ``value`` has at most so many levels: what is kept is read at every depth of our own calls."""
+    if isinstance(value, (dict, list)):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_flat(one, levels - 1) for one in inner)
+    return True
+
+
 def _checked(name: str, value: Any) -> Json:
     """A value that can be kept exactly, of its kind, and not too large. Raises ProvisioningError."""
     kind: type[Any] = _VALUES.get(name, str)
+    if not _flat(value, _DEEPEST):
+        raise ProvisioningError("invalidValue", f"{name} is nested too deeply", f"{_DEEPEST} levels at most")
     try:
         size = len(canonical(value))
     except (TypeError, ValueError) as error:

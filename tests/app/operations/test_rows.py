@@ -18,6 +18,7 @@ import affidavit
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.operations.operation import Method, Operation
 from affidavit.app.operations.table import TABLE
+from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.http.application import make_app
 from affidavit.testing.clock import FixedClock, SeededRandomness
 
@@ -404,3 +405,18 @@ def test_a_service_that_speaks_for_somebody_is_on_record(world: TwoSides, ask: A
             assert (told["principal"], told["by"]) == (person, bot)
             assert ask("runs.replay", run=told["run"])["identical"]
     assert {r.get("by") for r in ask("runs.list", principal=person, limit=4)["items"]} == {bot}
+
+
+@pytest.mark.parametrize("key", [["handbook", "\ud800"], "\ud800", ["\ud800", ""], {"a": 1}, True])
+def test_a_cursor_of_somebodys_own_making_is_refused(ask: Asker, key: Any) -> None:
+    forged = base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+    for name in ("documents.list", "people.list", "runs.list", "sources.list"):
+        ask(name, "", 400, after=forged)
+
+
+def test_rules_that_are_no_text_are_refused() -> None:
+    sent = ({"rules": {"a.cedar": "\ud800"}}, {"rules": {"a.cedar": ""}, "tests": {"\ud800": ""}})
+    for said in sent:
+        asked: Any = TABLE["policy.test"].takes.model_validate(said)
+        with pytest.raises(UsageError, match="no text"):
+            asked.files()

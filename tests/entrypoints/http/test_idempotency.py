@@ -118,6 +118,36 @@ def test_whoever_may_no_longer_is_not_told_again(world: World) -> None:
         assert client.post("/v1/ask", headers=headers, json=ASK).status_code in (401, 403)
 
 
+def test_what_was_revoked_is_not_told_again(world: World, clock: FixedClock) -> None:
+    tenant = world.ws.parts.tenant("acme")
+    headers = {**world.key("alice"), KEY: "k"}
+    with world.client() as client:
+        first = client.post("/v1/ask", headers=headers, json=ASK)
+        assert first.json()["status"] == "answered"
+        clock.advance(MICROSECONDS)
+        (group, *_) = world.ws.people.show(tenant, "user:alice")["groups"]
+        world.ws.people.leave(tenant, "user:alice", group.removeprefix("group:"))
+        again = client.post("/v1/ask", headers=headers, json=ASK)
+        assert (again.status_code, ANSWER in again.text) == (409, False)
+        head = world.ws.parts.log.head()
+        assert client.post("/v1/ask", headers=headers, json=ASK).status_code == 409
+        assert world.ws.parts.log.head() == head
+        anew = client.post("/v1/ask", headers={**headers, KEY: "l"}, json=ASK).json()
+        assert anew["status"] == "refused"
+
+
+def test_a_key_for_less_is_not_told_what_a_key_for_more_was(world: World) -> None:
+    ws = world.ws
+    tenant = ws.parts.tenant("acme")
+    ws.people.grant(tenant, "user:alice", "audit:read")
+    (run,) = [ws.ask(QUESTION, "alice", "acme").run]
+    with world.client() as client:
+        for scopes, view in ((None, "auditor"), (["run:read"], "asker")):
+            made = ws.credentials.make_key(tenant, "user:alice", "x", 9, "operator:dave", scopes)[1]
+            headers = {"Authorization": f"Bearer {made}", KEY: "k"}
+            assert client.post(f"/v1/runs/{run}/export", headers=headers, json={}).json()["view"] == view
+
+
 def test_whatever_gives_a_secret_gives_it_once() -> None:
     for operation in TABLE:
         fields = getattr(operation.gives, "model_fields", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -189,5 +190,27 @@ def test_whoever_goes_away_takes_no_hand_along() -> None:
         admission.close()
         with pytest.raises(OverloadedError):
             await admission.run(1, lambda: None)
+
+    asyncio.run(go())
+
+
+def test_work_without_end_in_every_hand_of_one_tenant_keeps_no_other_waiting() -> None:
+    async def go() -> None:
+        admission = Admission(2, 10, 10, spare=1)
+        over = threading.Event()
+        busy = [asyncio.create_task(admission.run(1, over.wait)) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert admission.waiting == 3  # the spare hand is none of theirs
+        try:
+            async with asyncio.timeout(60):
+                for n in range(3):
+                    assert await admission.run(2, lambda n=n: n) == n  # type: ignore[misc]
+            assert admission.waiting == 3
+        finally:
+            over.set()
+        assert await asyncio.gather(*busy) == [True] * 5
+        assert await admission.run(1, lambda: 7) == 7
+        assert (admission._free, dict(admission._held)) == (3, {})
+        admission.close()
 
     asyncio.run(go())

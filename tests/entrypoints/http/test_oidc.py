@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -344,6 +347,46 @@ def test_a_provider_that_is_down_lets_nobody_in_and_says_so(make: Make, provider
     answer = make().get("/signin/begin")
     assert answer.status_code == 502
     assert "/signin" in answer.text
+
+
+def test_a_provider_that_is_down_is_not_asked_for_every_stranger(
+    provider: OidcProvider, clock: FixedClock
+) -> None:
+    """Each would else hold a thread for as long as it takes to find out."""
+    client = Provider(provider.issuer, Client("affidavit", "x", HERE), clock)
+    token = provider.sign({"nonce": "n"})
+    provider.broken = True
+    for _ in range(10):
+        with pytest.raises(ProviderError):
+            client.identity(token, "n")
+    assert len(provider.asked) == 1
+    provider.broken = False
+    clock.advance(6 * MICROSECONDS)
+    assert client.identity(token, "n")
+
+
+def test_nobody_waits_long_for_what_another_asks_the_provider(clock: FixedClock) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        over.wait()
+        return httpx.Response(503)
+
+    def http() -> httpx.Client:
+        return httpx.Client(transport=httpx.MockTransport(silent))
+
+    client = Provider("https://sign.example", Client("affidavit", "x", HERE), clock, http)
+    with ThreadPoolExecutor(1) as first:
+        waiting = first.submit(client.about)
+        try:
+            assert asked.wait(60)
+            with pytest.raises(ProviderError, match="slowly"):
+                client.about()
+        finally:
+            over.set()
+        with pytest.raises(ProviderError):
+            waiting.result()
 
 
 # -- what is not right with an answer

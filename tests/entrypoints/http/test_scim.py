@@ -392,6 +392,18 @@ def test_a_name_that_nobody_can_have(scim: TestClient, name: Any) -> None:
     assert scim.post("/Users", json={"userName": name}).status_code == 400
 
 
+def test_what_is_nested_deeper_than_can_be_read_again_is_not_kept(scim: TestClient) -> None:
+    deep: Any = "x"
+    for _ in range(600):
+        deep = [deep]
+    answer = scim.post("/Users", json={"userName": "zed", "name": {"givenName": deep}})
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    assert (
+        scim.post("/Users", json={"userName": "zed", "emails": [{"value": "z@acme.example"}]}).status_code
+        == 201
+    )
+
+
 def test_not_json_and_too_much(scim: TestClient) -> None:
     for content in (b"{", b"[" * 100_000, b"\xff"):
         answer = scim.post("/Users", content=content)

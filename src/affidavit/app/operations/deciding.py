@@ -38,6 +38,10 @@ class Rules(Asked):
         """As the desk takes them. Raises UsageError."""
         if sum(map(len, (*self.rules.values(), *self.tests.values()))) > 4 * LARGEST:
             raise UsageError("the rules and tests are too long", f"at most {4 * LARGEST} characters")
+        try:
+            "".join((*self.rules, *self.rules.values(), *self.tests, *self.tests.values())).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("the rules and tests are no text", "send them as UTF-8") from error
         for name in (*self.rules, *self.tests):
             if not name or "/" in name or "\\" in name or len(name) > 100:
                 raise UsageError(f"{name!r} is no name of a file", "for example house.cedar")

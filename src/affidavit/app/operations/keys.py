@@ -25,7 +25,7 @@ class KeyInput(Asked):
     scopes: list[str] | None = Field(
         None,
         max_length=64,
-        description="The actions that it is good for; none given: all of the principal's.",
+        description="The actions that it is good for; none given: all of the principal's, and for others what everybody may do.",
     )
     acts_for: list[str] = Field(
         default_factory=list,

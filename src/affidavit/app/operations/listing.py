@@ -42,6 +42,7 @@ def read(after: str, kind: type[T]) -> T | None:
         return None
     try:
         key = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
+        json.dumps(key, ensure_ascii=False).encode()  # half of a surrogate pair is no text that we ever gave
     except (ValueError, RecursionError):
         key = None
     if type(key) is not kind or (isinstance(key, int) and not 0 <= key <= FOREVER):

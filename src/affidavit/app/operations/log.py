@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import Field
 
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Nothing, Operation
+from affidavit.app.operations.public import others
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import AccessDeniedError
+from affidavit.domain.errors import AccessDeniedError, LogDamagedError
 
 _LARGEST = 2**53
 
@@ -80,7 +81,15 @@ def consistency(ws: Workspace, caller: Caller, asked: GrowthInput) -> dict[str, 
 
 
 def verify(ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]:
-    return ws.verify()
+    try:
+        return ws.verify()
+    except LogDamagedError as error:
+        if others(ws, caller):  # what was changed may be theirs, and is named with its people
+            raise LogDamagedError(
+                "the log and what stands in the database do not agree",
+                "at the machine: affidavit audit verify",
+            ) from error
+        raise
 
 
 LOG = (

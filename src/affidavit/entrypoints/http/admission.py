@@ -7,7 +7,7 @@ not fit is refused at once with the time to come back at, which costs nothing, i
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -20,11 +20,14 @@ _AFTER = 1
 
 
 class Admission:
-    """``hands`` pieces of work at a time; ``queue`` waiting for each tenant, ``total`` in all."""
+    """``hands`` pieces of work at a time; ``queue`` waiting for each tenant, ``total`` in all. ``spare`` hands more are for
+    tenants that have nothing in hand: however long the work of the others takes, they need not wait for it."""
 
-    def __init__(self, hands: int, queue: int, total: int) -> None:
-        self._threads = ThreadPoolExecutor(hands, thread_name_prefix="affidavit-http")
-        self._free = hands
+    def __init__(self, hands: int, queue: int, total: int, spare: int = 0) -> None:
+        self._threads = ThreadPoolExecutor(hands + spare, thread_name_prefix="affidavit-http")
+        self._free = hands + spare
+        self._spare = spare
+        self._held: Counter[int] = Counter()
         self._queue = queue
         self._total = total
         self._waiting: OrderedDict[int, deque[asyncio.Future[None]]] = OrderedDict()
@@ -41,7 +44,7 @@ class Admission:
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
         # whoever asked may go away meanwhile; the hand is free only when the work is done
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._next))
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done, tenant))
         return await asyncio.wrap_future(job)
 
     async def _turn(self, tenant: int) -> None:
@@ -49,8 +52,8 @@ class Admission:
             raise OverloadedError(
                 "the server is shutting down", "ask again; another process will answer", _AFTER
             )
-        if self._free:
-            self._free -= 1
+        if self._fits(tenant):
+            self._take(tenant)
             return
         if len(self._waiting.get(tenant, ())) >= self._queue:
             raise OverloadedError(
@@ -67,22 +70,33 @@ class Admission:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self._next()  # its turn came in the same moment as it went away
+                self._done(tenant)  # its turn came in the same moment as it went away
             else:
                 self._forget(tenant, place)
             raise
 
-    def _next(self) -> None:
-        """A hand is free: the tenant that waited longest for its turn has it."""
-        while self._waiting:
-            tenant, places = self._waiting.popitem(last=False)
+    def _fits(self, tenant: int) -> bool:
+        return self._free > self._spare or (self._free > 0 and not self._held[tenant])
+
+    def _take(self, tenant: int) -> None:
+        self._free -= 1
+        self._held[tenant] += 1
+
+    def _done(self, tenant: int) -> None:
+        """A hand is free: the tenant that waited longest for its turn, of those that may have it, has it."""
+        self._free += 1
+        self._held[tenant] -= 1
+        if not self._held[tenant]:
+            del self._held[tenant]
+        while (next_one := next(filter(self._fits, self._waiting), None)) is not None:
+            places = self._waiting.pop(next_one)
             place = places.popleft()
             if places:
-                self._waiting[tenant] = places  # behind the others
+                self._waiting[next_one] = places  # behind the others
             if not place.done():
+                self._take(next_one)
                 place.set_result(None)
                 return
-        self._free += 1
 
     def _forget(self, tenant: int, place: asyncio.Future[None]) -> None:
         places = self._waiting.get(tenant)

@@ -1,6 +1,7 @@
 """Idempotency keys (draft-ietf-httpapi-idempotency-key-header): the same key and request get the same answer, from any process.
 
-What is remembered goes after a day, and with the first erasure, since it holds answers. Where a process died over a request, it
+What is remembered goes after a day, and with the first erasure, since it holds answers; text of documents is not given again once
+anything about who may read what has changed. Where a process died over a request, it
 is asked anew only if nothing of it is on the record; else a person must look: nothing is ever done twice on a guess.
 """
 
@@ -13,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from affidavit.domain.errors import (
     UnsupportedError,
     UsageError,
 )
+from affidavit.domain.events import EventKind
 from affidavit.store.replies import Replies, Reply, ReplyState
 
 KEY = "Idempotency-Key"
@@ -57,6 +60,17 @@ _BEFORE = (
     UnsupportedError,
 )
 """What is said instead of doing anything."""
+_READING = frozenset({"questions.ask", "questions.search", "runs.explain", "runs.what_if", "runs.export"})
+"""What gives text of documents, as far as it may be read at that moment."""
+_RIGHTS = (
+    EventKind.PERSON_CHANGED,
+    EventKind.MEMBERSHIP_CHANGED,
+    EventKind.GRANT_CHANGED,
+    EventKind.SOURCE_CHANGED,
+    EventKind.DOCUMENT_REMOVED,
+    EventKind.ACCESS_CHANGED,
+    EventKind.KILL_CHANGED,
+)
 _FORM = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?', re.ASCII)
 
 
@@ -137,7 +151,7 @@ class Once:
         said = json.dumps([operation.name, asked.model_dump(mode="json")], sort_keys=True)
         mine = Reply(
             caller.tenant.id,
-            sha256(f"{caller.principal}\n{caller.by}".encode()),
+            sha256(json.dumps([caller.principal, caller.by, _sorted(caller.scopes)]).encode()),
             sha256(match[1].encode()),
             sha256(said.encode()),
             caller.run,
@@ -169,6 +183,10 @@ class Once:
         if known.state is ReplyState.DONE:
             if operation.once:
                 raise NotRepeatableError("this was done, and what it gave is shown once", "make a new one")
+            if operation.name in _READING and self._rights_changed(mine.tenant, known.at):
+                raise NotRepeatableError(
+                    "this was answered, and who may read what has changed since", "ask again with a new key"
+                )
             return False
         if known.state is ReplyState.BEGUN and self._owner.lives(known.owner):
             raise InProgressError("the same request is being answered", "ask again in a moment")
@@ -178,6 +196,14 @@ class Once:
             "the same request broke off, and how far it came is not known",
             f"look at what was done (run {known.run}, if it made one), then use a new key",
         )
+
+    def _rights_changed(self, tenant: int, at: int) -> bool:
+        """Whether anything about who may read what did after ``at``."""
+        for kind in _RIGHTS:
+            newest = takewhile(lambda e: e.at > at, self._ws.parts.events.of_kind(kind, newest_first=True))
+            if any(event.tenant in (0, tenant) for event in newest):
+                return True
+        return False
 
     def _first(self, mine: Reply, operation: Operation[Any], work: Callable[[], Any]) -> Any:
         state: ReplyState | None = ReplyState.UNKNOWN
@@ -203,6 +229,10 @@ class Once:
         if operation.makes_run:
             return not self._ws.parts.events.of_run(mine.run)
         return isinstance(error, _BEFORE)
+
+
+def _sorted(scopes: frozenset[str] | None) -> list[str] | None:
+    return None if scopes is None else sorted(scopes)
 
 
 def given(operation: Operation[Any], found: Any) -> Any:

@@ -12,6 +12,7 @@ from affidavit.app.signin import SignInDesk
 from affidavit.app.workspace import Workspace
 from affidavit.domain.access import named
 from affidavit.domain.errors import ForbiddenError, UnauthenticatedError
+from affidavit.domain.roles import EVERYBODY
 from affidavit.store.credentials import Credential, CredentialKind
 from affidavit.store.people import Tenant
 
@@ -28,7 +29,8 @@ class Proof(Protocol):
 
 
 class ByKey:
-    """``Authorization: Bearer aff_key_…``; a service with ``Affidavit-For: user:alice`` if its key lets it speak for her."""
+    """``Authorization: Bearer aff_key_…``; a service with ``Affidavit-For: user:alice`` if its key lets it speak for her:
+    for what everybody may do, or the actions that the key names."""
 
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
@@ -59,7 +61,9 @@ class ByKey:
                 f"this key does not speak for {person}",
                 "make one that does: affidavit key make … --acts-for PRINCIPAL",
             )
-        return Caller(tenant, person, "key", key.principal, key.scopes)
+        # somebody among those it speaks for may be an administrator: their powers are lent by name alone
+        scopes = EVERYBODY if key.scopes is None else key.scopes
+        return Caller(tenant, person, "key", key.principal, scopes)
 
 
 class ByToken:
