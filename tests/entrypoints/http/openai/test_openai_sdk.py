@@ -348,10 +348,10 @@ def test_embeddings(world: tuple[Served, str], monkeypatch: pytest.MonkeyPatch) 
     with client(world) as asking:
         assert "lengths" in [m.id for m in asking.models.list()]
         floats: Any = asking.embeddings.create(
-            model="lengths", input=["aa", "b c d e"], encoding_format="float"
+            model="lengths", input=["zz", "b c d e"], encoding_format="float"
         )
-        packed = asking.embeddings.create(model="lengths", input="aa", encoding_format="base64")
-        unpacked = asking.embeddings.create(model="lengths", input="aa")
+        packed = asking.embeddings.create(model="lengths", input="zz", encoding_format="base64")
+        unpacked = asking.embeddings.create(model="lengths", input="zz")
         for wrong in (
             {"input": "x", "model": "other"},
             {"input": [[1, 2]], "model": "lengths"},
@@ -367,7 +367,7 @@ def test_embeddings(world: tuple[Served, str], monkeypatch: pytest.MonkeyPatch) 
     assert np.frombuffer(base64.b64decode(raw), "<f4").tolist() == unpacked.data[0].embedding == [0.5, 0.5]
     assert floats.usage.prompt_tokens == 5
     shown = served.ws.runs.show(served.tenant, floats.affidavit["run"], "user:alice")
-    assert "aa" not in str(shown)
+    assert "zz" not in str(shown)
     (replayed,) = served.ws.replays.replay(served.tenant, [floats.affidavit["run"]])
     assert replayed.impossible is not None
     assert "asked nothing" in replayed.impossible
