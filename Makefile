@@ -31,7 +31,7 @@ demo: $(READY) $(MODEL) ## two people, one question, two cited answers; a third 
 # As many at once as there are processors; one that has nothing left takes over what another has not begun.
 AT_ONCE := -n auto --maxprocesses 8 --dist worksteal
 
-test: $(READY) $(MODEL) ## the tests (about four minutes)
+test: $(READY) $(MODEL) ## the tests (about nine minutes)
 	$(BIN)/python -m pytest -m "not slow and not live and not browser" $(AT_ONCE)
 
 test-slow: $(READY) $(MODEL) ## the long property and crash tests
