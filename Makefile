@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-live lint bench lock record docs clean
+.PHONY: help setup demo test test-slow test-browser test-live lint bench lock audit-deps record docs clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): locks/dev.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,11 +31,15 @@ demo: $(READY) $(MODEL) ## two people, one question, two cited answers; a third 
 # As many at once as there are processors; one that has nothing left takes over what another has not begun.
 AT_ONCE := -n auto --maxprocesses 8 --dist worksteal
 
-test: $(READY) $(MODEL) ## the tests (about four minutes)
-	$(BIN)/python -m pytest -m "not slow and not live" $(AT_ONCE)
+test: $(READY) $(MODEL) ## the tests (about nine minutes)
+	$(BIN)/python -m pytest -m "not slow and not live and not browser" $(AT_ONCE)
 
 test-slow: $(READY) $(MODEL) ## the long property and crash tests
 	$(BIN)/python -m pytest -m slow $(AT_ONCE)
+
+test-browser: $(READY) ## sign-in and console in Chromium (needs node, npm and /usr/bin/chromium)
+	for folder in $$(dirname $$(git ls-files 'tests/node/*package-lock.json')); do (cd $$folder && npm ci --silent); done
+	$(BIN)/python -m pytest -m browser -rs
 
 test-live: $(READY) ## ask the model that AFFIDAVIT_LIVE_MODEL names (see docs/how-to/models.md)
 	$(BIN)/python -m pytest -m live -rs
@@ -49,12 +53,18 @@ lint: $(READY) ## formatting, style, types, floors, generated docs
 
 lock: ## work the locks out anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o locks/base.txt
+	uv pip compile -q pyproject.toml --universal --extra server --extra code --extra timestamps --extra prices --extra openapi --extra otel \
+		--extra openai --extra anthropic --generate-hashes --no-annotate --no-header -o locks/server.txt
 	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra mcp --extra openapi --extra metrics --extra otel --extra openai --extra anthropic \
 		--extra google --extra bedrock --group dev --generate-hashes --no-annotate --no-header \
 		-o locks/dev.txt
 
 record: $(READY) $(MODEL) ## record the runs that every later version must replay
 	$(BIN)/python -m tools.record
+
+audit-deps: $(READY) ## look the locked dependencies up in the list of known weaknesses (needs the network)
+	test -x $(VENV)/audit/bin/pip-audit || ( $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3" )
+	$(VENV)/audit/bin/pip-audit --disable-pip --require-hashes -r locks/base.txt -r locks/server.txt
 
 docs: $(READY) ## write the reference pages from the code
 	$(BIN)/python -m tools.reference

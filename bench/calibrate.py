@@ -4,7 +4,9 @@ Positives: a question whose page the person may read. Negatives: the same questi
 page, the same with the page filtered away, and questions about something else altogether. The logistic model is fitted on half
 of the questions and judged on the other half.
 
-    python -m bench.calibrate            # needs ../shared/datasets and the MiniLM weights
+The operating point is the one at which REFUSED of those are refused who may not read the page, on the half fitted on.
+
+    python -m bench.calibrate            # needs ../shared/datasets and the MiniLM weights; about 20 minutes
 """
 
 from __future__ import annotations
@@ -19,15 +21,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import affidavit
 from affidavit.app.calibrating import weigh
 from affidavit.domain.release import DEFAULT, FEATURES, load
 from affidavit.evals.fitting import auroc, logistic
+from bench.measure import share
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 CACHE = Path(__file__).resolve().parent / ".cache"
-DENSE = ("passage_coverage", "keyword", "dense", "dense_gap", "maxsim", "cosine", "rare_term_missing", "lead")
+OTHERS, LONG = 200, 100
+"""Questions about something else, and of each set that is asked whole and with its answers gone."""
+REFUSED = 0.95
+DENSE = (
+    "passage_coverage",
+    "keyword",
+    "dense",
+    "dense_gap",
+    "maxsim",
+    "cosine",
+    "rare_term_missing",
+    "lead",
+    "opening",
+)
 KEYWORD_ONLY = (
     "sentence_coverage",
     "passage_coverage",
@@ -89,7 +106,7 @@ def handbook(limit: int, *, dense: bool) -> list[Example]:
     base = DATA / "sghandbook_masked"
     ws = workspace("calibrate-handbook", base / "corpus.jsonl", lines(base / "users.jsonl"))
     queries = {q["id"]: q["text"] for q in lines(base / "queries.jsonl")}
-    cases = random.Random(1).sample(lines(base / "acl_cases.jsonl"), limit)
+    cases = lines(base / "acl_cases.jsonl")[:limit]
     out = []
     for case in cases:
         text = queries[case["query_id"]]
@@ -102,7 +119,7 @@ def handbook(limit: int, *, dense: bool) -> list[Example]:
     ]
     users = [u["id"] for u in lines(base / "users.jsonl")]
     chooser = random.Random(2)
-    for n, text in enumerate(chooser.sample(others, limit // 2)):
+    for n, text in enumerate(chooser.sample(others, min(limit, OTHERS))):
         found = features(ws, chooser.choice(users), text, None, dense=dense)
         out.append(Example(f"off-{n}", "off topic", found, 0))
     ws.close()
@@ -142,9 +159,8 @@ def contracts(limit: int, *, dense: bool) -> list[Example]:
     ws = workspace("calibrate-contracts", base / "corpus.jsonl", reader, "group:all")
     with ws.parts.database.read():
         ids = {name: id for id, _, name in ws.parts.catalog.documents(ws.parts.tenant("").id)}
-    chooser, out = random.Random(4), []
-    queries = lines(base / "queries.jsonl")
-    for n, q in enumerate(chooser.sample(queries, min(limit, len(queries)))):
+    out = []
+    for n, q in enumerate(lines(base / "queries.jsonl")[:limit]):
         # one contract's questions stay together, so that the half that judges has contracts of its own
         contract = q["id"].split("-")[0]
         told = "contracts with the clause" if q["answerable"] else "contracts without the clause"
@@ -159,44 +175,56 @@ def contracts(limit: int, *, dense: bool) -> list[Example]:
 
 JUDGED_ONLY = ("cranfield whole", "cranfield removed")
 """Abstracts of one narrow field, where other abstracts answer too: shown, because nothing here tells them apart; not fitted."""
+AGAINST = {
+    "denied": "allowed",
+    "contracts without the clause": "contracts with the clause",
+    "contracts removed": "contracts with the clause",
+}
+
+
+Weights = NDArray[np.float64]
+
+
+def probability(x: Weights, w: Weights) -> Weights:
+    """What the model with weights ``w``, the bias last, says of the rows of ``x``."""
+    return np.asarray(1 / (1 + np.exp(-(x @ w[:-1] + w[-1]))))
 
 
 def judge(examples: list[Example], names: tuple[str, ...]) -> dict[str, Any]:
-    """Fit on half the questions, judge on the other half; the weights printed are fitted on all."""
-    apart = [e for e in examples if e.kind in JUDGED_ONLY]
-    examples = [e for e in examples if e.kind not in JUDGED_ONLY]
+    """Fit on half the questions and judge on the other half, both ways; the weights and threshold printed are fitted on all."""
+    kinds = np.array([e.kind for e in examples])
     x = np.array([[e.features[n] for n in names] for e in examples])
     y = np.array([e.label for e in examples], dtype=np.float64)
-    half = np.array([hash_half(e.query) for e in examples])
-    probe = logistic(x[~half], y[~half])
-    held = 1 / (1 + np.exp(-(x[half] @ probe[:-1] + probe[-1])))
-    kinds = [e.kind for e, h in zip(examples, half, strict=True) if h]
-    # the threshold that best parts answers from refusals on the held-out half (Youden's J)
-    cuts = np.unique(np.round(held, 2))
-    best = max(cuts, key=lambda c: float((held[y[half] == 1] >= c).mean() - (held[y[half] == 0] >= c).mean()))
-    table = {
-        k: float(np.mean([s >= best for s, kk in zip(held, kinds, strict=True) if kk == k]))
-        for k in sorted(set(kinds))
-    }
-    for kind in sorted({e.kind for e in apart}):
-        rows = np.array([[e.features[n] for n in names] for e in apart if e.kind == kind])
-        table[kind] = float((1 / (1 + np.exp(-(rows @ probe[:-1] + probe[-1]))) >= best).mean())
-    full = logistic(x, y)
+    fitted_on = ~np.isin(kinds, JUDGED_ONLY)
+    first = np.array([hash_half(e.query) for e in examples])
+    scores, passed = np.zeros(len(y)), np.zeros(len(y), bool)
+    for held in (first, ~first):
+        known = fitted_on & ~held
+        w = logistic(x[known], y[known])
+        scores[held] = probability(x[held], w)
+        passed[held] = scores[held] >= operating(probability(x[known], w), kinds[known])
+    w = logistic(x[fitted_on], y[fitted_on])
     return {
-        "auroc": auroc(held, y[half]),
-        "auroc_by_kind": {
-            k: auroc(
-                np.array([s for s, kk, lab in zip(held, kinds, y[half], strict=True) if kk == k or lab == 1]),
-                np.array([lab for kk, lab in zip(kinds, y[half], strict=True) if kk == k or lab == 1]),
-            )
-            for k in sorted(set(kinds))
-            if all(lab == 0 for kk, lab in zip(kinds, y[half], strict=True) if kk == k)
+        "auroc": auroc(scores[fitted_on], y[fitted_on]),
+        "auroc_against": {
+            no: auroc(scores[np.isin(kinds, (yes, no))], y[np.isin(kinds, (yes, no))])
+            for no, yes in AGAINST.items()
         },
-        "threshold": float(best),
-        "answered_by_kind": table,
-        "bias": f"{full[-1]:.4f}",
-        "weights": {n: f"{w:.4f}" for n, w in zip(names, full[:-1], strict=True)},
+        "answered": {kind: interval(passed[kinds == kind]) for kind in sorted(set(kinds))},
+        "threshold": f"{operating(probability(x[fitted_on], w), kinds[fitted_on]):.2f}",
+        "bias": f"{w[-1]:.4f}",
+        "weights": {n: f"{v:.4f}" for n, v in zip(names, w[:-1], strict=True)},
     }
+
+
+def operating(scores: Weights, kinds: NDArray[np.str_]) -> float:
+    """The threshold at which REFUSED of the denied are refused."""
+    return float(np.quantile(scores[kinds == "denied"], REFUSED))
+
+
+def interval(passed: NDArray[np.bool_]) -> list[float]:
+    """The share with its 95 % interval (Wilson's)."""
+    return [round(v, 3) for v in share(int(passed.sum()), len(passed))]
 
 
 def hash_half(query: str) -> bool:
@@ -215,7 +243,7 @@ def main() -> None:
         examples = handbook(limit, dense=mode)
         examples += contracts(limit, dense=mode)
         for name in ("chunkeval", "cranfield"):
-            examples += removed(name, limit // 2, dense=mode)
+            examples += removed(name, min(limit, LONG), dense=mode)
         assert all(n in FEATURES for n in names)
         print(json.dumps({"dense" if mode else "keyword_only": judge(examples, names)}, indent=1), flush=True)
 

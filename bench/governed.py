@@ -65,7 +65,7 @@ def _plain(ws: Workspace, tenant: str, principal: str, question: str) -> float:
         embedder, fingerprint = parts.retriever.serving()
 
         def search() -> None:
-            asked = embed_question(Run("", 0, "ask", ""), embedder, fingerprint, question)
+            asked = embed_question(Run("", 0, "ask", ""), embedder, fingerprint, question, settings=settings)
             parts.retriever.search(reader.scope, asked, settings)
 
         return timed(search)

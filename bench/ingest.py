@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.workspace import Workspace, init
-from affidavit.ports.embedder import Embedder, EmbedderInfo
+from affidavit.ports.embedder import Embedder, EmbedderInfo, Reading
 from bench.handbook import DATA, lines, minilm
 from bench.measure import percentile, say, timed
 from bench.ours import Given, serve
@@ -44,6 +44,13 @@ class _Timed:
 
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         return self._embedder.tokens(texts)
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        begin = time.perf_counter()
+        try:
+            return self._embedder.read(texts)  # type: ignore[attr-defined, no-any-return]  # MiniLM
+        finally:
+            self.seconds += time.perf_counter() - begin
 
     def count(self, text: str) -> int:
         return self._embedder.count(text)

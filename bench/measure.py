@@ -68,3 +68,14 @@ def memory() -> dict[str, int]:
     wanted = {"VmRSS": "resident_mb", "RssAnon": "own_mb", "VmHWM": "peak_mb"}
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
     return {wanted[line[0][:-1]]: int(line[1]) // 1024 for line in lines if line[0][:-1] in wanted}
+
+
+def share(count: int, of: int) -> tuple[float, float, float]:
+    """``count`` as a share of ``of`` with its 95 % interval by Wilson's score (E. B. Wilson, JASA 1927); 0, 0, 1 of nothing."""
+    if not of:
+        return 0.0, 0.0, 1.0
+    z = 1.96
+    p, scale = count / of, 1 + z * z / of
+    middle = (p + z * z / (2 * of)) / scale
+    reach = z * ((p * (1 - p) + z * z / (4 * of)) / of) ** 0.5 / scale
+    return p, middle - reach, middle + reach

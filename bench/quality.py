@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ir_measures
@@ -12,9 +12,9 @@ from ir_measures import RR, R, nDCG
 
 from affidavit.app.workspace import Workspace
 from affidavit.ask.falling_short import words
-from affidavit.domain.answer import NOT_ENOUGH, Answer
+from affidavit.domain.answer import NOT_ENOUGH, Answer, Claim
 from bench.handbook import DATA, TENANT, lines, visible_documents, who_reads_most
-from bench.measure import say
+from bench.measure import say, share
 
 SLICE = 40
 _DEPTH = 100
@@ -121,7 +121,9 @@ def access_cases(ws: Workspace, most: int) -> dict[str, Any]:
     people = {c[k] for c in cases for k in ("allowed_user", "denied_user")}
     readable = {w: Readable(documents, names) for w, names in visible_documents(ws, people).items()}
     out: dict[str, Any] = {"cases": len(cases), "denied": _tally(), "allowed": _tally()}
-    out |= {"leaks": 0, "leaking": {}, "misassigned": 0, "allowed_cite_the_page": 0}
+    out |= {"leaks": 0, "leaking": {}, "misassigned": 0, "allowed_cite_the_page": 0, "judged": 0}
+    out |= {"first_sentence_overlaps": 0, "some_sentence_overlaps": 0}
+    spans = gold_spans()
     for n, case in enumerate(cases):
         if n % 50 == 0:
             say(f"access case {n} of {len(cases)}")
@@ -135,8 +137,46 @@ def access_cases(ws: Workspace, most: int) -> dict[str, Any]:
             out["leaking"].setdefault(kind, []).append(case["query_id"])
         allowed = _ask(ws, question, case["allowed_user"], out["allowed"])
         out["allowed_cite_the_page"] += gold in _cited(allowed)
+        if allowed.claims and case["query_id"] in spans:
+            hits = [_overlaps(claim, spans[case["query_id"]]) for claim in allowed.claims]
+            out["judged"] += 1
+            out["first_sentence_overlaps"] += hits[0]
+            out["some_sentence_overlaps"] += any(hits)
     out["allowed_cite_the_page_share"] = round(out["allowed_cite_the_page"] / max(1, len(cases)), 4)
-    return out
+    return out | {"shares": _shares(out)}
+
+
+def _shares(out: dict[str, Any]) -> dict[str, list[float]]:
+    """What counts as a share of what, with 95 % intervals."""
+    cases, judged = out["cases"], out["judged"]
+    return {
+        "denied_refused": _rounded(share(out["denied"]["refused"], cases)),
+        "allowed_answered": _rounded(share(out["allowed"]["answered"], cases)),
+        "answers_whose_first_sentence_overlaps": _rounded(share(out["first_sentence_overlaps"], judged)),
+        "answers_of_which_some_sentence_overlaps": _rounded(share(out["some_sentence_overlaps"], judged)),
+    }
+
+
+def _rounded(numbers: Sequence[float]) -> list[float]:
+    return [round(n, 4) for n in numbers]
+
+
+Span = tuple[str, int, int]
+"""A document and the characters from which to which."""
+
+
+def gold_spans() -> dict[str, list[Span]]:
+    """By question the stretches that answer it."""
+    spans: dict[str, list[Span]] = {}
+    for line in lines("spans.jsonl"):
+        spans.setdefault(line["query_id"], []).append((line["doc_id"], line["start"], line["end"]))
+    return spans
+
+
+def _overlaps(claim: Claim, spans: list[Span]) -> bool:
+    """Whether the claim's own citation lies, in part at least, in a stretch that answers."""
+    cited = claim.citations[0]
+    return any(cited.document == d and cited.start < end and start < cited.end for d, start, end in spans)
 
 
 def _tally() -> dict[str, int]:

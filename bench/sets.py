@@ -1,7 +1,7 @@
 """Ranking on five sets of judged questions, by one configuration for all: ``python -m bench.sets``.
 
 Each set is synced into a workspace of its own, kept in ``bench/.cache``, and asked by the code of ``affidavit eval retrieval``
-under the default release, and under the same without openings, second retrievals and BM25's settings ("plain").
+under the default release, and under the same without openings, second retrievals, late interaction and BM25's settings ("plain").
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ READER, EVERYONE = "reader", "group:all"
 def plain() -> dict[str, Any]:
     """The default release as it ranks with one search a question."""
     content: dict[str, Any] = copy.deepcopy(dict(DEFAULT))
-    for name in ("k1", "b", "lead", "onward", "onward_weight"):
+    for name in ("k1", "b", "lead", "onward", "onward_weight", "late", "late_pool"):
         del content["retrieve"][name]
     return content
 

@@ -23,13 +23,19 @@ import typer
 import affidavit
 from affidavit.app import workspace
 from affidavit.app.config import EmbedderSpec
+from affidavit.app.operations import operation
+from affidavit.app.operations.operation import Operation
+from affidavit.app.operations.table import TABLE
 from affidavit.app.people import Entry, ImportReport, PeopleDesk
 from affidavit.app.runs import RunDesk
+from affidavit.app.settings import SECTIONS as SERVER_SETTINGS
+from affidavit.app.settings import described
 from affidavit.app.sources import SourceDesk
 from affidavit.ask.searcher import Hits
 from affidavit.domain import errors, events, release
 from affidavit.domain.answer import Answer, Citation, Claim, Refusal
 from affidavit.domain.records import RunStatus
+from affidavit.domain.roles import EVERYBODY, INCLUDED, ROLES
 from affidavit.entrypoints.cli import app
 from affidavit.entrypoints.common import FAILED, INTERRUPTED, USAGE
 from affidavit.ingest.sync import SyncReport
@@ -357,15 +363,86 @@ def python() -> str:
     return page(*parts)
 
 
+# -- operations.md
+
+
+def _held_by(action: str) -> str:
+    if action in EVERYBODY:
+        return "everybody"
+    return ", ".join(f"`{role}`" for role in ROLES if action in INCLUDED[role])
+
+
+def _takes(row: Operation[Any]) -> str:
+    rows = []
+    for name, field in row.takes.model_fields.items():
+        needed = "required" if field.is_required() else ""
+        rows.append((f"`{name}`", field.description or "", needed))
+    return table(("takes", "meaning", ""), rows) if rows else ""
+
+
+def _operation(row: Operation[Any]) -> Iterator[str]:
+    yield f"### {row.name}"
+    yield f"    {row.method.value} /v1{row.path}"
+    yield row.summary
+    same = f" On the command line: `affidavit {row.command}`." if row.command else ""
+    yield f"Needs `{row.action}` ({_held_by(row.action)}).{same}"
+    yield _takes(row)
+    if row.example:
+        yield "```json\n" + json.dumps(row.example, ensure_ascii=False) + "\n```"
+
+
+def operations() -> str:
+    """Every operation that can be asked for over the network."""
+    title, _, rest = prose(operation.__doc__).partition("\n\n")
+    parts = [
+        "# Operations",
+        title,
+        rest,
+        "Fields in braces travel in the path; the others in the query of a `GET`, else as JSON in the body. Lists give "
+        "`items` and `next`: send `next` as `after` for the following page; `null` ends the list. Errors have one shape "
+        "([errors](errors.md)). `/v1/openapi.json` holds the same for machines.",
+    ]
+    group = ""
+    for row in TABLE:
+        if row.group != group:
+            group = row.group
+            parts.append(f"## {group}")
+        parts += _operation(row)
+    return page(*parts)
+
+
+# -- settings.md
+
+
+def server_settings() -> str:
+    """Every setting of the server with its default and meaning."""
+    parts = [
+        "# Settings of the server",
+        "They are in `server.toml` in the workspace's folder, or in the file that `affidavit serve --settings` names. What is "
+        "not said there has its default. A name that is not below is refused, with the nearest one that is. "
+        "`affidavit config check` looks a file over before the server does, `affidavit config show` shows what is in force.",
+        "A setting that ends in `_file` names a file that holds a secret and nothing else, readable by the server alone; names "
+        "of files are relative to the settings' folder. No secret is a setting itself.",
+        '```toml\n[server]\nhost = "0.0.0.0"\npublic_url = "https://ask.example.com"\ntls_certificate = "tls/chain.pem"\n'
+        'tls_key_file = "tls/key.pem"\nworkers = 2\n```',
+    ]
+    for section, kind in SERVER_SETTINGS.items():
+        rows = [(f"`{n}`", said, f"`{json.dumps(d)}`") for s, n, d, said in described() if s == section]
+        parts += [f"## {section}", prose(kind.__doc__), table(("setting", "meaning", "default"), rows)]
+    return page(*parts)
+
+
 # -- all of them
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli,
     "errors.md": error_tree,
     "events.md": event_kinds,
+    "operations.md": operations,
     "ports.md": ports,
     "python.md": python,
     "release.md": default_release,
+    "settings.md": server_settings,
 }
 
 

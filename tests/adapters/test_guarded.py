@@ -18,7 +18,9 @@ from affidavit.adapters.guarded import (
     client,
     look_up,
 )
-from affidavit.domain.errors import UsageError
+from affidavit.adapters.post import Poster, address
+from affidavit.adapters.sinks.http import request
+from affidavit.domain.errors import FollowerError, SinkError, UsageError
 
 NEVER = (
     "169.254.169.254",
@@ -150,3 +152,13 @@ def test_answers_are_bounded_and_redirects_are_not_followed(port: int) -> None:
         for path in ("large", "packed"):
             with pytest.raises(httpx.ReadError):
                 http.get(f"http://127.0.0.1:{port}/{path}")
+
+
+@pytest.mark.network
+@pytest.mark.enable_socket
+def test_sinks_and_followers_reach_this_network_and_never_where_clouds_keep_credentials() -> None:
+    for url in ("http://169.254.169.254/latest", "http://[fe80::1]/", "http://[fd00:ec2::254]/"):
+        with pytest.raises(SinkError, match="not public"):
+            request("POST", url)
+        with pytest.raises(FollowerError, match="cannot be reached"):
+            Poster(address(url), {}).post(b"", {})

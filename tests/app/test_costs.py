@@ -177,11 +177,11 @@ def test_two_processes_fold_each_run_once(ws: affidavit.Workspace, monkeypatch: 
     other = CostView(ws.parts.database, ws.parts.events, ws.money.ledger, ws.money.mark)
     calls: list[int] = []
 
-    def interrupted(self: CostView, after: int) -> Any:
+    def interrupted(self: CostView, after: int, most: int) -> Any:
         calls.append(after)
         if len(calls) == 1:
             assert other.catch_up() == 1
-        return ended(self, after)
+        return ended(self, after, most)
 
     monkeypatch.setattr(CostView, "_ended", interrupted)
     assert ws.money.costs()["total"]["micro"] == 500

@@ -111,7 +111,9 @@ def test_an_interrupted_change_leaves_the_old_one_and_goes_on(
     monkeypatch.setattr(HashEmbedder, "embed", real)
     ws.use_embedder(EmbedderSpec("openai", "http://localhost", "m"))
     assert dense(ws) != before
-    assert ws.parts.database.value("SELECT count(DISTINCT embedder) FROM embeddings") == 2
+    assert (
+        ws.parts.database.value("SELECT count(DISTINCT embedder) FROM embeddings") == 4
+    )  # and token vectors
 
 
 def test_going_back_embeds_nothing_and_none_means_keyword_only(ws: affidavit.Workspace, gated: Gated) -> None:

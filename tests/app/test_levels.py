@@ -11,6 +11,7 @@ import pytest
 
 import affidavit
 from affidavit import Workspace
+from affidavit.app.erasure import Target
 from affidavit.app.people import Entry
 from affidavit.app.workspace import open_with
 from affidavit.domain.clock import MICROSECONDS
@@ -204,6 +205,13 @@ def test_citations_are_those_of_the_answers_given(place: Place) -> None:
     found = place.level("citations")
     assert found["source"] is None
     assert (found["total"], found["good"], found["state"]) == (1, 1, "kept")
+
+
+def test_answers_that_were_erased_are_counted_no_longer(place: Place) -> None:
+    run = place.ws.ask("What is the first note about?", "alice").run
+    assert place.level("citations")["total"] == 1
+    place.ws.erasing.erase(place.tenant, Target("run", run), BY, "she asked for it")
+    assert place.level("citations")["total"] == 0
 
 
 def test_a_promise_for_one_source_goes_before_that_for_each(place: Place) -> None:

@@ -212,3 +212,12 @@ def test_the_commands(tmp_path: Path) -> None:
     )
     published = json.loads(_run(*where, "policy", "publish", "--json"))
     assert json.loads(_run(*where, "policy", "show", "--json"))["policy"] == published["policy"]
+
+
+def test_more_rules_times_tests_than_anybody_waits_for_are_not_begun(workspace: affidavit.Workspace) -> None:
+    """Whoever may read the policy may have it tested: the time that takes is everybody's."""
+    rules = "\n".join(f'@id("r{n}") forbid (principal, action, resource);' for n in range(100))
+    world = '[[test]]\nname = "{}"\naction = "audit:read"\nexpect = "forbid"\n'
+    tests = "".join(map(world.format, range(2_001)))
+    with pytest.raises(UsageError, match="too many at once"):
+        workspace.policy.test(PolicyFiles({"a.cedar": rules}, {"a.test.toml": tests}))

@@ -10,6 +10,7 @@ import pytest
 
 import affidavit
 from affidavit.app.replay import ReplayReport
+from affidavit.app.supposed import read_policy
 from affidavit.domain.errors import AccessDeniedError, EmbedderError, UsageError
 from affidavit.domain.events import EventKind
 from affidavit.domain.release import DEFAULT, load
@@ -387,7 +388,7 @@ def test_policy_diff_lists_what_would_change(ws: affidavit.Workspace, tmp_path: 
     policy.write_text(
         '[[rule]]\nmatch = "docs/**"\nallow = ["anyone"]\n[[rule]]\nmatch = "docs/leave.md"\nallow = [["group:board"]]\n'
     )
-    found = ws.replays.policy_diff(tenant, policy, 30)
+    found = ws.replays.policy_diff(tenant, read_policy(policy), 30)
     assert found["runs"] == 2
     (change,) = found["changes"]
     assert (change["principal"], change["document"], change["was"], change["would_be"]) == (
@@ -397,7 +398,7 @@ def test_policy_diff_lists_what_would_change(ws: affidavit.Workspace, tmp_path: 
         "forbid",
     )
     policy.write_text('[[rule]]\nmatch = "elsewhere/**"\nallow = []\n')
-    assert ws.replays.policy_diff(tenant, policy, 30)["changes"] == []
+    assert ws.replays.policy_diff(tenant, read_policy(policy), 30)["changes"] == []
 
 
 @pytest.mark.parametrize(
@@ -409,7 +410,7 @@ def test_a_malformed_policy_is_named(ws: affidavit.Workspace, tmp_path: Path, te
     policy = tmp_path / "p.toml"
     policy.write_text(text)
     with pytest.raises(UsageError):
-        ws.replays.policy_diff(ws.parts.tenant(""), policy, 30)
+        ws.replays.policy_diff(ws.parts.tenant(""), read_policy(policy), 30)
 
 
 def test_the_first_difference_is_found() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import affidavit
+from affidavit.app.calibrating import weigh
 from affidavit.ask.lead import DOCUMENTS, Parts, nearest, places, split
 from affidavit.ports.index import Candidate
 
@@ -63,3 +68,27 @@ def test_only_the_few_nearest_documents_are_meant() -> None:
     chosen = nearest(found, {n: -n for n in found})
     assert len(chosen) == DOCUMENTS and 99 in chosen
     assert {19, 18} <= chosen
+
+
+def test_how_surely_an_opening_is_found_is_weighed_up_to_a_point(
+    workspace: affidavit.Workspace, write_folder: Callable[[dict[str, str | bytes]], Path], tmp_path: Path
+) -> None:
+    """A contract that has most of the names counts as found; how many more it has says nothing about what is asked of it."""
+    names = {"ada": "Ada Hill Inc.", "bob": "Bob Lake LLC", "cyd": "Cyd Moor plc", "dan": "Dan Reed AG"}
+    files: dict[str, str | bytes] = {
+        f"{n}.md": f"# Lease of {name}\n\nThe tenant pays for repairs.\n" for n, name in names.items()
+    }
+    (tmp_path / "p.jsonl").write_text('{"id": "alice"}\n')
+    workspace.import_people(tmp_path / "p.jsonl")
+    workspace.add_source("folder", write_folder({"access.toml": 'allow = ["anyone"]', **files}), "docs")
+    workspace.sync()
+
+    def features(question: str) -> tuple[float, float]:
+        found = weigh(workspace, workspace.question(question, "alice"), workspace.parts.release())
+        return found["opening"], found["lead"]
+
+    assert features("Who pays for repairs?") == (0.0, 1.0)
+    assert features("In the lease of Ada Hill Inc.: who pays for repairs?") == (1.0, 1.0)
+    assert 0 < features("In the lease of Ada Lake of Basel and Bern: who pays for repairs?")[1] < 1
+    opening, lead = features("In the charter of Zoe Quill GmbH with Xaver Ypsilon: who pays for repairs?")
+    assert (opening, lead) == (1.0, 0.0)

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.ask.rank import Ranked, document_scores, fuse, idf, z_scores
+from affidavit.ask.rank import Ranked, document_scores, fuse, idf, rerank, z_scores
 from affidavit.domain.release import DEFAULT, load
 from affidavit.ports.index import Candidate
 
@@ -56,3 +56,35 @@ def test_idf_falls_with_frequency_and_is_never_negative() -> None:
     values = [idf(100, df) for df in range(101)]
     assert values == sorted(values, reverse=True)
     assert values[-1] > 0
+
+
+def ranked(*scores_: float) -> list[Ranked]:
+    return [Ranked(n, n, n, score, 0.0, None) for n, score in enumerate(scores_)]
+
+
+def test_late_interaction_moves_the_first_and_nothing_below_them_gains() -> None:
+    found = rerank(ranked(4.0, 3.0, 2.0, 1.0), {0: 0.1, 1: 0.3, 2: 0.2}, 1.0, 3)
+    assert [r.chunk for r in found] == [1, 0, 2, 3]
+    gains = {r.chunk: r.score - (4.0 - r.chunk) for r in found}
+    assert gains[0] == gains[3] == 0.0 < gains[2] < gains[1]
+    assert [r.late for r in found] == [0.3, 0.1, 0.2, None]
+
+
+def test_without_token_vectors_a_chunk_counts_as_the_least() -> None:
+    found = rerank(ranked(4.0, 3.9, 3.8), {1: 0.5, 2: 0.2}, 1.0, 3)
+    assert [r.chunk for r in found] == [1, 0, 2]
+    assert (found[1].score, found[1].late) == (4.0, None)
+    assert rerank(ranked(2.0, 1.0), {}, 1.0, 2) == ranked(2.0, 1.0)
+    assert [r.score for r in rerank(ranked(2.0, 1.0), {0: 0.5, 1: 0.5}, 1.0, 2)] == [2.0, 1.0]
+
+
+@given(st.lists(st.tuples(scores, scores), min_size=1, max_size=12), st.integers(1, 12))
+def test_what_is_not_among_the_first_does_not_move_a_score(
+    pairs: list[tuple[float, float]], first: int
+) -> None:
+    before = sorted(ranked(*(score for score, _ in pairs)), key=lambda r: (-r.score, r.tie))
+    late = {r.chunk: pairs[r.chunk][1] for r in before[:first]}
+    whole = rerank(before, late, 0.75, first)
+    few = {r.chunk: r.score for r in rerank(before[:first], late, 0.75, first)}
+    assert few.items() <= {r.chunk: r.score for r in whole}.items()
+    assert all(r.score >= b.score for b in before for r in whole if r.chunk == b.chunk)

@@ -63,6 +63,13 @@ def test_the_verdict_learns_what_missing_looks_like(place: Path) -> None:
         assert release.digest != ws.parts.release().digest
 
 
+def test_an_operator_says_how_much_is_to_be_refused(place: Path) -> None:
+    for percent in ("50", "99"):
+        result = run(place, str(place / "judged"), "--as", "alice", "--refuse", percent, "--json")
+        assert json.loads(result.stdout)["refused"] >= float(percent) / 100 - 0.1
+    assert run(place, str(place / "judged"), "--as", "alice", "--refuse", "101").exit_code == 2
+
+
 def test_a_stranger_calibrates_nothing(place: Path) -> None:
     result = run(place, str(place / "judged"), "--as", "nobody")
     assert result.exit_code != 0

@@ -49,3 +49,11 @@ def test_a_release_can_hold_the_model() -> None:
 def test_equal_scores_are_half_right() -> None:
     assert auroc(np.array([1.0, 1.0]), np.array([0.0, 1.0])) == 0.5
     assert auroc(np.array([1.0, 2.0, 0.0]), np.array([0.0, 1.0, 0.0])) == 1.0
+
+
+@pytest.mark.parametrize("refuse", [0.5, 0.8, 0.95])
+def test_so_much_is_refused_as_is_asked_for(refuse: float) -> None:
+    found = fit(examples(2000, 2.0), ["dense", "keyword"], refuse)
+    assert abs(found.refused - refuse) < 0.05  # of the half that it was not chosen on
+    stricter = fit(examples(2000, 2.0), ["dense", "keyword"], refuse + 0.04)
+    assert stricter.threshold > found.threshold and stricter.answered < found.answered

@@ -177,6 +177,7 @@ def truncate_signed(ws: affidavit.Workspace, world: World) -> None:
     ws.parts.database.run(
         "DELETE FROM events WHERE position >= (SELECT min(position) FROM events WHERE run = ?)", (run,)
     )
+    ws.parts.database.run("DELETE FROM runs WHERE position > (SELECT max(position) FROM events)")
     ws.parts.database.run(  # a text left behind would give it away
         "DELETE FROM bodies WHERE id > (SELECT max(body) FROM (SELECT body FROM events UNION "
         "SELECT text_body FROM revisions UNION SELECT source_body FROM revisions))"

@@ -404,3 +404,30 @@ def test_an_amount_that_is_written_as_text_is_not_overlooked() -> None:
         given = wish({"amount": amount, "to": "bob 5"})
         said = engine(f'{BASE}{rule} when {{ context.unseen == ["amount"] }};', wide)
         assert (said.decide(given, "acme").verdict is Verdict.FORBID) is unseen
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        "(" * 5000 + "true" + ")" * 5000,
+        "true" + " && true" * 5000,
+        "1" + " + 1" * 5000 + " == 1",
+        "principal" + ".a" * 5000 + " == 1",
+        "principal" + '["a"]' * 5000 + " == 1",
+        "[" * 5000 + "]" * 5000 + " == []",
+        "if true then " * 5000 + "true" + " else false" * 5000,
+        "true }" + " when { true }" * 5000 + " when { true",
+    ],
+)
+def test_a_rule_that_would_exhaust_the_parsers_stack_never_reaches_it(wild: str) -> None:
+    with pytest.raises(ManifestError, match="brackets within brackets"):
+        statements({"a.cedar": f'@id("a") permit (principal, action, resource) when {{ {wild} }};'})
+
+
+def test_what_stands_in_a_text_or_a_remark_does_not_make_a_rule_deep() -> None:
+    said = f'context.mode == "{"(" * 900}" // {"[" * 900}\n'
+    rule = f'@id("a") permit (principal, action, resource) when {{ {said} }};'
+    assert [r.id for r in engine(rule).rules] == ["a"]
+    many = ", ".join(f'User::"acme/user:u{n}"' for n in range(2000))
+    listed = f"when {{ principal in [{many}] }}"
+    assert statements({"a.cedar": f'@id("a") permit (principal, action, resource) {listed};'})

@@ -1,5 +1,6 @@
-"""HTTP to where an operator's import points, and nowhere else: names are looked up once, every address is looked at before it is
-connected to, and it is that address that is connected to. No proxies, no redirects, no answer of more than a few megabytes."""
+"""HTTP to where an operator's import, sink or follower points, and nowhere else: names are looked up once, every address is
+looked at before it is connected to, and it is that address that is connected to. No proxies, no redirects, no answer of more
+than a few megabytes."""
 
 from __future__ import annotations
 
@@ -105,6 +106,15 @@ def client(private: bool, seconds: float, lookup: Lookup = look_up) -> httpx.Cli
     """A client under these rules. What it raises is httpx's; a forbidden address is a ``ConnectError``."""
     import httpx  # noqa: PLC0415  # 0.1 s that only imports need
 
+    return httpx.Client(
+        transport=transport(private, lookup), timeout=seconds, trust_env=False, follow_redirects=False
+    )
+
+
+def transport(private: bool, lookup: Lookup = look_up) -> httpx.BaseTransport:
+    """What connects under these rules, for a client of one's own."""
+    import httpx  # noqa: PLC0415  # as above
+
     class Limited(httpx.SyncByteStream):
         def __init__(self, stream: Any) -> None:
             self._stream = stream
@@ -145,9 +155,7 @@ def client(private: bool, seconds: float, lookup: Lookup = look_up) -> httpx.Cli
                 extensions=answer.extensions,
             )
 
-    return httpx.Client(
-        transport=Transport(trust_env=False), timeout=seconds, trust_env=False, follow_redirects=False
-    )
+    return Transport(trust_env=False)
 
 
 def async_client(private: bool, seconds: float, headers: dict[str, str], lookup: Lookup = look_up) -> Any:

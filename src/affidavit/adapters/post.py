@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from affidavit.adapters.guarded import transport as guarded
 from affidavit.domain.errors import FollowerError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Poster:
                 timeout=self._timeout,
                 follow_redirects=False,
                 trust_env=False,
-                transport=self._transport,
+                transport=self._transport or guarded(private=True),
             )
         return self._client
 

@@ -138,7 +138,9 @@ class ActDesk:
         """
         release = self._parts.release()
         _check(release, question.acts)
-        run = Resumed(new_run_id(self._parts.randomness), question.tenant, JOURNEY, release.digest)
+        run = Resumed(
+            question.run or new_run_id(self._parts.randomness), question.tenant, JOURNEY, release.digest
+        )
         return self._carry(run, question, release, None)
 
     def go_on(self, tenant: Tenant, run: str) -> Answer:

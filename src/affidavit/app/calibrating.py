@@ -40,9 +40,15 @@ class CalibrationDesk:
         self._workspace = workspace
 
     def calibrate(
-        self, judged: Judged, user: str, tenant: str = "", progress: Callable[[], None] = lambda: None
+        self,
+        judged: Judged,
+        user: str,
+        tenant: str = "",
+        progress: Callable[[], None] = lambda: None,
+        refuse: float | None = None,
     ) -> Calibrated:
         """Fit on half of the questions, judge on the other half. ``user`` asks where a question does not say who does.
+        ``refuse``: the share to be refused of what cannot be answered; None balances both kinds of mistakes.
 
         Raises UsageError for too few questions.
         """
@@ -59,7 +65,7 @@ class CalibrationDesk:
                 found = weigh(ws, question, release, left_out)
                 examples.append(Example(asked.id, found, not left_out))
             progress()
-        fitted = fit(examples, names)
+        fitted = fit(examples, names, refuse)
         content = json.loads(json.dumps(release.content))
         content["suffice"][kind] = fitted.content()
         return Calibrated(content, kind, fitted, len(examples))
@@ -81,7 +87,7 @@ def weigh(
         reader = ws.parts.scopes.resolve(question.tenant, question.principal, None, question.filter)
         scope = replace(reader.scope, instead=tuple((d, False) for d in sorted(without)))
         embedder, fingerprint = retriever.serving()
-        asked = embed_question(run, embedder, fingerprint, question.text, lead=release.retrieval.lead > 0)
+        asked = embed_question(run, embedder, fingerprint, question.text, settings=release.retrieval)
         found = retriever.search(scope, asked, release.retrieval)
     checked = retriever.recheck(replace(reader, scope=scope), found.ranked[: 4 * release.retrieval.k])
     passages = choose_passages(found, checked.passages, release.retrieval)

@@ -19,6 +19,8 @@ from affidavit.ports.embedder import Embedder
 WORKSPACE = "AFFIDAVIT_WORKSPACE"
 MODELS = "AFFIDAVIT_MODELS"
 EMBEDDINGS_KEY = "AFFIDAVIT_EMBEDDINGS_API_KEY"
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""By which prometheus-client knows that several processes count together."""
 AS = "AFFIDAVIT_AS"
 TENANT = "AFFIDAVIT_TENANT"
 
@@ -51,6 +53,11 @@ class EmbedderSpec:
 def environment(name: str) -> str:
     """An environment variable, "" when unset."""
     return os.environ.get(name, "")
+
+
+def tell_children(name: str, value: str) -> None:
+    """Set an environment variable for the processes that are started from now on."""
+    os.environ[name] = value
 
 
 def check_variable(name: str, what: str) -> None:

@@ -32,7 +32,7 @@ STAGES: Mapping[str, str] = {
 _Part: TypeAlias = tuple[str, str, str, str, str, Amounts]
 """(stage, task, provider, model, currency, amounts)."""
 _TASKS = {EMBED: "embedding", "rerank": "rerank"}
-_BATCH = 2_000
+_BATCH, _STEP = 2_000, 50
 _LARGEST = 2**53 - 1
 _NONE: Amounts = (0,) * len(AMOUNTS)  # type: ignore[assignment]  # as many as there are names
 
@@ -158,17 +158,34 @@ class CostView:
         self._check_same_log()
         folded = 0
         while True:
-            before, _ = self._ledger.folded()
-            with self._db.read():
-                ended = self._ended(before)
-                sums = self._sums(ended)
+            ended, done = self._fold(_BATCH)
             if not ended:
                 return folded
-            position, _, leaf = ended[-1]
-            if self._ledger.fold(before, position, bytes(leaf), sums.items()):
-                folded += len(ended)
+            if done:
+                folded += ended
                 if progress is not None:
-                    progress(len(ended))
+                    progress(ended)
+
+    def step(self, most: int = _STEP) -> int:
+        """Fold up to ``most`` runs; how many are left."""
+        self._check_same_log()
+        ended, _ = self._fold(most)
+        if ended < most:
+            return 0
+        position, _ = self._ledger.folded()
+        sql = "SELECT count(*) FROM events WHERE kind = ? AND position > ?"
+        return int(self._db.value(sql, (EventKind.RUN_FINISHED.value, position)))
+
+    def _fold(self, most: int) -> tuple[int, bool]:
+        """How many runs were folded, and whether no other process did so in the same moment."""
+        before, _ = self._ledger.folded()
+        with self._db.read():
+            ended = self._ended(before, most)
+            sums = self._sums(ended)
+        if not ended:
+            return 0, False
+        position, _, leaf = ended[-1]
+        return len(ended), self._ledger.fold(before, position, bytes(leaf), sums.items())
 
     def _check_same_log(self) -> None:
         """A log that was set back or rewritten has another event where the view left off: then it begins anew."""
@@ -179,10 +196,10 @@ class CostView:
         if found is None or bytes(found) != leaf:
             self._ledger.forget()
 
-    def _ended(self, after: int) -> list[tuple[int, str, bytes]]:
+    def _ended(self, after: int, most: int) -> list[tuple[int, str, bytes]]:
         rows = self._db.all(
             "SELECT position, run, leaf FROM events WHERE kind = ? AND position > ? ORDER BY position LIMIT ?",
-            (EventKind.RUN_FINISHED.value, after, _BATCH),
+            (EventKind.RUN_FINISHED.value, after, most),
         )
         return [(row[0], row[1], row[2]) for row in rows]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.app.authority import authorise
+from affidavit.app.endings import end_all
 from affidavit.app.sources import SourceDesk
 from affidavit.app.wiring import ERASED, Parts
 from affidavit.domain.canonical import Json
@@ -28,8 +29,12 @@ from affidavit.domain.events import Event, EventKind
 from affidavit.domain.records import FOREVER
 from affidavit.events.log import Transaction
 from affidavit.store.bodies import unpack
+from affidavit.store.credentials import Credentials
 from affidavit.store.keeping import Hold, Keeping
 from affidavit.store.people import Tenant
+from affidavit.store.proposals import Proposals
+from affidavit.store.replies import Replies
+from affidavit.store.runs import Runs
 
 ERASE = "audit:erase"
 RUN_KINDS = tuple(
@@ -46,7 +51,14 @@ RUN_KINDS = tuple(
     )
 )
 _PEOPLE_KINDS = tuple(
-    kind.value for kind in (EventKind.PERSON_CHANGED, EventKind.MEMBERSHIP_CHANGED, EventKind.GRANT_CHANGED)
+    kind.value
+    for kind in (
+        EventKind.PERSON_CHANGED,
+        EventKind.MEMBERSHIP_CHANGED,
+        EventKind.GRANT_CHANGED,
+        EventKind.CREDENTIAL_CHANGED,
+        EventKind.PROPOSAL_CHANGED,
+    )
 )
 _SAID_KINDS = (EventKind.FEEDBACK_GIVEN.value,)
 _TRAIL_KINDS = tuple(
@@ -280,6 +292,8 @@ class EraseDesk:
                 facts: dict[str, int | str] = {"subject": document, "source": source}
                 at = tx.append(Event(EventKind.DOCUMENT_REMOVED, tenant.id, facts=facts))
                 self._parts.catalog.end_document(document, at)
+        if target.cause == "person":
+            end_all(self._parts.database, tx, tenant.id, target.subject, {"by": by})
         body: dict[str, Json] = {"documents": sorted(plan.documents)}
         mark = self._parts.mark(target.cause, tenant.id, target.source, target.subject)
         if target.cause == "document" and mark not in self._rows.barred(tenant.id):
@@ -291,6 +305,8 @@ class EraseDesk:
             self._rows.bar(tenant.id, mark, position)
         if target.cause == "person":
             extra["rows"] = self._rows.forget(tenant.id, target.subject)
+            Proposals(self._parts.database).empty(tenant.id, target.subject)
+            extra["credentials"] = Credentials(self._parts.database).empty(tenant.id, target.subject)
         if plan.documents:
             extra["vectors"] = self._rows.empty(sorted(plan.documents))
             self._parts.catalog.set_setting(ERASED, str(position))
@@ -320,6 +336,8 @@ class EraseDesk:
         position = tx.append(Event(EventKind.BODY_ERASED, tenant.id, facts=facts, body=body))
         tx.bodies.erase(self._rows.body_ids(sorted(plan.positions)))
         tx.bodies.erase(plan.contents)
+        Runs(tx.db).forget(plan.positions)
+        Replies(self._parts.database).empty()
         return position
 
     def scrub(self, *, index: bool = False) -> bool:
@@ -404,6 +422,13 @@ class EraseDesk:
             rules = self._parts.catalog.rules(tenant.id).values()
             named = sum(any(target.subject in layer for layer in (*r.layers, r.deny)) for r in rules)
             out.append(_remain("access rules", named, "rules of sources that name the person, past ones too"))
+            spoken = self._rows.naming(tenant.id, (EventKind.CREDENTIAL_CHANGED.value,), target.subject)
+            spoken -= plan.positions
+            out.append(
+                _remain(
+                    "keys", len(spoken), "keys of services that name the person as somebody they speak for"
+                )
+            )
             owned = self._rows.owned(tenant.id, target.subject)
             out.append(_remain("owned documents", owned, "documents that name the person as owner"))
             out.append(

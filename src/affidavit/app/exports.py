@@ -64,16 +64,18 @@ class ExportDesk:
         principal: str | None,
         *,
         audit: bool = False,
+        own: bool = False,
         since: Sequence[int] = (),
     ) -> dict[str, Any]:
         """The bundle of ``run`` for ``principal``, without writing or recording anything.
 
-        ``principal`` None is the operator at the machine, who gets the asker's view unless ``audit``. ``since`` are sizes of
+        ``principal`` None is the operator at the machine, who gets the asker's view unless ``audit``; with ``own`` an auditor
+        gets it too, of their own runs. ``since`` are sizes of
         checkpoints that the reader kept: the bundle then proves that it is the same history. Raises AccessDeniedError for an
         unknown run and for one the reader may not see, alike.
         """
         with self._parts.database.read():
-            entries, view = self._permitted(tenant, run, principal, audit)
+            entries, view = self._permitted(tenant, run, principal, audit, own)
             head = self._evidence.newest()
             shown = [e for e in entries if view == AUDITOR or _kind(e) in ASKER_KINDS]
             value: dict[str, Any] = {
@@ -113,11 +115,21 @@ class ExportDesk:
                 file.write(value["page"].encode())
         return done
 
+    def give(
+        self, tenant: Tenant, run: str, principal: str, since: Sequence[int] = (), *, own: bool = False
+    ) -> tuple[bytes, Exported, str]:
+        """``bundle`` as the bytes of its file, and whose view it holds; on record before it is given. Raises as ``bundle``."""
+        value = self.bundle(tenant, run, principal, own=own, since=since)
+        data = canonical(value)
+        done = Exported("bundle", len(value["events"]), sha256(data))
+        self._record(tenant.id, done, {"by": principal, "run": run, "view": value["view"]})
+        return data, done, value["view"]
+
     def _permitted(
-        self, tenant: Tenant, run: str, principal: str | None, audit: bool
+        self, tenant: Tenant, run: str, principal: str | None, audit: bool, own: bool
     ) -> tuple[list[Entry], str]:
         entries = self._evidence.of_run(run) if run.isascii() else []
-        auditor = audit if principal is None else self._runs.may_audit(tenant, principal)
+        auditor = audit if principal is None else not own and self._runs.may_audit(tenant, principal)
         started = self._started(entries[0]) if entries else {}
         mine = principal is None or started.get("principal") == principal
         if not entries or entries[0].tenant != tenant.id or not (mine or auditor):

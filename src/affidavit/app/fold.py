@@ -15,6 +15,10 @@ from affidavit.events.verify import Fold, Noted
 
 Intervals = dict[Any, list[list[Any]]]
 _NOTHING = "0" * 64
+CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires")
+"""What an event says of a credential, and its row must."""
+PROPOSAL = ("operation", "principal", "speaker", "scopes", "asked", "expires")
+"""The same of a proposal."""
 
 
 def packed(name: str, title: str, text: str, details: str, chunks: str, original: str | None) -> bytes:
@@ -52,6 +56,9 @@ class CatalogFold:
         self.kills: list[list[Any]] = []
         self.secrets: list[list[Any]] = []
         self.objectives: list[list[Any]] = []
+        self.credentials: dict[str, list[Any]] = {}
+        self.proposals: dict[str, list[Any]] = {}
+        self.four_eyes: list[list[Any]] = []
         self._shared: dict[bytes, Mapping[str, Any]] = {}
         self._take = {
             EventKind.PERSON_CHANGED: self._person,
@@ -70,6 +77,8 @@ class CatalogFold:
             EventKind.KILL_CHANGED: self._kill,
             EventKind.SECRET_CHANGED: self._secret,
             EventKind.LEVEL_CHANGED: self._level,
+            EventKind.CREDENTIAL_CHANGED: self._credential,
+            EventKind.PROPOSAL_CHANGED: self._proposal,
         }
 
     def fold(self) -> Fold:
@@ -221,6 +230,31 @@ class CatalogFold:
         if event.facts["change"] == "set":
             said = [event.body[k] for k in ("within", "share", "days")]
             self.objectives.append([*what, *said, event.position, FOREVER])
+
+    def _credential(self, event: Noted) -> None:
+        """An erased body leaves the id, and when it began and ended; whose it was is then not known any more."""
+        id, body = event.facts["subject"], event.body
+        match event.facts["change"]:
+            case "made":
+                said = None if event.erased else [body[name] for name in CREDENTIAL]
+                self.credentials[id] = [event.tenant, said, event.position, FOREVER]
+            case "shortened":
+                if not event.erased and self.credentials[id][1] is not None:
+                    self.credentials[id][1][CREDENTIAL.index("expires")] = body["expires"]
+            case _:
+                self.credentials[id][-1] = event.position
+
+    def _proposal(self, event: Noted) -> None:
+        id, change, body = event.facts["subject"], event.facts["change"], event.body
+        if change == "required":
+            _end(self.four_eyes, [event.tenant], event.position)
+            actions = canonical(body["actions"]).decode()
+            self.four_eyes.append([event.tenant, actions, body["by"], event.position, FOREVER])
+        elif change == "made":
+            said = None if event.erased else [body[name] for name in PROPOSAL]
+            self.proposals[id] = [event.tenant, said, change, event.position, FOREVER]
+        else:
+            self.proposals[id][2:] = [change, self.proposals[id][3], event.position]
 
 
 def _end(rows: list[list[Any]], key: list[Any], position: int) -> None:

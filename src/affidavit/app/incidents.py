@@ -77,14 +77,16 @@ class FeedbackDesk:
         event = Event(EventKind.FEEDBACK_GIVEN, tenant.id, facts={"verdict": verdict}, body=body)
         return self._parts.log.write(lambda tx: tx.append(event))
 
-    def of(self, tenant: Tenant, run: str = "", reader: str | None = None) -> list[Said]:
+    def of(
+        self, tenant: Tenant, run: str = "", reader: str | None = None, *, own: bool = False
+    ) -> list[Said]:
         """What was said of ``run``, or of every run, oldest first.
 
         ``reader`` None is the operator. Who may not audit sees what they said themselves: an accepted answer may tell what was
-        denied to whoever asked.
+        denied to whoever asked. ``own``: nor does an auditor see more.
         """
         with self._parts.database.read():
-            everything = reader is None or self._runs.may_audit(tenant, reader)
+            everything = reader is None or (not own and self._runs.may_audit(tenant, reader))
             return [
                 Said(e.position, e.at, b["run"], e.facts["verdict"], b["by"], b["reason"], b["accepted"])
                 for e, b in _bodies(self._parts, tenant, EventKind.FEEDBACK_GIVEN)

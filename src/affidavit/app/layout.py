@@ -12,8 +12,11 @@ from affidavit.domain.errors import LogDamagedError
 from affidavit.domain.records import FOREVER
 from affidavit.store import bodies
 from affidavit.store.database import sqlite_objects
+from affidavit.store.tokenvectors import SETTING as TOKEN_VECTORS
 
-_SETTINGS = frozenset({"origin", "verifier", "frontier", SERVING, NEXT, RETENTION, REDACTION, ERASED, PRICES})
+_SETTINGS = frozenset(
+    {"origin", "verifier", "frontier", SERVING, NEXT, RETENTION, REDACTION, ERASED, PRICES, TOKEN_VECTORS}
+)
 
 
 def check_layout(parts: Parts) -> None:

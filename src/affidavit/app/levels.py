@@ -41,6 +41,7 @@ CHECKED = "source_check"
 _WHOLE = 10_000
 _DAYS, _MOST_DAYS, _MOST_SECONDS = 30, 366, 366 * 86_400
 _DAY = 86_400 * MICROSECONDS
+_REMEMBERED = 20_000
 _ANSWERS = 2_000
 """So many answers are looked at for their citations, the newest: each is a body to open."""
 
@@ -76,6 +77,8 @@ class LevelDesk:
         self._parts = parts
         self._sources = sources
         self._rows = Levels(parts.database)
+        self._erased = -1
+        self._claims: dict[int, tuple[int, int]] = {}
 
     # -- objectives
 
@@ -256,11 +259,23 @@ class LevelDesk:
 
     def _citations(self, tenant: Tenant, objective: Objective | None) -> Counted:
         counted = Counted()
+        last = next(self._parts.events.of_kind(EventKind.BODY_ERASED, newest_first=True), None)
+        erased = -1 if last is None else last.position
+        if erased != self._erased or len(self._claims) > _REMEMBERED:
+            self._erased, self._claims = erased, {}
         for position in self._rows.answers(tenant.id, self._begin(objective), _ANSWERS):
-            claims: Sequence[Any] = self._parts.events.body(self._parts.events.event(position))["claims"]
-            counted.total += len(claims)
-            counted.good += sum(any(c["quote"] for c in claim["citations"]) for claim in claims)
+            total, good = self._claims.get(position) or self._counted(position)
+            counted.total += total
+            counted.good += good
         return counted
+
+    def _counted(self, position: int) -> tuple[int, int]:
+        """How many statements the answer at ``position`` makes, and how many of them cite something. Remembered: what is on the
+        log stays so, until something is erased."""
+        claims: Sequence[Any] = self._parts.events.body(self._parts.events.event(position))["claims"]
+        cited = sum(any(c["quote"] for c in claim["citations"]) for claim in claims)
+        self._claims[position] = len(claims), cited
+        return len(claims), cited
 
 
 def _check(level: str, within: int, days: int, by: str) -> None:

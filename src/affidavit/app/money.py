@@ -11,6 +11,7 @@ from typing import Any
 
 from affidavit.adapters.listed_prices import ListedPrices
 from affidavit.app.authority import OPERATOR, is_operator
+from affidavit.app.chasing import Chase
 from affidavit.app.costs import CostView
 from affidavit.app.wiring import PRICES, Parts
 from affidavit.domain.canonical import Json, canonical, digest
@@ -73,6 +74,7 @@ class MoneyDesk:
         self.mark = lru_cache(10_000)(lambda tenant, who: parts.mark("payer", tenant, who)[:32])
         self._loaded: tuple[str | None, Overrides] = (None, Overrides())
         self.view = CostView(parts.database, parts.events, self.ledger, self.mark)
+        self.chase = Chase("affidavit-costs", self.view.step)
         self.budgets = Budgets(
             parts.database,
             self.ledger,
@@ -86,6 +88,7 @@ class MoneyDesk:
 
     def close(self) -> None:
         """Let go of the file of counters."""
+        self.chase.close()
         self.ledger.close()
 
     # -- prices
@@ -165,16 +168,18 @@ class MoneyDesk:
         progress: Callable[[int], None] | None = None,
         *,
         anew: bool = False,
+        wait: bool = True,
     ) -> dict[str, Any]:
         """Sums by ``by`` (see ``BY``) from day ``since`` to day ``until``, both in; largest first, and all together.
 
-        With ``anew`` the whole log is read: nothing that was kept beside it is believed.
+        With ``anew`` the whole log is read: nothing that was kept beside it is believed. Without ``wait`` most of what is new is
+        left to be counted behind the answer, which says how many runs are not in it: ``uncounted``.
         """
         if by not in BY:
             raise UsageError(f"costs cannot be shown by {by!r}", f"one of: {', '.join(BY)}")
         if anew:
             self.ledger.forget()
-        self.view.catch_up(progress)
+        left = self._catch_up(progress, wait=wait)
         columns = tuple(dict.fromkeys(("tenant", *BY[by], *_PRICED_BY)))
         rows = self.ledger.costs(
             columns, since or _FIRST, until or _LAST, None if tenant is None else tenant.id
@@ -189,7 +194,18 @@ class MoneyDesk:
                 one.add(said, row[len(columns) :], overrides)
         found = [{by: name, **one.told(overrides)} for name, one in sums.items()]
         found.sort(key=lambda e: (str(e[by]) if by == "day" else "", -e["micro"], -e["calls"], str(e[by])))
-        return {"by": by, "currency": overrides.currency, "rows": found, "total": whole.told(overrides)}
+        told = {"by": by, "currency": overrides.currency, "rows": found, "total": whole.told(overrides)}
+        return told if wait else {**told, "uncounted": left}
+
+    def _catch_up(self, progress: Callable[[int], None] | None, *, wait: bool) -> int:
+        """How many runs are left to be counted."""
+        if wait:
+            self.view.catch_up(progress)
+            return 0
+        left = self.view.step()
+        if left:
+            self.chase.begin()
+        return left
 
     def _names(self, by: str) -> Callable[[Mapping[str, Any]], str]:
         """What a row of the view is called."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affidavit.app.endings import end_all
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import check_name, principal
 from affidavit.domain.canonical import Json, canonical
@@ -167,12 +168,14 @@ class PeopleDesk:
         report.left += moved[1]
         return changed or moved != (0, 0)
 
-    def _move(self, tenant: Tenant, who: str, groups: frozenset[str], tx: Transaction) -> tuple[int, int]:
+    def _move(
+        self, tenant: Tenant, who: str, groups: frozenset[str], tx: Transaction, by: str = ""
+    ) -> tuple[int, int]:
         have = self._people.groups_of(tenant.id, who, tx.next_position)
         joined, left = sorted(groups - have), sorted(have - groups)
         if joined or left:
             facts: dict[str, int | str] = {"joined": len(joined), "left": len(left)}
-            body: Json = {"principal": who, "joined": joined, "left": left}
+            body: Json = {"principal": who, "joined": joined, "left": left, **_stated(by)}
             position = tx.append(Event(EventKind.MEMBERSHIP_CHANGED, tenant.id, facts=facts, body=body))
             self._people.leave(tenant.id, who, left, position)
             self._people.join(tenant.id, who, joined, position)
@@ -198,6 +201,7 @@ class PeopleDesk:
             for member in sorted(self._people.members_of(tenant.id, who, tx.next_position)):
                 have = self._people.groups_of(tenant.id, member, tx.next_position)
                 self._move(tenant, member, frozenset(have - {who}), tx)
+        end_all(self._parts.database, tx, tenant.id, who, {"principal": who, "by": "removal"})
         body: Json = {"principal": who}
         position = tx.append(
             Event(EventKind.PERSON_CHANGED, tenant.id, facts={"change": "removed"}, body=body)
@@ -206,25 +210,25 @@ class PeopleDesk:
 
     # -- one at a time
 
-    def join(self, tenant: Tenant, who: str, group: str) -> None:
-        """``who`` (user or group) becomes a member of ``group`` (a group's name)."""
+    def join(self, tenant: Tenant, who: str, group: str, by: str = "") -> None:
+        """``who`` (user or group) becomes a member of ``group`` (a group's name). ``by``: who says so, if it is on record."""
         self._parts.log.write(
-            lambda tx: self._change_one(tenant, principal(who), principal(f"group:{group}"), True, tx)
+            lambda tx: self._change_one(tenant, principal(who), principal(f"group:{group}"), True, tx, by)
         )
 
-    def leave(self, tenant: Tenant, who: str, group: str) -> None:
+    def leave(self, tenant: Tenant, who: str, group: str, by: str = "") -> None:
         """``who`` is no longer a member of ``group``."""
         self._parts.log.write(
-            lambda tx: self._change_one(tenant, principal(who), principal(f"group:{group}"), False, tx)
+            lambda tx: self._change_one(tenant, principal(who), principal(f"group:{group}"), False, tx, by)
         )
 
-    def _change_one(self, tenant: Tenant, who: str, group: str, join: bool, tx: Transaction) -> None:
+    def _change_one(self, tenant: Tenant, who: str, group: str, join: bool, tx: Transaction, by: str) -> None:
         if who.startswith("user:") and self._people.facts(tenant.id, who, tx.next_position) is None:
             raise UnknownNameError(
                 f"there is no {who} in {tenant.name}", "import them first: affidavit people import FILE"
             )
         have = frozenset(self._people.groups_of(tenant.id, who, tx.next_position))
-        self._move(tenant, who, have | {group} if join else have - {group}, tx)
+        self._move(tenant, who, have | {group} if join else have - {group}, tx, by)
 
     def remove(self, tenant: Tenant, who: str) -> None:
         """``who`` leaves the tenant and every group."""
@@ -233,23 +237,48 @@ class PeopleDesk:
             self._known(tenant, who)
         self._parts.log.write(lambda tx: self._remove(tenant, who, tx))
 
-    def grant(self, tenant: Tenant, who: str, action: str, *, revoke: bool = False) -> None:
+    def grant(self, tenant: Tenant, who: str, action: str, *, revoke: bool = False, by: str = "") -> None:
         """Allow ``who`` to do ``action`` (or no longer)."""
         principal(who)
         if action not in GRANTABLE:
             raise UsageError(f"there is no action {action!r} to grant", f"one of: {', '.join(GRANTABLE)}")
-        self._parts.log.write(lambda tx: self._grant(tenant, who, action, revoke, tx))
+        self._parts.log.write(lambda tx: self._grant(tenant, who, action, revoke, tx, by))
 
-    def _grant(self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction) -> None:
+    def _grant(self, tenant: Tenant, who: str, action: str, revoke: bool, tx: Transaction, by: str) -> None:
         has = who in self._people.grants(tenant.id, action, tx.next_position)
         if has != revoke:
             return
         facts: dict[str, int | str] = {"action": action, "change": "revoked" if revoke else "granted"}
-        position = tx.append(Event(EventKind.GRANT_CHANGED, tenant.id, facts=facts, body={"principal": who}))
+        body: Json = {"principal": who, **_stated(by)}
+        position = tx.append(Event(EventKind.GRANT_CHANGED, tenant.id, facts=facts, body=body))
         if revoke:
             self._people.revoke(tenant.id, action, who, position)
         else:
             self._people.grant(tenant.id, action, who, position)
+
+    # -- by sign-in
+
+    def arrive(self, tenant: Tenant, who: str, groups: frozenset[str], prefix: str, *, create: bool) -> None:
+        """``who`` signed in with a provider that says they are in ``groups``, all of which begin with ``prefix``.
+
+        Their other groups stay as they are; with "" for a prefix all do. Whoever was removed once is not made again by signing
+        in. Raises UnknownNameError.
+        """
+        principal(who)
+
+        def write(tx: Transaction) -> None:
+            if self._people.facts(tenant.id, who, tx.next_position) is None:
+                if not create or self._people.once(tenant.id, who):
+                    raise UnknownNameError(
+                        f"there is no {who} in {tenant.name}", "an administrator makes people known here"
+                    )
+                self._set(tenant, Entry(who, frozenset()), ImportReport(tenant.name), tx)
+            if prefix:
+                have = self._people.groups_of(tenant.id, who, tx.next_position)
+                others = {g for g in have if not g.startswith(prefix)}
+                self._move(tenant, who, frozenset(others | groups), tx)
+
+        self._parts.log.write(write)
 
     # -- looking
 
@@ -282,6 +311,10 @@ class PeopleDesk:
                 f"there is no {who} in {tenant.name}", "`affidavit people list` shows who is known"
             )
         return dict(facts or {})
+
+
+def _stated(by: str) -> dict[str, Json]:
+    return {"by": by} if by else {}
 
 
 def _unique(entries: Iterable[Entry]) -> list[Entry]:

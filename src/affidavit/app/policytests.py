@@ -211,9 +211,18 @@ def _label(word: str) -> Label:
     return ASKER if origin == "asker" else Label(Origin(origin), "", trusted=trusted == "trusted")
 
 
+MOST_ASKED = 200_000
+"""Rules times tests: each rule is asked about each test, 80 µs a time."""
+
+
 def run_tests(policy: Cedar, tests: Iterable[PolicyTest]) -> TestReport:
-    """Decide each world, and ask each rule whether it applies there."""
+    """Decide each world, and ask each rule whether it applies there. Raises UsageError for too many."""
     tests = list(tests)
+    if len(policy.rules) * len(tests) > MOST_ASKED:
+        raise UsageError(
+            f"{len(policy.rules)} rules and {len(tests)} tests are too many at once",
+            "test them in parts: every rule is asked about every test",
+        )
     outcomes = [Outcome(test, policy.decide(test.wish, test.tenant)) for test in tests]
     sound = [o.test for o in outcomes if not o.decision.errors]
     coverage: dict[str, tuple[int, int]] = {}

@@ -72,8 +72,14 @@ class RecordedRun:
         return found
 
     def question(self) -> Question:
-        """The question, as ``ask`` and ``search`` take it. Raises NotRepeatableError if parts of it were redacted."""
+        """The question, as ``ask`` and ``search`` take it. Raises NotRepeatableError where there is none, or parts of it
+        were redacted."""
         given = self.given
+        if "question" not in given and "redacted" not in given:
+            raise NotRepeatableError(
+                f"{self.id} cannot be repeated: it asked nothing, it is a {self.journey}",
+                "what it did stands in its record: affidavit run show",
+            )
         if "redacted" in given:
             raise NotRepeatableError(
                 f"{self.id} cannot be repeated: its question was redacted before it was stored",

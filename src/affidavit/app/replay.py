@@ -7,6 +7,8 @@ from typing import Any
 
 from affidavit.adapters.embedded import EmbeddedIndex
 from affidavit.app.acting import supposing
+from affidavit.app.documents import JOURNEY as READ
+from affidavit.app.documents import DocumentDesk
 from affidavit.app.recall import replay_call
 from affidavit.app.recorded import RecordedRun, recorded_run
 from affidavit.app.resync import replay_sync
@@ -89,6 +91,8 @@ class Replayer:
             return replay_sync(self._parts, recorded)
         if recorded.journey == "call":
             return replay_call(self._parts, recorded)
+        if recorded.journey == READ:
+            return DocumentDesk(self._parts).replay(recorded)
         release = self._parts.release_named(recorded.release)
         question = recorded.question()
         rerun = self.rerun(recorded, release, live=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affidavit.app.explain import Explainer
 from affidavit.app.policydiff import policy_diff
 from affidavit.app.replay import Replayer, ReplayReport
 from affidavit.app.runs import RunDesk
-from affidavit.app.supposed import read_policy
+from affidavit.app.supposed import SupposedPolicy
 from affidavit.app.tooldiff import tool_diff
 from affidavit.app.whatif import WhatIf
 from affidavit.app.wiring import Parts
@@ -86,11 +85,10 @@ class ReplayDesk:
         return found
 
     def policy_diff(
-        self, tenant: Tenant, file: Path, days: int, principal: str | None = None
+        self, tenant: Tenant, policy: SupposedPolicy, days: int, principal: str | None = None
     ) -> dict[str, Any]:
-        """The decisions of the last ``days`` that the policy in ``file`` would have made otherwise."""
+        """The decisions of the last ``days`` that ``policy`` would have made otherwise."""
         self._check(tenant, principal)
-        policy = read_policy(file)
         found = policy_diff(self._parts, tenant, policy, self._parts.clock.now() - days * _DAY)
         self._looked(tenant, principal, "policy_diff", {"days": days})
         return found

@@ -5,8 +5,8 @@ The asker's view obeys noninterference too: it is built only from what was given
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from affidavit.app.callstory import of_run
@@ -15,14 +15,43 @@ from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.errors import AccessDeniedError
 from affidavit.domain.events import EventKind
-from affidavit.domain.records import Scope
+from affidavit.domain.records import FOREVER, Scope
 from affidavit.domain.tools import CALL, CallState
 from affidavit.events.read import ErasedBody, Recorded
 from affidavit.policy.scope import decide_read
 from affidavit.store.people import Tenant
+from affidavit.store.runs import RunRow, Runs, Wanted
 
 AUDIT = "audit:read"
 _WITHHELD = 10
+_LOOKED_AT = 1_000
+_OPEN = ("waiting", "unfinished")
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs to list; what is empty does not matter. ``text`` is sought in questions; times in microseconds, both in."""
+
+    journey: str = ""
+    status: str = ""
+    principal: str = ""
+    text: str = ""
+    since: int = 0
+    until: int = FOREVER
+
+    def fits(self, line: Mapping[str, Any]) -> bool:
+        """Whether a line of the list is one that the list of runs cannot tell by itself."""
+        asked = line["question"]
+        said = asked.casefold() if isinstance(asked, str) else ""
+        return self.status in ("", line["status"]) and self.text.casefold() in said
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Some runs; ``before`` is where the next page begins, None after the last."""
+
+    items: list[dict[str, Any]]
+    before: int | None
 
 
 class RunDesk:
@@ -31,6 +60,7 @@ class RunDesk:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._events = parts.events
+        self._list = Runs(parts.database)
 
     def may_audit(self, tenant: Tenant, principal: str) -> bool:
         """Whether ``principal`` may see other people's runs and what was denied."""
@@ -40,31 +70,64 @@ class RunDesk:
 
     def newest(self, tenant: Tenant, principal: str | None, limit: int) -> list[dict[str, Any]]:
         """The newest runs first: a person sees their own, an auditor and the operator (None) all of the tenant."""
-        with self._parts.database.read():
-            everything = principal is None or self.may_audit(tenant, principal)
-            mine = (
-                _headline(event, body)
-                for event in self._events.of_kind(EventKind.RUN_STARTED, newest_first=True)
-                if event.tenant == tenant.id
-                for body in (self._events.body(event),)
-                if everything or body.get("principal") == principal
-            )
-            entries = list(islice(mine, limit))
-            for entry in entries:
-                finished = [e for e in self._events.of_run(entry["run"]) if e.kind is EventKind.RUN_FINISHED]
-                calls = of_run(self._parts, entry["run"]) if not finished else []
-                entry["status"] = finished[0].facts["status"] if finished else _unfinished(calls)
-            return entries
+        return self.page(tenant, principal, limit).items
 
-    def show(self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False) -> dict[str, Any]:
+    def page(
+        self,
+        tenant: Tenant,
+        principal: str | None,
+        limit: int,
+        wanted: RunFilter | None = None,
+        before: int = FOREVER,
+        *,
+        own: bool = False,
+    ) -> RunPage:
+        """Up to ``limit`` runs that began before position ``before``, the newest first, and where the next page begins.
+
+        With ``own`` theirs alone, though they may audit: what they proved themselves by may be good for less than they are.
+
+        A search for words looks at so many runs a page and no more: the page may be short, and still not the last.
+        """
+        wanted = wanted or RunFilter()
+        with self._parts.database.read():
+            everything = principal is None or (not own and self.may_audit(tenant, principal))
+            who = wanted.principal or None if everything else principal
+            if not everything and wanted.principal not in ("", principal):
+                return RunPage([], None)
+            since = self._parts.log.position_at(wanted.since - 1) + 1
+            until = min(before, self._parts.log.position_at(wanted.until) + 1)
+            status = "" if wanted.status in _OPEN else wanted.status or None
+            rows = self._list.newest(Wanted(tenant.id, who, wanted.journey, status, since, until))
+            return self._taken(rows, limit, who, wanted)
+
+    def _taken(self, rows: Iterator[RunRow], limit: int, who: str | None, wanted: RunFilter) -> RunPage:
+        """``rows`` as far as they fit a page. Each is looked up in the log: whose a run is, the list alone does not decide."""
+        items: list[dict[str, Any]] = []
+        last = FOREVER
+        for looked_at, row in enumerate(rows):
+            if len(items) == limit or looked_at >= _LOOKED_AT:
+                return RunPage(items, last)
+            last = row.position
+            event = self._events.event(row.position)
+            line = _headline(event, self._events.body(event))
+            if who is not None and line["principal"] != who:
+                continue
+            line["status"] = row.status or _unfinished(of_run(self._parts, row.run))
+            if wanted.fits(line):
+                items.append(line)
+        return RunPage(items, None)
+
+    def show(
+        self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False, own: bool = False
+    ) -> dict[str, Any]:
         """The story of ``run``. Raises AccessDeniedError for an unknown run and for one the reader may not see, alike.
 
-        ``principal`` None is the operator at the machine, who sees the asker's view unless ``audit``.
+        ``principal`` None is the operator at the machine, who sees the asker's view unless ``audit``; ``own`` as in ``page``.
         """
         with self._parts.database.read():
             events = self._events.of_run(run) if run.isascii() else []
             started = self._events.body(events[0]) if events else {}
-            auditor = audit if principal is None else self.may_audit(tenant, principal)
+            auditor = audit if principal is None else not own and self.may_audit(tenant, principal)
             mine = principal is None or started.get("principal") == principal
             if not events or events[0].tenant != tenant.id or not (mine or auditor):
                 raise AccessDeniedError(
@@ -102,6 +165,7 @@ class RunDesk:
     ) -> dict[str, Any]:
         steps, decisions = [], []
         cached: list[str] = []
+        timings: dict[str, int] = {}
         for event in events:
             if event.kind is EventKind.STEP_RECORDED:
                 steps.append({"position": event.position, **event.facts, **self._events.body(event)})
@@ -109,11 +173,13 @@ class RunDesk:
                 decisions.append({"position": event.position, **event.facts, **self._events.body(event)})
             elif event.kind is EventKind.RUN_FINISHED:
                 cached = list(self._events.body(event).get("cached", ()))
+                timings = self._events.body(event).get("timings", {})
         out: dict[str, Any] = {
             "positions": [events[0].position, events[-1].position],
             "steps": steps,
             "denied_at_recheck": decisions,
             "cached": cached,
+            "timings": timings,
         }
         if "question" in started and not any(isinstance(self._events.body(e), ErasedBody) for e in events):
             out["withheld"] = self._withheld(tenant, started, events)
@@ -160,6 +226,7 @@ def _unfinished(calls: Sequence[dict[str, Any]]) -> str:
 
 def _headline(event: Recorded, body: dict[str, Any]) -> dict[str, Any]:
     return {
+        **{name: body[name] for name in ("document", "by") if name in body},
         "run": event.run,
         "journey": event.facts["journey"],
         "at": instant(event.at),

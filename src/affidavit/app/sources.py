@@ -134,6 +134,7 @@ class SourceDesk:
             if vectors is not None:
                 try:
                     vectors.fill(reindex=True, live=True)
+                    vectors.settle()
                 except EmbedderError as error:
                     late.append(Fault("", error.code, error.message, error.hint, hides=False))
             release = self._parts.release()

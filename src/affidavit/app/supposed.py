@@ -58,15 +58,24 @@ def read_policy(path: Path) -> SupposedPolicy:
             raise ManifestError(
                 f"{path} is larger than {_LARGEST} bytes", "name groups instead of many people"
             )
-        content = tomllib.loads(data.decode())
+        text = data.decode()
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error.strerror}", "check the name") from error
+    except ValueError as error:
+        raise ManifestError(f"{path} is not UTF-8: {error}", _EXAMPLE) from error
+    return parse_policy(text, str(path))
+
+
+def parse_policy(text: str, name: str) -> SupposedPolicy:
+    """The policy that ``text`` says; errors call it ``name``. Raises ManifestError with the rule's number."""
+    try:
+        content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path} is not TOML: {error}", _EXAMPLE) from error
+        raise ManifestError(f"{name} is not TOML: {error}", _EXAMPLE) from error
     rules = content.get("rule")
     if set(content) != {"rule"} or not isinstance(rules, list) or not rules:
-        raise ManifestError(f"{path} holds no [[rule]], or something besides", _EXAMPLE)
-    return SupposedPolicy(tuple(_rule(f"{path}, rule {n}", r) for n, r in enumerate(rules, 1)))
+        raise ManifestError(f"{name} holds no [[rule]], or something besides", _EXAMPLE)
+    return SupposedPolicy(tuple(_rule(f"{name}, rule {n}", r) for n, r in enumerate(rules, 1)))
 
 
 def _rule(where: str, table: Any) -> SupposedRule:

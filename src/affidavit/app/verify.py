@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from affidavit.app.callfold import check_calls
-from affidavit.app.fold import CatalogFold, Intervals, packed
+from affidavit.app.fold import CREDENTIAL, PROPOSAL, CatalogFold, Intervals, packed
 from affidavit.app.layout import (
     check_bodies,
     check_heads,
@@ -25,6 +25,7 @@ from affidavit.app.layout import (
     damaged as _row,
 )
 from affidavit.app.redaction import REDACTION
+from affidavit.app.runlist import RunListCheck
 from affidavit.app.wiring import ERASED, PRICES, RETENTION, SERVING, Parts
 from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import canonical, digest, sha256
@@ -33,7 +34,10 @@ from affidavit.domain.events import EventKind
 from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
 from affidavit.store.catalog import chunk_details, unpack_fields, unpack_path
+from affidavit.store.credentials import EMPTIED
 from affidavit.store.database import Row
+from affidavit.store.proposals import LEFT
+from affidavit.store.tokenvectors import TokenVectors
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")
 _EMPTY_REVISION = ("", "", "", None, None, "", "", "{}", None, 0)
@@ -55,8 +59,11 @@ class Verifier:
         if verifier != self._parts.signer.verifier():
             raise _row("the public key in the database is not that of the log's key file")
         with self._db.read():
-            report = LogVerifier(self._db, verifier, self._progress, fold=self._fold.fold()).run()
+            runs = RunListCheck(self._db)
+            fold = runs.beside(self._fold.fold())
+            report = LogVerifier(self._db, verifier, self._progress, fold=fold).run()
             people, documents = self._folded()
+            runs.close()
             check_heads(self._parts, report.events - 1)
             check_bodies(self._parts, report.bodies)
         return {
@@ -84,6 +91,8 @@ class Verifier:
             self._money()
             check_calls(self._db, self._fold.calls)
             self._controls()
+            self._credentials()
+            self._proposals()
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             # whoever holds the log's key can sign events that say nothing sensible
             raise _row(f"an event or row is not of the form that affidavit writes ({error!r})") from error
@@ -364,10 +373,47 @@ class Verifier:
                 "tenant, level, source, within, share, days, since, until",
                 self._fold.objectives,
             ),
+            ("four_eyes", "tenant, actions, stated_by, since, until", self._fold.four_eyes),
         ):
             rows = self._db.all(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own constants
             if sorted(rows) != sorted(map(tuple, folded)):
                 raise _row(f"the {table} are not those that the log knows")
+
+    def _credentials(self) -> None:
+        """What proves who asks: a row put in by hand, or widened, would let somebody in as anybody."""
+        said = dict(self._fold.credentials)
+        for id, tenant, since, until, *row in self._db.each(
+            f"SELECT id, tenant, since, until, {', '.join(CREDENTIAL)} FROM credentials"  # noqa: S608  # our own constants
+        ):
+            rest = [
+                json.loads(v) if k in ("scopes", "acts_for") else v
+                for k, v in zip(CREDENTIAL, row, strict=True)
+            ]
+            known = said.pop(id, None)
+            if known is None or [tenant, since, until] != [known[0], *known[2:]]:
+                raise _row(f"the credential {id} is not as the log knows it")
+            if rest != known[1] if known[1] is not None else (rest[1:] != EMPTIED or until == FOREVER):
+                raise _row(f"the credential {id} is not as the log knows it")
+        if said:
+            raise _row("a credential is not there that the log knows")
+
+    def _proposals(self) -> None:
+        """What waits for a second person: a row put in by hand would be done in somebody's name."""
+        said = dict(self._fold.proposals)
+        for id, tenant, state, since, until, *row in self._db.each(
+            f"SELECT id, tenant, state, since, until, {', '.join(PROPOSAL)} FROM proposals"  # noqa: S608  # our own constants
+        ):
+            rest = [json.loads(v) if k == "scopes" else v for k, v in zip(PROPOSAL, row, strict=True)]
+            known = said.pop(id, None)
+            if (
+                known is None
+                or [tenant, state, since, until] != [known[0], *known[2:]]
+                or rest[1:] != (LEFT if known[1] is None else known[1][1:])
+                or (known[1] is not None and rest[0] != known[1][0])
+            ):
+                raise _row(f"the proposal {id} is not as the log knows it")
+        if said:
+            raise _row("a proposal is not there that the log knows")
 
     def _settings(self) -> None:
         """Tenants, sources and the embedder: they decide whose documents are whose, and where texts are sent."""
@@ -403,6 +449,10 @@ class Verifier:
         created = self._events(EventKind.WORKSPACE_CREATED)[0][3].get("embedder")
         if serving != (changes[-1][3] if changes else created):
             raise _row("the embedder is not the one that the log knows")
+        added = [(facts["subject"], at) for at, _, facts, _ in self._events(EventKind.VECTORS_ADDED)]
+        for space, since in TokenVectors(self._parts.catalog).all().items():
+            if (self._parts.catalog.embedder(space), since) not in added:
+                raise _row("token vectors are there since another position than the log says")
 
 
 class _ChunkRows:

@@ -14,7 +14,7 @@ from typing import Any
 from affidavit.app.plainfile import read_release
 from affidavit.app.recorded import QUESTIONS, RecordedRun
 from affidavit.app.replay import Replayer
-from affidavit.app.supposed import SupposedPolicy, read_policy
+from affidavit.app.supposed import SupposedPolicy, parse_policy, read_policy
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import Question
 from affidavit.ask.hand import CALL
@@ -25,7 +25,8 @@ from affidavit.domain.release import Release, load
 from affidavit.policy.scope import decide_read
 from affidavit.runs.replay import Fact
 
-CHANGES = ("position", "as", "without", "release", "model", "embedder", "policy", "before")
+CHANGES = ("position", "as", "without", "release", "model", "embedder", "policy", "policy_text", "before")
+"""``policy`` names a file, ``policy_text`` is what would stand in it; a release may be a file or a digest."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class WhatIf:
                 return replace(at, release=_with_model(at.release, value))
             case "policy":
                 return self._supposed(at, read_policy(Path(value)))
+            case "policy_text":
+                return self._supposed(at, parse_policy(value, "the policy"))
         raise UsageError(f"{key}={value}: {key} cannot be changed", f"one of: {', '.join(CHANGES)}")
 
     # -- moments
@@ -184,7 +187,7 @@ def _ordered(changes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     unknown = [k for k, _ in changes if k not in CHANGES]
     if unknown:
         raise UsageError(f"{unknown[0]} cannot be changed", f"one of: {', '.join(CHANGES)}")
-    return sorted(changes, key=lambda c: c[0] in ("policy", "without"))
+    return sorted(changes, key=lambda c: c[0] in ("policy", "policy_text", "without"))
 
 
 def _view(facts: Sequence[Fact]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ from affidavit.store.database import Database
 from affidavit.store.people import People, Tenant
 
 DATABASE, KEY, INDEX, LOCKS = "affidavit.db", Path("keys") / "log.key", "index", "locks"
+SETTINGS = "server.toml"
+"""How the server is set up; it may be there before the workspace is."""
 STABLE = "stable"
 SERVING = "embedder"
 NEXT = "embedder_next"
@@ -113,10 +115,11 @@ class Parts:
             self.serve(spec)
 
     def vectors(self, embedder: Embedder | None) -> Vectors | None:
-        """What makes and keeps ``embedder``'s vectors."""
+        """What makes and keeps ``embedder``'s vectors, and its token vectors if the release ranks by them."""
         if embedder is None:
             return None
-        return Vectors(self.database, self.log, self.catalog, self.bodies, embedder)
+        late = self.release().retrieval.late > 0
+        return Vectors(self.database, self.log, self.catalog, self.bodies, embedder, late=late)
 
     def serve(self, spec: EmbedderSpec) -> None:
         """From now on questions are embedded by ``spec``."""

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +28,19 @@ from affidavit.app.config import (
 from affidavit.app.people import Entry, ImportReport, PeopleDesk, read_people
 from affidavit.app.runs import RunDesk
 from affidavit.app.sources import SourceDesk
-from affidavit.app.wiring import DATABASE, INDEX, KEY, NEXT, SERVING, STABLE, Parts, assemble, schema
+from affidavit.app.times import moment
+from affidavit.app.wiring import (
+    DATABASE,
+    INDEX,
+    KEY,
+    NEXT,
+    SERVING,
+    SETTINGS,
+    STABLE,
+    Parts,
+    assemble,
+    schema,
+)
 from affidavit.ask.asker import Asker, Question
 from affidavit.ask.conversation import Conversations
 from affidavit.ask.giving import OnClaim
@@ -37,7 +48,7 @@ from affidavit.ask.searcher import Hits, Searcher
 from affidavit.domain.access import named, principal
 from affidavit.domain.answer import Answer
 from affidavit.domain.canonical import Json, canonical
-from affidavit.domain.clock import MICROSECONDS, Clock, Randomness, SystemClock, SystemRandomness
+from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
 from affidavit.domain.errors import (
     AffidavitError,
     DiskFullError,
@@ -63,24 +74,33 @@ if TYPE_CHECKING:
     from affidavit.app.acting import ActDesk
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
+    from affidavit.app.credentials import CredentialDesk
+    from affidavit.app.documents import DocumentDesk
+    from affidavit.app.drillbook import DrillBook
     from affidavit.app.drills.desk import DrillDesk
     from affidavit.app.erasure import EraseDesk
     from affidavit.app.evaluation import EvalDesk
     from affidavit.app.exports import ExportDesk
+    from affidavit.app.figures import FiguresDesk
     from affidavit.app.follow import FollowDesk
+    from affidavit.app.history import HistoryDesk
     from affidavit.app.imports import ImportDesk
     from affidavit.app.incidentdesk import IncidentDesk
     from affidavit.app.incidents import FeedbackDesk
     from affidavit.app.keeping import KeepDesk
     from affidavit.app.levels import LevelDesk
+    from affidavit.app.looking import LookDesk
     from affidavit.app.money import MoneyDesk
     from affidavit.app.outside import OutsideDesk
     from affidavit.app.policies import PolicyDesk
     from affidavit.app.proofs import ProofDesk
+    from affidavit.app.proposals import ProposalDesk
     from affidavit.app.quality import QualityDesk
     from affidavit.app.replaydesk import ReplayDesk
+    from affidavit.app.sourcebook import SourceBook
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
+    from affidavit.app.why import WhyDesk
 
 DEFAULT_TENANT = "main"
 _COMMIT_EVERY = 100
@@ -176,6 +196,11 @@ class Workspace:
         return _later("drills.desk", "DrillDesk")(self.parts.folder, open_with)  # type: ignore[no-any-return]
 
     @cached_property
+    def drill_book(self) -> DrillBook:
+        """Drills that run in the background, with their reports on record."""
+        return _later("drillbook", "DrillBook")(self.parts, self.drills)  # type: ignore[no-any-return]
+
+    @cached_property
     def evaluation(self) -> EvalDesk:
         """How good retrieval is, on judged questions."""
         return _later("evaluation", "EvalDesk")(self)  # type: ignore[no-any-return]
@@ -234,6 +259,46 @@ class Workspace:
         return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
 
     @cached_property
+    def credentials(self) -> CredentialDesk:
+        """What proves who asks over the network."""
+        return _later("credentials", "CredentialDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def documents(self) -> DocumentDesk:
+        """Documents for whoever may read them."""
+        return _later("documents", "DocumentDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def source_book(self) -> SourceBook:
+        """Sources for whoever looks after them."""
+        return _later("sourcebook", "SourceBook")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def history(self) -> HistoryDesk:
+        """What people decided and changed lately."""
+        return _later("history", "HistoryDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def why(self) -> WhyDesk:
+        """Why somebody may read a document, or may not."""
+        return _later("why", "WhyDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def looking(self) -> LookDesk:
+        """Seeing the workspace as another person sees it, on record."""
+        return _later("looking", "LookDesk")(self.parts, self.credentials)  # type: ignore[no-any-return]
+
+    @cached_property
+    def figures(self) -> FiguresDesk:
+        """How questions went, day by day."""
+        return _later("figures", "FiguresDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def proposals(self) -> ProposalDesk:
+        """What takes two people, and waits for the second."""
+        return _later("proposals", "ProposalDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
     def budgets(self) -> BudgetDesk:
         """What may be spent."""
         return _later("budgets", "BudgetDesk")(self.parts, self.money)  # type: ignore[no-any-return]
@@ -253,6 +318,8 @@ class Workspace:
         self.parts.guards.close()
         if "money" in self.__dict__:
             self.money.close()
+        if "figures" in self.__dict__:
+            self.figures.close()
         self.parts.database.close()
 
     # -- people and sources
@@ -309,8 +376,11 @@ class Workspace:
         as_of: int | None = None,
         where: Json = None,
         follows: str = "",
+        run: str = "",
+        by: str = "",
     ) -> Question:
-        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name."""
+        """A question as ``ask`` and ``search`` take it. ``user`` is a principal, or a user's bare name; ``run`` an id of
+        ``new_run_id`` that nothing else has, "" for a new one; ``by`` whoever asks for them, "" if they do themselves."""
         who = named(user)
         if not who.startswith(("user:", "service:")):
             raise UsageError(f"{who} cannot ask", "a user or a service asks; groups are what they belong to")
@@ -321,7 +391,9 @@ class Workspace:
                 f"the question or filter cannot be kept exactly: {error}", "type it again"
             ) from error
         parsed = None if where is None else parse_filter(where)
-        return Question(self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows)
+        return Question(
+            self.parts.tenant(tenant).id, principal(who), text, as_of, parsed, where, follows, run=run, by=by
+        )
 
     def ask(
         self,
@@ -332,24 +404,35 @@ class Workspace:
         where: Json = None,
         follows: str = "",
         on_claim: OnClaim | None = None,
+        run: str = "",
+        by: str = "",
     ) -> Answer:
         """Answer with citations, or refuse; on the record before it returns.
 
         ``follows`` is an earlier run of the same person that this question goes on from. ``on_claim`` is given each claim once it
         is verified and durable, in order: where a model writes, while it still does. If it raises, the answer ends there.
+        ``run`` and ``by`` as for ``question``.
         """
-        question = self.question(text, user, tenant, as_of, where, follows)
+        question = self.question(text, user, tenant, as_of, where, follows, run, by)
         question = replace(question, streamed=on_claim is not None)
         answer = self._asker.ask(question, self.parts.release(), on_claim)
         self._warn()
         return answer
 
-    def act(self, text: str, user: str, feature: str = "default", tenant: str = "") -> Answer:
+    def act(
+        self,
+        text: str,
+        user: str,
+        feature: str = "default",
+        tenant: str = "",
+        run: str = "",
+        by: str = "",
+    ) -> Answer:
         """Answer, with calls of the tools that the release allows for ``feature``; or wait where a person must say yes.
 
         Raises UsageError where the release lets no model act.
         """
-        answer = self.acting.act(replace(self.question(text, user, tenant), acts=feature))
+        answer = self.acting.act(replace(self.question(text, user, tenant, run=run, by=by), acts=feature))
         self._warn()
         return answer
 
@@ -370,9 +453,11 @@ class Workspace:
         where: Json = None,
         *,
         chunks: bool = True,
+        run: str = "",
+        by: str = "",
     ) -> Hits:
         """The best ``k`` passages that ``user`` may read; with ``chunks`` false the best of each of ``k`` documents."""
-        question = self.question(text, user, tenant, as_of, where)
+        question = self.question(text, user, tenant, as_of, where, run=run, by=by)
         return self._searcher.search(question, k, self.parts.release(), chunks=chunks)
 
     def search_batch(
@@ -395,14 +480,12 @@ class Workspace:
         if when.isdecimal():
             return int(when)
         try:
-            moment = datetime.fromisoformat(when)
-        except ValueError as error:
+            at = moment(when)
+        except UsageError as error:
             raise UsageError(
                 f"{when!r} is neither a position nor a time", "write 1234 or 2026-11-21T10:00"
             ) from error
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        position = self.parts.log.position_at(int(moment.timestamp() * MICROSECONDS))
+        position = self.parts.log.position_at(at)
         if position < 0:
             raise UsageError(f"the workspace is younger than {when}", "`affidavit run list` shows times")
         return position
@@ -433,6 +516,7 @@ class Workspace:
         if vectors is not None:
             while vectors.fill(reindex=False, progress=progress):
                 pass  # a sync may have brought more meanwhile
+            vectors.settle()
 
         def switch(tx: Transaction) -> None:
             facts: dict[str, int | str] = {"subject": 0 if vectors is None else vectors.id}
@@ -569,6 +653,7 @@ def init(
             INDEX,
             "keys",
             "locks",
+            SETTINGS,
         }
         if foreign:
             raise WorkspaceError(

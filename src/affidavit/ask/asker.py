@@ -60,7 +60,8 @@ _DAY = 86_400 * MICROSECONDS
 class Question:
     """Who asks what. ``as_of`` is a position; None means now. ``follows``: the run that this question goes on from. ``streamed``:
     claims are given one by one where the release allows it. ``acts``: the feature with whose tools it may be acted upon, "" for
-    an answer alone."""
+    an answer alone. ``run``: the id that its run will have, unused so far; "" for a new one. ``by``: the service that asks for
+    them, "" if they ask themselves."""
 
     tenant: int
     principal: str
@@ -71,6 +72,8 @@ class Question:
     follows: str = ""
     streamed: bool = False
     acts: str = ""
+    run: str = ""
+    by: str = ""
 
 
 Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
@@ -115,7 +118,7 @@ class Asker:
         ``question`` is ``streamed`` and the release allows it, else at the end. What it raises is raised here.
         Raises UnknownNameError for a stranger and UsageError for an impossible position; those leave no run.
         """
-        run = Run(new_run_id(self._randomness), question.tenant, "ask", release.digest)
+        run = Run(question.run or new_run_id(self._randomness), question.tenant, "ask", release.digest)
         timer = Timer()
         hand = on_claim or (lambda claim: None)
         handing = Handing(lambda: self._durable(run), hand)
@@ -192,7 +195,7 @@ class Asker:
             text, refusal = self._understood(run, reader, question, release, caller, watch)
             if refusal is not None:
                 return _refuse(run, reader, release, refusal)
-            asked = embed_question(run, embedder, fingerprint, text, memory, lead=release.retrieval.lead > 0)
+            asked = embed_question(run, embedder, fingerprint, text, memory, settings=release.retrieval)
             found = self._retriever.search(reader.scope, asked, release.retrieval)
         timer.lap("retrieve")
         passages = watch.passages(self._recheck(run, reader, asked, found, release, past))
@@ -338,6 +341,7 @@ class Asker:
                 **({"follows": question.follows} if question.follows else {}),
                 **({"streamed": True} if streaming else {}),
                 **({"acts": question.acts} if question.acts else {}),
+                **({"by": question.by} if question.by else {}),
             }
         )
         run.step(

@@ -89,17 +89,18 @@ class Memory:
         self._who = (run.tenant, principal)
 
     def vector(
-        self, fingerprint: str, text: str, compute: Callable[[], Mapping[str, Any]]
+        self, fingerprint: str, text: str, compute: Callable[[], Mapping[str, Any]], *, late: bool = False
     ) -> Mapping[str, Any]:
-        """What the embedder ``fingerprint`` says of ``text``. That it could not be asked is not kept."""
-        key = (*self._who, fingerprint, text_digest(text))
+        """What the embedder ``fingerprint`` says of ``text``, with token vectors if ``late``. That it could not be asked is not
+        kept."""
+        key = (*self._who, fingerprint, text_digest(text), late)
         found = self._caches.vectors.get(key) if fingerprint else None
         if found is not None:
             self._run.reuse("embed")
             return found
         said = compute()
         if fingerprint and said["vector"] is not None:
-            self._caches.vectors.put(key, said, len(said["vector"]))
+            self._caches.vectors.put(key, said, len(said["vector"]) + len(said.get("tokens", "")))
         return said
 
     def scores(self, given: Json, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

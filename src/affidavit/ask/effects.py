@@ -18,16 +18,19 @@ from affidavit.ask.caches import Memory
 from affidavit.ask.lead import Parts, split
 from affidavit.domain.canonical import Json, digest, text_digest
 from affidavit.domain.errors import EmbedderError
+from affidavit.domain.release import Retrieval
 from affidavit.models.caller import CHARGED, EMBED
-from affidavit.ports.embedder import Embedder, charges
+from affidavit.ports.embedder import Embedder, charges, reads
 from affidavit.runs.recorder import Run
+from affidavit.text import tokenvectors
 
 
 @dataclass(frozen=True)
 class Asked:
     """A question as the embedder ``fingerprint`` sees it: ``text`` without the opening ``where`` it says to look, if it has one.
     ``vector`` is a unit float32 vector, or None: then search is by keyword alone, and ``degraded`` says why unless that is how
-    the workspace is set up. ``late``: whether the embedder gives token vectors too. ``memory``: what the search may use again."""
+    the workspace is set up. ``late``: whether the embedder gives token vectors too; ``tokens``: the question's, if the search
+    is to rank by them. ``memory``: what the search may use again."""
 
     text: str
     fingerprint: str
@@ -35,6 +38,7 @@ class Asked:
     degraded: str
     late: bool
     where: str = ""
+    tokens: tokenvectors.Question | None = field(default=None, compare=False, repr=False)
     memory: Memory | None = field(default=None, compare=False, repr=False)
 
 
@@ -55,40 +59,61 @@ def embed_question(
     question: str,
     memory: Memory | None = None,
     *,
-    lead: bool = False,
+    settings: Retrieval,
 ) -> Asked:
-    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked. ``lead``: the opening of the
-    question, if it says where to look, is kept apart from what is embedded."""
-    parts = split(question) if lead else Parts(question)
+    """Step ``embed``, and after it ``model.embed`` with what that cost if an endpoint was asked. By the release's
+    ``settings`` the opening of the question, if it says where to look, is kept apart from what is embedded, and token vectors
+    come out of the same pass."""
+    parts = split(question) if settings.lead > 0 else Parts(question)
+    late = settings.late > 0
     text = parts.what
     owed: list[Json] = []
 
     def ask() -> dict[str, Json]:
-        said = _vector(embedder, text)
+        said = _vector(embedder, text, late=late)
         owed.extend(charges(embedder))
         return said
 
     def compute() -> Mapping[str, Json]:
-        said = ask() if memory is None else memory.vector(fingerprint, text, ask)
+        said = ask() if memory is None else memory.vector(fingerprint, text, ask, late=late)
         said = {**said, "charged": True} if owed else said
         return {**said, "what": text, "where": parts.where} if parts.where else said
 
-    said = run.effect("embed", {"text": text_digest(text), "embedder": fingerprint}, compute)
+    given: dict[str, Json] = {"text": text_digest(text), "embedder": fingerprint}
+    if late:
+        given["tokens"] = True  # what was recorded without them does not answer for this
+    said = run.effect("embed", given, compute)
     if said.get("charged"):
         run.effect(f"{CHARGED}{EMBED}", {"text": text_digest(text)}, lambda: {"charges": owed})
     return replace(as_recorded(question, fingerprint, said), memory=memory)
 
 
-def _vector(embedder: Embedder | None, text: str) -> dict[str, Json]:
+def _vector(embedder: Embedder | None, text: str, *, late: bool) -> dict[str, Json]:
     if embedder is None:
         return {"vector": None, "degraded": "", "late": False}
     try:
-        vector = embedder.embed([text])[0]
-        late = embedder.info.token_vectors
+        reader = reads(embedder) if late else None
+        if reader is not None:
+            (reading,) = reader.read([text])
+            tokens = tokenvectors.pack_question(text, reading.tokens, reading.spans)
+            return {
+                "vector": _packed(reading.vector),
+                "degraded": "",
+                "late": True,
+                "tokens": _encoded(tokens),
+            }
+        (vector,) = embedder.embed([text])
+        return {"vector": _packed(vector), "degraded": "", "late": embedder.info.token_vectors}
     except EmbedderError as error:
         return {"vector": None, "degraded": error.message, "late": False}
-    packed = base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
-    return {"vector": packed, "degraded": "", "late": late}
+
+
+def _packed(vector: NDArray[np.float32]) -> str:
+    return _encoded(np.asarray(vector, "<f4").tobytes())
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def as_recorded(question: str, fingerprint: str, said: Mapping[str, Any]) -> Asked:
@@ -96,7 +121,10 @@ def as_recorded(question: str, fingerprint: str, said: Mapping[str, Any]) -> Ask
     packed = said["vector"]
     vector = None if packed is None else np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32)
     text, where = said.get("what", question), said.get("where", "")
-    return Asked(text, fingerprint, vector, said["degraded"], said["late"], where)
+    tokens = None
+    if vector is not None and "tokens" in said:
+        tokens = tokenvectors.unpack_question(base64.b64decode(said["tokens"]), len(vector))
+    return Asked(text, fingerprint, vector, said["degraded"], said["late"], where, tokens)
 
 
 def score_sentences(

@@ -24,6 +24,9 @@ from affidavit.text.analyze import terms
 UNITS_SCORED = 32
 _PRIOR = 100
 """Chunks without any of the terms, imagined beside the visible ones: a handful of documents says little about what is rare."""
+_FOUND = 0.45
+"""The share of an opening's information from which on a document is the one it means: measured on contracts that are there, which
+have more in 95 of 100 cases, and that are not there, which have less in 95 of 100."""
 _HEADING_SHARE = 0.5
 """A question's term that stands in the headings above a sentence counts half."""
 
@@ -180,7 +183,7 @@ def _features(
     keyword = max((r.keyword for r in found.ranked), default=0.0)
     most = ceiling(weights.values(), settings.k1) or 1.0
     fused = [r.score for r in found.ranked[:5]]
-    opening = {"lead": _led(found, passages)} if settings.lead else {}
+    opening = _opening(found, passages) if settings.lead else {}
     return {
         "sentence_coverage": max((s.coverage for s in scored), default=0.0),
         "best_coverage": best.coverage if best else 0.0,
@@ -199,11 +202,12 @@ def _features(
     }
 
 
-def _led(found: Found, passages: Sequence[Passage]) -> float:
-    """How well the best document of ``passages`` fits the opening of the question; 1 where it has none."""
+def _opening(found: Found, passages: Sequence[Passage]) -> dict[str, float]:
+    """``opening``: whether the question says where to look. ``lead``: how surely that is there, 1 where it does not say."""
     if found.places is None:
-        return 1.0
-    return max((found.places.get(p.view.document, 0.0) for p in passages), default=0.0)
+        return {"opening": 0.0, "lead": 1.0}
+    fit = max((found.places.get(p.view.document, 0.0) for p in passages), default=0.0)
+    return {"opening": 1.0, "lead": min(1.0, fit / _FOUND)}
 
 
 def _rarest_missing(

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from affidavit.ask.effects import Asked
 from affidavit.ask.lead import nearest, places
 from affidavit.ask.onward import POOL, Step, describes, promotions, reweigh, scored, towards
-from affidavit.ask.rank import Ranked, ceiling, fuse, idf
+from affidavit.ask.rank import Ranked, ceiling, fuse, idf, rerank
 from affidavit.domain.release import Retrieval
 from affidavit.ports.index import Candidate, Query, SearchResult
+from affidavit.text.analyze import terms
+from affidavit.text.tokenvectors import Kept, Question, best_stretches, words_at
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Found:
 
 
 class Hunt:
-    """One question in one scope. ``look`` searches the scope; ``read`` gives what it may of some chunks."""
+    """One question in one scope. ``look`` searches the scope; ``read`` gives what it may of some chunks, ``kept`` the token
+    vectors that there are of them."""
 
     def __init__(
         self,
@@ -50,16 +53,38 @@ class Hunt:
         pool: int,
         look: Callable[[Query, int], SearchResult],
         read: Callable[[Sequence[int]], Mapping[int, Material]],
+        kept: Callable[[Sequence[int]], Mapping[int, Kept]] = lambda chunks: {},
     ) -> None:
         self._asked = asked
         self._settings = settings
         self._pool = pool
         self._look = look
         self._read = read
+        self._kept = kept
         self._query = Query(asked.text, asked.vector, k1=settings.k1, b=settings.b)
 
     def run(self) -> Found:
-        """The pool of candidates, fused."""
+        """The pool of candidates, fused, and the best of them ranked anew by late interaction."""
+        found = self._fused()
+        if self._asked.tokens is None or not self._settings.late:
+            return found
+        late = self._late(self._asked.tokens, found)
+        settings = self._settings
+        # what a description leads to is not named in it, so it fits less without being less meant
+        weight = settings.late * (1 - describes(self._asked.text) / 2 if found.onward else 1)
+        return replace(found, ranked=rerank(found.ranked, late, weight, settings.late_pool))
+
+    def _late(self, question: Question, found: Found) -> dict[int, float]:
+        """How well the best chunks' best stretches fit; each of the question's tokens counts by the information of its word."""
+        kept = self._kept([r.chunk for r in found.ranked[: self._settings.late_pool]])
+        telling = {t: idf(found.result.visible, n) for t, n in found.result.terms.items()}
+        weights = [
+            max((telling.get(t, 0.0) for t in terms(word)), default=0.0)
+            for word in words_at(self._asked.text, question.places)
+        ]
+        return dict(zip(kept, best_stretches(question, weights, list(kept.values())), strict=True))
+
+    def _fused(self) -> Found:
         result = self._look(self._query, self._pool)
         if self._asked.where:
             return self._placed(result)

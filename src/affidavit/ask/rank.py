@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from affidavit.domain.release import Retrieval
 from affidavit.ports.index import Candidate
@@ -24,6 +24,7 @@ class Ranked:
     score: float
     keyword: float
     dense: float | None
+    late: float | None = None
 
 
 def z_scores(values: Sequence[float]) -> list[float]:
@@ -87,6 +88,25 @@ def fuse(
         for c, k, d in zip(candidates, keyword, similar, strict=True)
     ]
     return sorted(ranked, key=lambda r: (-r.score, r.tie))
+
+
+def rerank(ranked: Sequence[Ranked], late: Mapping[int, float], weight: float, first: int) -> list[Ranked]:
+    """``ranked`` with what each of the ``first`` gains by its ``late`` (by chunk): ``weight`` times how many deviations it lies
+    above the least of them. Without one, and beyond the first, a chunk counts as the least and gains nothing."""
+    have = [late[r.chunk] for r in ranked[:first] if r.chunk in late]
+    if not have:
+        return list(ranked)
+    least = min(have)
+    places = Scale.of([late.get(r.chunk, least) for r in ranked[:first]]).places
+    gains = dict(zip(late, places(list(late.values())), strict=True))
+    (none,) = places([least])
+    added = [
+        replace(r, score=r.score + weight * (gains[r.chunk] - none), late=late[r.chunk])
+        for r in ranked[:first]
+        if r.chunk in late
+    ]
+    rest = [r for n, r in enumerate(ranked) if n >= first or r.chunk not in late]
+    return sorted([*added, *rest], key=lambda r: (-r.score, r.tie))
 
 
 _SUPPORTING = 4

@@ -25,7 +25,9 @@ from affidavit.ports.index import Feed, Index, Query, SearchResult
 from affidavit.store.bodies import Bodies
 from affidavit.store.catalog import Catalog, ChunkView
 from affidavit.store.database import Database
+from affidavit.store.tokenvectors import TokenVectors
 from affidavit.text.analyze import terms
+from affidavit.text.tokenvectors import Kept, space, unpack
 
 _TEXTS_KEPT = 32_000_000  # characters of revision texts held in memory
 
@@ -83,6 +85,7 @@ class Retriever:
     ) -> None:
         self._db = database
         self._catalog = catalog
+        self._tokens = TokenVectors(catalog)
         self._bodies = bodies
         self._scopes = scopes
         self._index = index
@@ -115,7 +118,15 @@ class Retriever:
         def read(chunks: Sequence[int]) -> dict[int, Material]:
             return self._material(scope, chunks, asked.fingerprint)
 
-        return Hunt(asked, settings, max(pool, settings.pool), look, read).run()
+        def kept(chunks: Sequence[int]) -> dict[int, Kept]:
+            packed = self._tokens.of(space(asked.fingerprint), chunks, scope.head)
+            return {
+                c: unpack(packed[c], 0 if asked.vector is None else len(asked.vector))
+                for c in chunks
+                if c in packed
+            }
+
+        return Hunt(asked, settings, max(pool, settings.pool), look, read, kept).run()
 
     def _material(self, scope: Scope, chunks: Sequence[int], fingerprint: str) -> dict[int, Material]:
         """What a second retrieval goes by, of those ``chunks`` that the catalog says are in scope."""
@@ -261,5 +272,6 @@ def hit_record(passage: Passage) -> dict[str, Json]:
         "score": decimal(ranked.score),
         "keyword": decimal(ranked.keyword),
         "dense": None if ranked.dense is None else decimal(ranked.dense),
+        **({} if ranked.late is None else {"late": decimal(ranked.late)}),
         "permitted_by": passage.permitted_by,
     }

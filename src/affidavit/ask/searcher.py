@@ -123,7 +123,7 @@ class Searcher:
         return out
 
     def _one(self, question: Question, k: int, release: Release, chunks: bool) -> tuple[Run, Hits]:
-        run = Run(new_run_id(self._randomness), question.tenant, "search", release.digest)
+        run = Run(question.run or new_run_id(self._randomness), question.tenant, "search", release.digest)
         hits = self.find(run, question, k, release, None, chunks=chunks)
         run.finish(RunStatus.ANSWERED.value, {})
         return run, hits
@@ -141,8 +141,8 @@ class Searcher:
             )
             run.start(_asked(question, reader, k, chunks, fingerprint))
             run.step("scope", *scope_record(reader))
-            lead = release.retrieval.lead > 0
-            asked = embed_question(run, embedder, fingerprint, question.text, memory, lead=lead)
+            settings = release.retrieval
+            asked = embed_question(run, embedder, fingerprint, question.text, memory, settings=settings)
         deepening = _Deepening(self._retriever, reader, asked, release, None if past is None else past.checks)
         passages = deepening.run(self._db, k, chunks)
         record_onward(run, deepening.onward)
@@ -240,4 +240,5 @@ def _asked(question: Question, reader: Reader, k: int, chunks: bool, embedder: s
         "k": k,
         "chunks": chunks,
         "embedder": embedder,
+        **({"by": question.by} if question.by else {}),
     }

@@ -5,8 +5,14 @@ AffidavitError
 │   ├── UnknownNameError     no such tenant, user, source, run, release
 │   ├── NotRepeatableError   a run of which parts were erased, or redacted before they were stored
 │   ├── ManifestError        a file the user wrote is malformed; names file and line
+│   ├── ProvisioningError    people or groups cannot be changed as a directory asks (SCIM); `kind` says why
 │   └── ArgumentsError       what a tool is given is not what its contract asks for
 ├── AccessDeniedError        the caller may not do this, or it does not exist (never said which)
+├── ForbiddenError           the caller holds no grant for an operation that is no secret; the hint names the grant
+├── SecondPersonError        what was asked for waits until somebody else confirms it
+├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
+├── InProgressError          the same request is being answered already; ask again for its answer
+├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
 │   ├── WorkspaceVersionError
@@ -26,6 +32,7 @@ AffidavitError
 ├── StoppedError             somebody pulled the kill switch for this
 ├── GuardError               a guard could not judge; the policy's verdict on failure holds
 ├── SinkError                a party outside could not be reached, or refuses; `retryable` tells which
+├── ProviderError            the sign-in provider could not be asked, or is not what it should be
 ├── FollowerError            the log could not be handed over to where it is followed
 ├── IndexDamagedError        the index failed a check; it is a cache and rebuilds itself
 └── LogDamagedError          the log does not verify; names the first fault
@@ -73,12 +80,57 @@ class ManifestError(UsageError):
     code = "manifest"
 
 
+class ProvisioningError(UsageError):
+    """``kind`` is RFC 7644's word (3.12): ``uniqueness``, ``mutability``, ``invalidPath``, ``noTarget``, ``invalidFilter``,
+    ``invalidValue``, ``invalidSyntax``."""
+
+    code = "provisioning"
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+
+
 class ArgumentsError(UsageError):
     code = "arguments"
 
 
 class AccessDeniedError(AffidavitError):
     code = "not_found"
+
+
+class ForbiddenError(AffidavitError):
+    code = "forbidden"
+
+
+class SecondPersonError(AffidavitError):
+    """``proposal`` is the id of what waits."""
+
+    code = "second_person"
+
+    def __init__(self, message: str, hint: str, proposal: str) -> None:
+        super().__init__(message, hint)
+        self.proposal = proposal
+
+
+class UnauthenticatedError(AffidavitError):
+    code = "unauthenticated"
+
+
+class InProgressError(AffidavitError):
+    code = "in_progress"
+    retryable = True
+
+
+class OverloadedError(AffidavitError):
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, message: str, hint: str = "", after: int = 1, *, by_caller: bool = False) -> None:
+        """``after`` in seconds; ``by_caller`` says that it is this caller who asks too much, not all of them together."""
+        super().__init__(message, hint)
+        self.after = after
+        self.by_caller = by_caller
 
 
 class WorkspaceError(AffidavitError):
@@ -186,6 +238,11 @@ class SinkError(AffidavitError):
     def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
         super().__init__(message, hint)
         self.retryable = retryable
+
+
+class ProviderError(AffidavitError):
+    code = "provider"
+    retryable = True
 
 
 class FollowerError(AffidavitError):

@@ -56,6 +56,8 @@ class EventKind(str, Enum):
     KILL_CHANGED = "kill.changed"
     LEVEL_CHANGED = "level.changed"
     SECRET_CHANGED = "secret.changed"  # noqa: S105  # an event's kind
+    CREDENTIAL_CHANGED = "credential.changed"
+    PROPOSAL_CHANGED = "proposal.changed"
 
 
 FACTS: Mapping[EventKind, Mapping[str, type]] = {
@@ -109,6 +111,8 @@ FACTS: Mapping[EventKind, Mapping[str, type]] = {
     EventKind.KILL_CHANGED: {"subject": str, "change": str},
     EventKind.LEVEL_CHANGED: {"subject": str, "source": int, "change": str},
     EventKind.SECRET_CHANGED: {"change": str},
+    EventKind.CREDENTIAL_CHANGED: {"subject": str, "change": str},
+    EventKind.PROPOSAL_CHANGED: {"subject": str, "change": str},
 }
 
 _WORD = re.compile(r"(?:[a-z][a-z0-9_.:-]{0,31}|[0-9a-f]{64})\Z")

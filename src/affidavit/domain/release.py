@@ -37,6 +37,7 @@ FEATURES = (
     "fused_gap",
     "rare_term_missing",
     "lead",
+    "opening",
 )
 """What a calibration may weigh; ``ask/evidence.py`` computes them."""
 
@@ -48,6 +49,7 @@ class Retrieval:
     ``per_document``: at most so many of them from one document; ``k1`` and ``b``: BM25's. ``lead``: what it adds to a passage
     that its document is the one which the opening of the question names, 0 to read no opening (``ask/lead.py``). ``onward``: how
     many of the first passages are followed in a second retrieval, and ``onward_weight`` what that counts (``ask/onward.py``).
+    ``late``: weight of the z-score of late interaction among the ``late_pool`` best (``text/tokenvectors.py``), 0 for none.
     The defaults are what releases meant that say nothing of these."""
 
     pool: int
@@ -61,6 +63,8 @@ class Retrieval:
     lead: float = 0.0
     onward: int = 0
     onward_weight: float = 0.0
+    late: float = 0.0
+    late_pool: int = 0
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,7 @@ def load(content: Mapping[str, Any]) -> Release:
 
 
 _MOST_FOLLOWED = 8
+_MOST_LATE = 200
 
 
 def _retrieval(content: Mapping[str, Any]) -> Retrieval:
@@ -213,9 +218,13 @@ def _retrieval(content: Mapping[str, Any]) -> Retrieval:
         _number(content.get("lead", "0")),
         int(content.get("onward", 0)),
         _number(content.get("onward_weight", "0")),
+        _number(content.get("late", "0")),
+        int(content.get("late_pool", 0)),
     )
-    if found.k1 < 0 or not 0 <= found.b <= 1 or found.lead < 0 or found.onward_weight < 0:
-        raise ValueError("retrieve: k1, lead and onward_weight are not below 0, b is from 0 to 1")
+    if min(found.k1, found.lead, found.onward_weight, found.late) < 0 or not 0 <= found.b <= 1:
+        raise ValueError("retrieve: k1, lead, onward_weight and late are not below 0, b is from 0 to 1")
+    if not 0 <= found.late_pool <= _MOST_LATE:
+        raise ValueError(f"retrieve: late_pool is between 0 and {_MOST_LATE}")
     if not 0 <= found.onward <= _MOST_FOLLOWED:
         raise ValueError(f"retrieve: onward is between 0 and {_MOST_FOLLOWED}")
     return found
@@ -311,21 +320,24 @@ DEFAULT: Mapping[str, Any] = {
         "lead": "16",
         "onward": 3,
         "onward_weight": "1.5",
+        "late": "0.75",
+        "late_pool": 30,
     },
     "suffice": {
         "dense": {
-            "bias": "-7.4338",
+            "bias": "-14.3234",
             "weights": {
-                "passage_coverage": "3.1063",
-                "keyword": "-5.0725",
-                "dense": "5.1911",
-                "dense_gap": "0.7267",
-                "maxsim": "3.3495",
-                "cosine": "3.1808",
-                "rare_term_missing": "-3.8038",
-                "lead": "1.5479",
+                "passage_coverage": "1.0309",
+                "keyword": "1.7714",
+                "dense": "3.1619",
+                "dense_gap": "2.5213",
+                "maxsim": "2.2001",
+                "cosine": "3.0652",
+                "rare_term_missing": "-0.4680",
+                "lead": "7.7516",
+                "opening": "2.3687",
             },
-            "threshold": "0.60",
+            "threshold": "0.81",
         },
         "keyword_only": {
             "bias": "-3.5365",

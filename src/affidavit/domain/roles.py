@@ -11,7 +11,25 @@ PREFIX = "role:"
 ROLES = ("reader", "operator", "approver", "auditor", "admin")
 """``reader`` calls tools that read, ``operator`` those that write too, ``approver`` says yes or no to others' calls."""
 
+EVERYBODY = frozenset(
+    {"question:ask", "run:read", "document:read", "tool:read", "tool:call", "approval:read", "feedback:give"}
+)
+"""What everybody known in a tenant may do without a grant, over the network too: for themselves, and with what they may read."""
+
 ACTIONS = (
+    "access:look",
+    "approval:resolve",
+    "call:resolve",
+    "credential:change",
+    "drill:run",
+    "money:read",
+    "people:change",
+    "people:read",
+    "policy:read",
+    "release:change",
+    "source:change",
+    "source:read",
+    "status:read",
     "audit:read",
     "audit:replay",
     "audit:erase",
@@ -25,9 +43,29 @@ ACTIONS = (
 
 INCLUDED: Mapping[str, frozenset[str]] = {
     "reader": frozenset(),
-    "operator": frozenset({"kill:change"}),
-    "approver": frozenset({"answer:review"}),
-    "auditor": frozenset({"audit:read", "audit:replay"}),
+    "operator": frozenset(
+        {
+            "call:resolve",
+            "drill:run",
+            "kill:change",
+            "money:read",
+            "source:change",
+            "source:read",
+            "status:read",
+        }
+    ),
+    "approver": frozenset({"answer:review", "approval:resolve"}),
+    "auditor": frozenset(
+        {
+            "audit:read",
+            "audit:replay",
+            "money:read",
+            "people:read",
+            "policy:read",
+            "source:read",
+            "status:read",
+        }
+    ),
     "admin": frozenset(ACTIONS),
 }
 """What each role may do without a further grant. Who stops something needs less than who starts it again would like, so

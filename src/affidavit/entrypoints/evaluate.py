@@ -103,6 +103,16 @@ def calibrate(
     save: Annotated[
         Path | None, typer.Option("--save", help="Write the release with the new calibration to this file.")
     ] = None,
+    refuse: Annotated[
+        float | None,
+        typer.Option(
+            "--refuse",
+            min=1,
+            max=99.9,
+            metavar="PERCENT",
+            help="Refuse so much of what cannot be answered; default: both kinds of mistakes count the same.",
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
     as_json: JsonOption = False,
@@ -112,12 +122,19 @@ def calibrate(
     Each question is weighed as it is, and as if the documents that answer it were not there. Half of the questions are fitted
     on, the other half judges. Nothing changes until you publish the release.
 
-    Example: `affidavit eval calibrate judged/ --as alice --save release.json`, then `affidavit release publish release.json`
+    Examples: `affidavit eval calibrate judged/ --as alice --save release.json`, then `affidavit release publish release.json`;
+    `affidavit eval calibrate judged/ --as alice --refuse 95`
     """
     with opened(workspace, as_json) as (ws, out):
         judged = read_folder(folder)
         with out.progress("weighing", len(judged.only_judged().questions)) as bar:
-            found = CalibrationDesk(ws).calibrate(judged, user, tenant, lambda: bar.advance(bar.tasks[0].id))
+            found = CalibrationDesk(ws).calibrate(
+                judged,
+                user,
+                tenant,
+                lambda: bar.advance(bar.tasks[0].id),
+                None if refuse is None else refuse / 100,
+            )
         _write(save, json.dumps(found.release, ensure_ascii=False, indent=1) + "\n")
         fitted = found.fitted
         if out.as_json:

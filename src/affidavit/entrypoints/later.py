@@ -8,9 +8,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from affidavit.domain.errors import UsageError
+from affidavit.entrypoints.common import errors
+from affidavit.entrypoints.output import Output
+
 _HERE = "affidavit.entrypoints"
 LATER = {
     "audit": "audit:audit",
+    "document": "documents:document",
     "policy": "policies:policy",
     "mode": "controls:mode",
     "kill": "controls:kill",
@@ -26,6 +31,7 @@ LATER = {
     "budget": "cost:budget",
     "drill": "drill:drill",
     "eval": "evaluate:evaluate",
+    "mcp": "mcp.stdio:mcp",
     "follow": "follow:follow",
     "witness": "witness:witness",
     "backup": "keep:backup_command",
@@ -33,6 +39,13 @@ LATER = {
     "tool": "tools:tool",
     "approvals": "tools:approvals",
     "level": "levels:level",
+    "serve": "serve:serve",
+    "key": "keys:key",
+    "proposal": "proposal:proposal",
+    "signin": "keys:signin",
+    "signout": "keys:signout",
+    "config": "configure:config",
+    "doctor": "doctor:doctor",
 }
 """Each command or group with the module and name it is found under."""
 PANELS = {
@@ -44,6 +57,8 @@ PANELS = {
         "status",
         "search",
         "ask",
+        "document",
+        "mcp",
         "embedder",
         "eval",
         "level",
@@ -60,7 +75,21 @@ PANELS = {
         "review",
         "incident",
     ),
-    "Running it": ("release", "cost", "budget", "drill", "backup", "restore"),
+    "Running it": (
+        "serve",
+        "config",
+        "doctor",
+        "key",
+        "signin",
+        "signout",
+        "proposal",
+        "release",
+        "cost",
+        "budget",
+        "drill",
+        "backup",
+        "restore",
+    ),
 }
 """The commands as `--help` shows them: by what they are for, in the order in which one meets them."""
 _PANEL = {name: panel for panel, names in PANELS.items() for name in names}
@@ -84,10 +113,32 @@ class LaterGroup(TyperGroup):
 
 def _imported(name: str) -> Any:
     module, _, attribute = LATER[name].partition(":")
-    found: Any = getattr(import_module(f"{_HERE}.{module}"), attribute)
+    absent = False
+    try:
+        found: Any = getattr(import_module(f"{_HERE}.{module}"), attribute)
+    except ModuleNotFoundError as error:
+        missing = str(error.name or error).partition(".")[0]
+        if missing == "affidavit":
+            raise
+        found, absent = _without(name, missing), True
     parent = typer.Typer(rich_markup_mode="markdown", add_completion=False)
     if isinstance(found, typer.Typer):
         parent.add_typer(found, name=name)
     else:
-        parent.command(name)(found)
+        settings = {"allow_extra_args": True, "ignore_unknown_options": True} if absent else None
+        parent.command(name, context_settings=settings)(found)
     return typer.main.get_group(parent).commands[name]
+
+
+def _without(name: str, missing: str) -> Any:
+    """The command where what it is made of is not installed: it is listed like the others, and says what to install."""
+
+    def command(context: typer.Context) -> None:
+        with errors(Output("--json" in context.args)):
+            raise UsageError(
+                f"`affidavit {name}` needs {missing}, which is not installed",
+                'install what serves: pip install "affidavit[server]"',
+            )
+
+    command.__doc__ = 'Not installed here: `pip install "affidavit[server]"`.'
+    return command

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from affidavit.app.supposed import read_policy
 from affidavit.app.whatif import CHANGES
 from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
@@ -154,5 +155,5 @@ def policy_diff(
             calls = ws.replays.tool_diff(owner, proposed, days, _who(user))
             out.json(calls) if as_json else lookback.tool_difference(out, calls)
             return
-        found = ws.replays.policy_diff(ws.parts.tenant(tenant), file, days, _who(user))
+        found = ws.replays.policy_diff(ws.parts.tenant(tenant), read_policy(file), days, _who(user))
         out.json(found) if as_json else lookback.policy_difference(out, found)

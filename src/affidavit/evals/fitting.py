@@ -65,8 +65,9 @@ def auroc(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
     return float(((above > 0) + 0.5 * (above == 0)).mean())
 
 
-def fit(examples: Sequence[Example], names: Sequence[str]) -> Fitted:
-    """The model over the features ``names`` and its operating point, Youden's J on the half not fitted on.
+def fit(examples: Sequence[Example], names: Sequence[str], refuse: float | None = None) -> Fitted:
+    """The model over the features ``names`` and its operating point: Youden's J on the half not fitted on; with ``refuse`` the
+    point that refuses such a share of what cannot be answered, on the half fitted on.
 
     Raises UsageError if there are too few examples of either kind.
     """
@@ -87,7 +88,11 @@ def fit(examples: Sequence[Example], names: Sequence[str]) -> Fitted:
     def shares(cut: float) -> tuple[float, float]:
         return float((held[truth == 1] >= cut).mean()), float((held[truth == 0] < cut).mean())
 
-    threshold = float(max(np.unique(np.round(held, 2)), key=lambda cut: sum(shares(float(cut)))))
+    if refuse is None:
+        threshold = float(max(np.unique(np.round(held, 2)), key=lambda cut: sum(shares(float(cut)))))
+    else:
+        known = 1 / (1 + np.exp(-(x[~judging] @ w[:-1] + w[-1])))
+        threshold = float(np.ceil(100 * np.quantile(known[y[~judging] == 0], refuse)) / 100)
     full = logistic(x, y)
     weights = {n: float(v) for n, v in zip(names, full[:-1], strict=True)}
     return Fitted(float(full[-1]), weights, threshold, auroc(held, truth), *shares(threshold))

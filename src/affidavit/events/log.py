@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from affidavit.domain.canonical import canonical
 from affidavit.domain.clock import Clock
 from affidavit.domain.errors import LogDamagedError, WorkspaceError
-from affidavit.domain.events import Event, header_bytes
+from affidavit.domain.events import Event, EventKind, header_bytes
 from affidavit.events.merkle import Frontier, leaf_hash
 from affidavit.events.note import Checkpoint, sign, sign_text, verifier_key
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
+from affidavit.store.runs import Runs
 
 T = TypeVar("T")
 
@@ -116,7 +117,19 @@ class Transaction:
             (position, event.kind.value, event.tenant, event.run, self.at, header, leaf, body),
         )
         self.leaves.append(leaf)
+        self._list(event, position)
         return position
+
+    def _list(self, event: Event, position: int) -> None:
+        """Keep the list of runs in step with the log."""
+        if event.kind is EventKind.RUN_STARTED:
+            who = event.body.get("principal") if isinstance(event.body, dict) else None
+            journey = str(event.facts["journey"])
+            Runs(self.db).begin(
+                position, event.tenant, event.run, journey, who if isinstance(who, str) else ""
+            )
+        elif event.kind is EventKind.RUN_FINISHED:
+            Runs(self.db).end(event.run, str(event.facts["status"]))
 
 
 class _Job(Generic[T]):
@@ -154,7 +167,11 @@ class Log:
 
     def position_at(self, at: int) -> int:
         """The last position written at or before ``at`` (microseconds), -1 if none was."""
-        return int(self._db.value("SELECT coalesce(max(position), -1) FROM events WHERE at <= ?", (at,)))
+        # time does not run backwards, so the last in time is the last; `max(position)` would read every earlier one
+        found = self._db.value(
+            "SELECT position FROM events WHERE at <= ? ORDER BY at DESC, position DESC LIMIT 1", (at,)
+        )
+        return -1 if found is None else int(found)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` in a durable transaction and give back what it returns.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from affidavit.domain.errors import ErasedError, LogDamagedError
 from affidavit.domain.events import EventKind, commit_body
+from affidavit.domain.records import FOREVER
 from affidavit.store.bodies import Bodies
 from affidavit.store.database import Database
 
@@ -63,11 +64,21 @@ class Reader:
             )
         return _recorded(row)
 
-    def of_kind(self, kind: EventKind, *, newest_first: bool = False) -> Iterator[Recorded]:
-        """Events of one kind, oldest first unless told otherwise; stop taking them when there are enough."""
+    def of_kind(
+        self,
+        kind: EventKind,
+        *,
+        newest_first: bool = False,
+        tenants: Sequence[int] = (),
+        before: int = FOREVER,
+    ) -> Iterator[Recorded]:
+        """Events of one kind, oldest first unless told otherwise, below position ``before``; stop taking them when there are
+        enough. ``tenants`` are those of which they are, () for all."""
         order = "DESC" if newest_first else "ASC"
-        sql = f"SELECT {_COLUMNS} FROM events WHERE kind = ? ORDER BY position {order}"  # noqa: S608
-        for row in self._db.each(sql, (kind.value,)):
+        of = "AND tenant IN (SELECT value FROM json_each(?)) " if tenants else ""
+        sql = f"SELECT {_COLUMNS} FROM events WHERE kind = ? AND position < ? {of}ORDER BY position {order}"  # noqa: S608
+        more = (json.dumps(list(tenants)),) if tenants else ()
+        for row in self._db.each(sql, (kind.value, before, *more)):
             yield _recorded(row)
 
     def at(self, position: int) -> int:

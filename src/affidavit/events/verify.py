@@ -38,6 +38,8 @@ _ERASABLE: Mapping[str, int] = {
     EventKind.PERSON_CHANGED.value: _PEOPLE,
     EventKind.MEMBERSHIP_CHANGED.value: _PEOPLE,
     EventKind.GRANT_CHANGED.value: _PEOPLE,
+    EventKind.CREDENTIAL_CHANGED.value: _PEOPLE,
+    EventKind.PROPOSAL_CHANGED.value: _PEOPLE,
     EventKind.DOCUMENT_INDEXED.value: _DOCUMENTS,
     EventKind.DOCUMENT_REMOVED.value: _DOCUMENTS,
     EventKind.FEEDBACK_GIVEN.value: _SAID,

@@ -20,7 +20,7 @@ from affidavit.domain.records import Governance, revision_name
 from affidavit.domain.release import CHUNKING, Chunking
 from affidavit.events.log import Log, Transaction
 from affidavit.ingest.prepare import Prepared, prepare
-from affidavit.ingest.vectors import Vectors
+from affidavit.ingest.vectors import Made, Vectors
 from affidavit.models.caller import CHARGED, EMBED
 from affidavit.ports.connector import Connector, Fault, Item, Page
 from affidavit.runs.recorder import Run
@@ -228,7 +228,7 @@ class Sync:
         self.report.embedded += len(vectors)
         self._progress(self.report)
 
-    def _make_vectors(self, batch: _Batch) -> list[tuple[str, bytes]]:
+    def _make_vectors(self, batch: _Batch) -> list[Made]:
         if self._vectors is None:
             return []
         texts = [
@@ -249,7 +249,7 @@ class Sync:
         if owed:
             self._run.step(f"{CHARGED}{EMBED}", {"source": self._source.name}, {"charges": owed})
 
-    def _apply(self, batch: _Batch, vectors: list[tuple[str, bytes]], tx: Transaction) -> None:
+    def _apply(self, batch: _Batch, vectors: list[Made], tx: Transaction) -> None:
         self._run.flush(tx)
         if vectors and self._vectors is not None:
             self._vectors.put(vectors)

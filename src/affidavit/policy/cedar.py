@@ -20,6 +20,7 @@ from affidavit.domain.errors import ManifestError, UsageError
 from affidavit.domain.tools import CALL, Contract
 from affidavit.policy import facts
 from affidavit.policy.asked import asked
+from affidavit.policy.possible import unconditional
 from affidavit.policy.schema import cedar_schema
 from affidavit.policy.statements import Statement, policy_digest, statements
 
@@ -47,6 +48,7 @@ class Cedar:
         self._policies = PolicySet.from_str(text)
         self._asked = asked(text)
         self._named = {f"policy{n}": rule for n, rule in enumerate(self.rules)}
+        self._at_all: PolicySet | None = None
         self._entities: dict[Any, Entities] = {}
         self._sound: set[tuple[str, str, tuple[int, frozenset[str]]]] = set()
 
@@ -161,6 +163,26 @@ class Cedar:
                 self._entities.clear()
             self._entities[key] = found
         return found
+
+    # -- what can be at all
+
+    def possible(self, wish: Wish, tenant: str) -> bool:
+        """Whether the rules could permit ``wish`` with some arguments, or after some yes: False where they would forbid it
+        whatever they were. Who asks, the tool, mode and time are as they are."""
+        if self._at_all is None:
+            self._at_all = unconditional(self.rules)
+        try:
+            self._contract(wish)
+            request = {
+                "principal": facts.uid(tenant, wish.principal),
+                "action": {"type": "Action", "id": wish.resource},
+                "resource": {"type": "Tool", "id": wish.resource},
+                "context": json.dumps(facts.circumstances(tenant, wish.context)),
+            }
+            answer = is_authorized(request, self._at_all, self._known(wish, tenant), None)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, UsageError):
+            return False  # so would be the decision
+        return answer.decision is Answer.Allow and not answer.diagnostics.errors
 
     # -- for tests of policies
 

@@ -19,6 +19,11 @@ from affidavit.domain.roles import ROLES
 
 LARGEST = 500_000
 """Characters of all files together."""
+DEEPEST = 50
+"""Brackets within brackets, in one rule."""
+LONGEST = 500
+"""Operators of one rule."""
+_OPERATOR = re.compile(r"&&|\|\||[-+*.!<>[]|[=!]=|\b(?:if|has|like|in|is|when|unless)\b")
 _ID = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _TOKEN = re.compile(r'//[^\r\n]*|"(?:\\.|[^"\\])*"|;|\n|[^\S\n]+|[^;"/\s]+|.', re.DOTALL)
 _TEACH = (
@@ -85,6 +90,7 @@ def _split(file: str, text: str) -> Iterator[tuple[int, str]]:
 
 def _statement(file: str, line: int, text: str) -> Statement:
     where = f"{file}:{line}"
+    _bounded(where, text)
     try:
         parsed = PolicySet.from_str(text).to_pst()
     except ValueError as error:
@@ -105,6 +111,22 @@ def _statement(file: str, line: int, text: str) -> Statement:
     for wrong in _misnamed(json.loads(policies_to_json_str(text))):
         raise ManifestError(f"{where}: {id}: {wrong}", "the rule would never apply to anybody")
     return Statement(id, file, line, rule.effect, approval or "", text)
+
+
+def _bounded(where: str, text: str) -> None:
+    """Raises ManifestError for a rule so deep that Cedar's parser would run out of stack, and with it the whole process."""
+    code = "".join(
+        " " if token[0] == '"' or token.startswith("//") else token for token in _TOKEN.findall(text)
+    )
+    depth = deepest = 0
+    for letter in code:
+        depth += (letter in "([{") - (letter in ")]}")
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST or len(_OPERATOR.findall(code)) > LONGEST:
+        raise ManifestError(
+            f"{where}: the rule has more than {DEEPEST} brackets within brackets, or {LONGEST} operators",
+            "split it into several rules",
+        )
 
 
 def _misnamed(node: Any) -> Iterator[str]:

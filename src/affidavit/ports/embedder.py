@@ -48,6 +48,32 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All that a model makes of a text: ``vector``, the same bytes as ``embed`` gives; ``tokens``, a unit vector for each token
+    of the *whole* text, shape (tokens, dimensions); and ``spans``, where each stands in the text (start, end)."""
+
+    vector: NDArray[np.float32]
+    tokens: NDArray[np.float32]
+    spans: tuple[tuple[int, int], ...]
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """An embedder that gives a text's vector and its token vectors at once. ``info.token_vectors`` says whether it can now."""
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """A reading of each text, in order. Raises EmbedderError."""
+        ...
+
+
+def reads(embedder: Embedder | None) -> Reads | None:
+    """``embedder`` if it gives token vectors beside its vectors. Raises EmbedderError if it cannot be asked."""
+    if embedder is None or not embedder.info.token_vectors:
+        return None
+    return embedder if isinstance(embedder, Reads) else None
+
+
 @dataclass(frozen=True)
 class Request:
     """One request that an endpoint answered: ``tokens`` as it says, -1 if it does not, and our own ``estimate``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from affidavit.domain.canonical import canonical
@@ -116,6 +116,16 @@ class Calls:
             (tenant, *wanted, limit),
         )
         return [_made(row) for row in rows]
+
+    def before(self, tenant: int, states: Iterable[CallState], id: int) -> Iterator[CallRow]:
+        """Those with an id below ``id``, the newest first; stop taking them when there are enough."""
+        rows = self._db.each(
+            f"SELECT {_CALL} FROM calls WHERE tenant = ? AND id < ? AND state IN (SELECT value FROM json_each(?)) "
+            "ORDER BY id DESC",
+            (tenant, id, json.dumps([s.value for s in states])),
+        )
+        for row in rows:
+            yield _made(row)
 
     def undone_by(self, id: int) -> list[CallRow]:
         """The calls that were made to put call ``id`` right."""

@@ -484,9 +484,10 @@ class Catalog:
         for batch in _batches(chunks):
             out.update(
                 self._db.all(
-                    f"""SELECT c.id, e.vector FROM chunks c JOIN embedders m ON m.fingerprint = ?
-                        JOIN embeddings e ON e.embedder = m.id AND e.digest = c.digest
-                        WHERE c.id IN ({",".join("?" * len(batch))})""",
+                    # CROSS JOIN keeps SQLite from going through all of the embedder's vectors first
+                    f"""SELECT c.id, e.vector FROM embedders m CROSS JOIN chunks c
+                        CROSS JOIN embeddings e ON e.embedder = m.id AND e.digest = c.digest
+                        WHERE m.fingerprint = ? AND c.id IN ({",".join("?" * len(batch))})""",
                     (fingerprint, *batch),
                 )
             )

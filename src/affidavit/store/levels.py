@@ -99,8 +99,8 @@ class Levels:
         rows = self._db.all(
             "SELECT e.run, e.at, coalesce((SELECT f.at FROM events f WHERE f.run = e.run AND f.run <> '' "
             "AND f.kind = 'run.finished'), 0), e.body, EXISTS (SELECT 1 FROM events c WHERE c.run = e.run AND c.run <> '' "
-            f"AND c.kind IN ({_MARKS})) FROM events e WHERE e.kind = 'run.started' AND e.tenant = ? "
-            f"AND e.at >= ? AND {_FACT.format('journey')} = 'sync' ORDER BY e.position",
+            f"AND c.kind IN ({_MARKS})) FROM runs r JOIN events e ON e.position = r.position WHERE r.tenant = ? "
+            "AND r.journey = 'sync' AND e.at >= ? ORDER BY r.position",
             (tenant, begin),
         )
         return [SyncRun(*row) for row in rows]

@@ -54,10 +54,31 @@ class People:
         )
         return None if text is None else json.loads(text)
 
+    def once(self, tenant: int, principal: str) -> bool:
+        """Whether there ever was such a ``principal``."""
+        sql = "SELECT 1 FROM people WHERE tenant = ? AND principal = ?"
+        return self._db.value(sql, (tenant, principal)) is not None
+
+    def last(self, tenant: int, principal: str) -> Mapping[str, Json] | None:
+        """What was known of ``principal`` last, also of one who was removed; None if there never was such a one."""
+        text = self._db.value(
+            "SELECT facts FROM people WHERE tenant = ? AND principal = ? ORDER BY since DESC LIMIT 1",
+            (tenant, principal),
+        )
+        return None if text is None else json.loads(text)
+
     def principals(self, tenant: int, position: int) -> list[str]:
         rows = self._db.all(
             f"SELECT principal FROM people WHERE tenant = ? AND {_AT} ORDER BY principal",
             (tenant, position, position),
+        )
+        return [row[0] for row in rows]
+
+    def with_fact(self, tenant: int, path: str, value: str, position: int) -> list[str]:
+        """Those of whom the fact at the JSON ``path`` is ``value``."""
+        rows = self._db.all(
+            f"SELECT principal FROM people WHERE tenant = ? AND {_AT} AND json_extract(facts, ?) = ? ORDER BY principal",
+            (tenant, position, position, path, value),
         )
         return [row[0] for row in rows]
 

@@ -11,6 +11,14 @@ CREATE TABLE events (
 CREATE INDEX events_by_run ON events (run, position) WHERE run <> '';
 CREATE INDEX events_by_kind ON events (kind, position);
 CREATE INDEX events_by_time ON events (at);
+-- What lists of runs are made from: what `run.started` and `run.finished` say. `who` is emptied with the body that says it.
+CREATE TABLE runs (
+  position INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, run TEXT NOT NULL, journey TEXT NOT NULL, who TEXT NOT NULL,
+  status TEXT NOT NULL);
+CREATE INDEX runs_by_run ON runs (run);
+CREATE INDEX runs_by_who ON runs (tenant, who, position);
+CREATE INDEX runs_by_tenant ON runs (tenant, position);
+CREATE INDEX runs_by_journey ON runs (tenant, journey, position);
 CREATE TABLE tree (level INTEGER, number INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, number)) WITHOUT ROWID;
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at INTEGER NOT NULL, note TEXT NOT NULL);
 
@@ -132,6 +140,27 @@ CREATE TABLE secrets (
   id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
   since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611686018427387904;
+-- What proves who asks over the network: API keys, sessions, sign-in links. Never the secret itself, only its SHA-256.
+CREATE TABLE credentials (
+  id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
+  scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+  seen INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
+-- What requests with an idempotency key were answered, for a day. Not on the log; every erasure empties it.
+CREATE TABLE replies (
+  tenant INTEGER NOT NULL, caller TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, run TEXT NOT NULL, owner TEXT NOT NULL,
+  state TEXT NOT NULL, answer TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (tenant, caller, key)) WITHOUT ROWID;
+CREATE INDEX replies_by_age ON replies (at);
+-- Which actions take two people, and what waits for the second. `principal`, `speaker` and `asked` are emptied with the person.
+CREATE TABLE four_eyes (
+  id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, actions TEXT NOT NULL, stated_by TEXT NOT NULL, since INTEGER NOT NULL,
+  until INTEGER NOT NULL);
+CREATE UNIQUE INDEX four_eyes_by_tenant ON four_eyes (tenant) WHERE until = 4611686018427387904;
+CREATE TABLE proposals (
+  id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, operation TEXT NOT NULL, principal TEXT NOT NULL, speaker TEXT NOT NULL,
+  scopes TEXT NOT NULL, asked TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
+  until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX proposals_by_tenant ON proposals (tenant, until);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.
 CREATE TABLE imports (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);

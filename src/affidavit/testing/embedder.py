@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affidavit.domain.errors import EmbedderError
-from affidavit.ports.embedder import EmbedderInfo
+from affidavit.ports.embedder import EmbedderInfo, Reading
 
 _WORD = re.compile(r"\w+")
 _NO_WORDS = "\0"
@@ -53,12 +53,20 @@ class HashEmbedder:
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         return [self._vectors(text) for text in texts]
 
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """As the port has it: the vectors come from ``embed``, with all that it counts and refuses."""
+        vectors, tokens = self.embed(texts), self.tokens(texts)
+        return [
+            Reading(vector, rows, tuple(m.span() for m in _WORD.finditer(text)) or ((0, 0),))
+            for text, vector, rows in zip(texts, vectors, tokens, strict=True)
+        ]
+
     def count(self, text: str) -> int:
         return len(_WORD.findall(text))
 
     def _vectors(self, text: str) -> NDArray[np.float32]:
         """One row a word; a text without words has one row that no word has."""
-        return np.stack([self._vector(w) for w in _WORD.findall(text.lower()) or [_NO_WORDS]])
+        return np.stack([self._vector(w) for w in [w.lower() for w in _WORD.findall(text)] or [_NO_WORDS]])
 
     def _vector(self, word: str) -> NDArray[np.float32]:
         known = self._words.get(word)

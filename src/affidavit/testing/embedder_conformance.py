@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from affidavit.ports.embedder import Embedder
+from affidavit.ports.embedder import Embedder, reads
 
 ORDINARY = (
     "The refund window is 30 days from delivery.",
@@ -102,6 +102,42 @@ class EmbedderConformance:
             assert 0 < len(rows) <= embedder.count(text)
             np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-5)
         assert embedder.tokens([]) == []
+
+    def test_a_reading_is_the_vector_and_all_its_tokens(self) -> None:
+        embedder = self.make()
+        reader = reads(embedder)
+        if reader is None:
+            return
+        texts = tuple(text for text in (*ORDINARY, *STRANGE) if len(text) < 10_000)
+        together = reader.read(texts)
+        assert len(together) == len(texts)
+        for text, reading in zip(texts, together, strict=True):
+            if embedder.info.deterministic:
+                (alone,) = reader.read([text])
+                assert (
+                    embedder.embed([text])[0].tobytes() == reading.vector.tobytes() == alone.vector.tobytes()
+                )
+                assert alone.tokens.tobytes() == reading.tokens.tobytes()
+            assert reading.tokens.dtype == np.float32
+            assert reading.tokens.shape == (len(reading.spans), embedder.info.dimensions)
+            np.testing.assert_allclose(np.linalg.norm(reading.tokens, axis=1), 1.0, atol=1e-5)
+            assert all(0 <= start <= end <= len(text) for start, end in reading.spans)
+            assert list(reading.spans) == sorted(reading.spans)
+        assert reader.read([]) == []
+
+    def test_a_reading_does_not_end_where_a_vector_does(self) -> None:
+        embedder = self.make()
+        reader = reads(embedder)
+        if reader is None or embedder.info.max_tokens > 10_000:
+            return
+        text = "Ordinary words go on. " * embedder.info.max_tokens + "A walrus."
+        (reading,) = reader.read([text])
+        assert len(reading.tokens) > 3 * embedder.info.max_tokens
+        assert text[slice(*reading.spans[-1])] == "."
+        walrus = next(n for n, (start, _) in enumerate(reading.spans) if start >= text.index("walrus"))
+        near, far = embedder.tokens(["A walrus.", "Ordinary words"])
+        rows = reading.tokens[walrus]
+        assert (near @ rows).max() > (far @ rows).max()
 
     def test_count_grows_with_the_text(self) -> None:
         embedder = self.make()

@@ -305,8 +305,12 @@ class Approximate(Workspace):
         where: Any = None,
         follows: str = "",
         on_claim: Any = None,
+        run: str = "",
+        by: str = "",
     ) -> Answer:
-        return super().ask(text, user, tenant, None if as_of is None else 3, where, follows, on_claim)
+        return super().ask(
+            text, user, tenant, None if as_of is None else 3, where, follows, on_claim, run, by
+        )
 
 
 class Damaged(Workspace):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,14 @@ from numpy.typing import NDArray
 from affidavit.adapters.minilm import layout, weights
 from affidavit.domain.canonical import digest
 from affidavit.domain.errors import EmbedderError
-from affidavit.ports.embedder import EmbedderInfo
+from affidavit.ports.embedder import EmbedderInfo, Reading
 
+Made = TypeVar("Made")
 Precision = Literal["int8", "float32"]
 
 _SPECIALS = 2
+_BEFORE = 32
+"""Tokens that a further pass reads again, so that the first new ones do not stand without what comes before them."""
 _WORDS = 50_000
 _LONGEST_WORD = 40
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -87,12 +90,17 @@ class MiniLM:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors in order, shape (len(texts), 384). What lies beyond 256 tokens of a text is not read."""
-        rows = self._each(texts, "vector")
+        rows = self._each(texts, lambda text: self._model.run(text, "vector"))
         return np.stack(rows) if rows else np.zeros((0, layout.DIMENSIONS), np.float32)
 
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Per text its unit token vectors, shape (tokens, 384), without those of [CLS] and [SEP]."""
-        return [rows[1:-1] for rows in self._each(texts, "tokens")]
+        return [rows[1:-1] for rows in self._each(texts, lambda text: self._model.run(text, "tokens"))]
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Per text its vector and all its token vectors. The pass that makes the vector gives those of the first 254 tokens; what
+        lies beyond is read in further passes, each with the last few tokens of the one before."""
+        return self._each(texts, self._read)
 
     def count(self, text: str) -> int:
         """Tokens of the whole ``text``, [CLS] and [SEP] included, nothing cut off."""
@@ -118,17 +126,17 @@ class MiniLM:
                     self._loaded = _load(self._location, self._precision)
         return self._loaded
 
-    def _each(self, texts: Sequence[str], output: str) -> list[NDArray[np.float32]]:
-        """``output`` of every text; several texts at a time, each alone on its thread."""
-        if not texts:
-            return []
-        run = self._model.run
+    def _read(self, text: str) -> Reading:
+        return self._model.read(text)
+
+    def _each(self, texts: Sequence[str], run: Callable[[str], Made]) -> list[Made]:
+        """What ``run`` makes of every text; several texts at a time, each alone on its thread."""
         workers = min(self._threads, len(texts))
-        if workers == 1:
-            return [run(text, output) for text in texts]
+        if workers < 2:
+            return [run(text) for text in texts]
         # A pool per call costs 0.1 ms and leaves no threads behind that a fork would lose.
         with ThreadPoolExecutor(workers, "minilm") as pool:
-            return list(pool.map(run, texts, [output] * len(texts)))
+            return list(pool.map(run, texts))
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,20 @@ class _Loaded:
         (result,) = self.session.run([output], {"ids": ids})
         found: NDArray[np.float32] = result
         return found
+
+    def read(self, text: str) -> Reading:
+        encoded = _encode(self.whole, text)
+        first, *tokens, last = encoded.ids
+        size = layout.MAX_TOKENS - _SPECIALS
+        vector, rows, read = None, [], 0
+        while vector is None or read < len(tokens):
+            start = max(0, read - _BEFORE)
+            ids = np.array([first, *tokens[start : start + size], last], np.int64)
+            made, found = self.session.run(["vector", "tokens"], {"ids": ids})
+            vector = made if vector is None else vector
+            rows.append(found[1 + read - start : -1])
+            read = start + size
+        return Reading(vector, np.concatenate(rows), tuple(encoded.offsets[1:-1]))
 
 
 def _encode(tokenizer: Any, text: str) -> Any:

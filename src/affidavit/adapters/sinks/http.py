@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from affidavit.adapters.guarded import transport as guarded
 from affidavit.domain.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def request(
     try:
         with (
             httpx.Client(
-                timeout=SECONDS / 3, follow_redirects=False, trust_env=False, transport=transport
+                timeout=SECONDS / 3,
+                follow_redirects=False,
+                trust_env=False,
+                transport=transport or guarded(private=True),
             ) as client,
             client.stream(method, url, content=content, headers=dict(headers or {})) as response,
         ):

@@ -1,0 +1,33 @@
+"""Taking back what proves who somebody is. A module of its own: whoever removes people needs no more than this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from affidavit.domain.canonical import Json
+from affidavit.domain.events import Event, EventKind
+from affidavit.events.log import Transaction
+from affidavit.store.credentials import Credential, CredentialKind, Credentials
+from affidavit.store.database import Database
+
+
+def end_one(rows: Credentials, tx: Transaction, there: Credential, body: Json) -> None:
+    """Take ``there`` back. Call inside the transaction ``tx``; ``body`` says by whom."""
+    facts: dict[str, int | str] = {"subject": there.id, "change": "ended"}
+    rows.end(there.id, tx.append(Event(EventKind.CREDENTIAL_CHANGED, there.tenant, facts=facts, body=body)))
+
+
+def end_all(
+    database: Database,
+    tx: Transaction,
+    tenant: int,
+    principal: str,
+    body: Json,
+    kinds: Iterable[CredentialKind] = CredentialKind,
+) -> int:
+    """Take back all that ``principal`` proves who they are by, or those of ``kinds``; how many there were."""
+    rows = Credentials(database)
+    found = [one for kind in kinds for one in rows.of(tenant, kind, principal)]
+    for one in found:
+        end_one(rows, tx, one, body)
+    return len(found)

@@ -1,0 +1,157 @@
+"""Operations: what takes two people, and waits for the second."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from affidavit.app.operations import listing
+from affidavit.app.operations.listing import Page
+from affidavit.app.operations.operation import (
+    CONFIRMED,
+    Asked,
+    Caller,
+    Given,
+    Method,
+    Operation,
+    Table,
+    check,
+    may,
+    perform,
+)
+from affidavit.app.proposals import AGREED
+from affidavit.app.workspace import Workspace
+from affidavit.domain.errors import ForbiddenError
+from affidavit.store.proposals import Proposal
+
+ID = r"^p[a-z2-7]{15}$"
+
+
+class OneProposal(Asked):
+    id: str = Field(pattern=ID)
+    reason: str = Field("", max_length=2000, description="Why, in a sentence.")
+
+
+class Waiting(Given):
+    id: str
+    operation: str
+    action: str
+    by: str = Field(description="Who asked for it.")
+    asked: JsonValue
+    expires: int = Field(description="Microseconds since 1970.")
+    yours: bool = Field(description="You asked for it yourself: somebody else confirms it.")
+
+
+class WaitingList(Given):
+    items: list[Waiting]
+    next: str | None
+
+
+class Done(Given):
+    id: str
+    operation: str
+    result: JsonValue = Field(
+        None,
+        description="Null where it gives a secret: whoever asked for it asks again, and is given it then.",
+    )
+
+
+class Proposing:
+    """The functions behind the rows. ``table`` is where the operations that were asked for are found."""
+
+    table: Table
+
+    def listed(self, ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
+        mine = [
+            one
+            for one in sorted(ws.proposals.waiting(caller.tenant), key=lambda one: one.id)
+            if one.principal == caller.principal or may(ws, caller, self.table[one.operation].action)
+        ]
+        page, following = listing.paged(mine, asked, lambda one: one.id)
+        return {"items": [self._shown(one, caller) for one in page], "next": following}
+
+    def _shown(self, one: Proposal, caller: Caller) -> dict[str, Any]:
+        return {
+            "id": one.id,
+            "operation": one.operation,
+            "action": self.table[one.operation].action,
+            "by": one.principal,
+            "asked": json.loads(one.asked),
+            "expires": one.expires,
+            "yours": one.principal == caller.principal,
+        }
+
+    def confirm(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
+        """Do it, as whoever asked for it, who must still be allowed to. On record before it is done, so that it is done once."""
+        there = ws.proposals.get(caller.tenant, asked.id)
+        operation = self.table[there.operation]
+        self._second(ws, caller, there, operation)
+        first = Caller(caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes)
+        check(ws, first, operation.action)
+        if (
+            operation.once
+        ):  # a secret is for whoever asked for it: shown to the second, they could act as the first
+            ws.proposals.resolve(caller.tenant, asked.id, AGREED, caller.principal, asked.reason)
+            return {"id": asked.id, "operation": operation.name}
+        wanted = operation.takes.model_validate_json(there.asked)
+        ws.proposals.resolve(caller.tenant, asked.id, "confirmed", caller.principal, asked.reason)
+        return {"id": asked.id, "operation": operation.name, "result": perform(ws, first, operation, wanted)}
+
+    def decline(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
+        """Do not do it; whoever asked for it may take it back so, too."""
+        there = ws.proposals.get(caller.tenant, asked.id)
+        if there.principal != caller.principal:
+            self._second(ws, caller, there, self.table[there.operation])
+        ws.proposals.resolve(caller.tenant, asked.id, "declined", caller.principal, asked.reason)
+        return {"id": asked.id, "operation": there.operation}
+
+    def _second(self, ws: Workspace, caller: Caller, there: Proposal, operation: Operation[Any]) -> None:
+        """Raises ForbiddenError unless ``caller`` is a second person, themselves, who could have asked for the same."""
+        check(ws, caller, operation.action)
+        if caller.principal == there.principal or caller.by or not caller.principal.startswith("user:"):
+            raise ForbiddenError(
+                "this takes a second person", f"somebody else who may {operation.action}, in person"
+            )
+
+
+PROPOSING = Proposing()
+PROPOSALS = (
+    Operation(
+        "proposals.list",
+        "run:read",
+        Method.READ,
+        "/proposals",
+        "What takes two people and waits for the second: what you asked for, and what you may confirm.",
+        Page,
+        WaitingList,
+        PROPOSING.listed,
+        {},
+        command="proposal list",
+    ),
+    Operation(
+        "proposals.confirm",
+        "run:read",
+        Method.ASK,
+        "/proposals/{id}/confirm",
+        "Confirm what somebody else asked for: it is done now, as theirs. Needs the same action as it does.",
+        OneProposal,
+        Done,
+        PROPOSING.confirm,
+        {"id": "paaaaaaaaaaaaaaa", "reason": "agreed by telephone"},
+        changes=True,
+    ),
+    Operation(
+        "proposals.decline",
+        "run:read",
+        Method.ASK,
+        "/proposals/{id}/decline",
+        "Decline what somebody else asked for, or take back what you did.",
+        OneProposal,
+        Done,
+        PROPOSING.decline,
+        {"id": "paaaaaaaaaaaaaaa", "reason": "not now"},
+        changes=True,
+    ),
+)

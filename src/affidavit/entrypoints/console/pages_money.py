@@ -1,0 +1,65 @@
+"""Pages: what it costs, and what may be spent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from fastapi import Response
+from markupsafe import Markup
+
+from affidavit.entrypoints.console import charts
+from affidavit.entrypoints.console.charts import Series
+from affidavit.entrypoints.console.filters import number, words
+from affidavit.entrypoints.console.frame import Console, Nav, Visit
+
+_BY = ("stage", "task", "model", "person", "source", "release")
+_MICRO = 1_000_000
+_SHOWN = 12
+
+
+def add(console: Console) -> None:
+    """One page."""
+    console.page("/costs", costs, Nav("Costs and budgets", "Oversight", "money:read"))
+
+
+def costs(visit: Visit) -> Response:
+    """By day, by one other thing, and the budgets."""
+    by = visit.query.get("by", "")
+    by = by if by in _BY else "stage"
+    days = visit.ask("money.costs", by="day")
+    found = visit.ask("money.costs", by=by)
+    budgets = visit.ask("money.budgets", limit=200)["items"]
+    money = lambda value: number(value, 2)  # noqa: E731
+    rows = days["rows"][-30:]
+    spent = [row["micro"] / _MICRO for row in rows]
+    line = charts.line(
+        [row["day"][5:] for row in rows],
+        [Series("spent", spent)],
+        f"Spent by day, in {days['currency']}",
+        money,
+    )
+    bars = charts.bars(
+        [(words(str(row[by])), row["micro"] / _MICRO) for row in found["rows"][:_SHOWN] if row["micro"]],
+        f"Spent by {by}, in {found['currency']}",
+        money,
+        "s2",
+    )
+    return visit.page(
+        "costs.html",
+        "Costs and budgets",
+        by=by,
+        choices=_BY,
+        found=found,
+        charts=[line, bars],
+        budgets=[(b, _gauge(b)) for b in budgets],
+    )
+
+
+def _gauge(budget: dict[str, Any]) -> Markup:
+    whose = budget["person"] or budget["tenant"] or budget["scope"]
+    title = f"{whose}, a {budget['per']}" + (f", {budget['task']}" if budget["task"] else "")
+    if budget["amount"] is not None:
+        used, of = Decimal(budget["spent"]), Decimal(budget["amount"])
+        return charts.gauge(float(used), float(of), title, lambda v: f"{number(v, 2)} {budget['currency']}")
+    return charts.gauge(budget["calls"], budget["requests"] or 0, title, lambda v: f"{number(v)} calls")

@@ -1,0 +1,186 @@
+"""Pages: the record. A list of runs, one run as its steps, the same run repeated, or with something changed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Response
+
+from affidavit.domain.errors import AffidavitError, UsageError
+from affidavit.entrypoints.console import charts
+from affidavit.entrypoints.console.cited import cited, given_in, passage, whole
+from affidavit.entrypoints.console.frame import Console, Nav, Visit
+from affidavit.entrypoints.console.wording import compared
+from affidavit.models.caller import CHARGED
+
+FILTERS = ("text", "journey", "status", "principal", "since", "until")
+JOURNEYS = ("ask", "act", "search", "read", "call", "sync", "embed")
+STATUSES = ("answered", "refused", "waiting", "failed", "done", "unfinished")
+CHANGES = {
+    "position": "the workspace as it stood at",
+    "as": "asked by another person",
+    "without": "without this document",
+    "before": "just before this position",
+    "release": "under another release",
+    "model": "answered by another model, or none",
+    "embedder": "without vectors (none)",
+}
+
+
+def add(console: Console) -> None:
+    """The list and what can be done with one run."""
+    console.page("/runs", listed, Nav("Runs", "Answers", "run:read"))
+    console.page("/runs/{run}", one)
+    console.form("/runs/{run}/explain", explained)
+    console.form("/runs/{run}/replay", replayed)
+    console.page("/runs/{run}/what-if", supposing)
+    console.form("/runs/{run}/what-if", supposed)
+    console.form("/runs/{run}/bundle", bundle)
+    console.page("/verify", verifying)
+
+
+def listed(visit: Visit) -> Response:
+    """Newest first, with search and filters."""
+    asked = {k: visit.query[k].strip() for k in FILTERS if visit.query.get(k, "").strip()}
+    after = {"after": visit.query["after"]} if visit.query.get("after") else {}
+    until = (
+        {"until": f"{asked['until']}T23:59:59.999999"} if "until" in asked else {}
+    )  # the whole of that day
+    found = visit.ask("runs.list", limit=50, **{**asked, **after, **until})
+    return visit.page(
+        "runs.html",
+        "Runs",
+        runs=found["items"],
+        next=found["next"],
+        asked=asked,
+        journeys=JOURNEYS,
+        statuses=STATUSES,
+        everybody=visit.may("audit:read"),
+    )
+
+
+def one(visit: Visit) -> Response:
+    """One run: what went in, what was found and given; for auditors each step and what was denied."""
+    story = visit.ask("runs.show", run=visit.path["run"])
+    given = given_in(story)
+    timings = story.get("timings", {})
+    steps = [step["name"] for step in story.get("steps", ())]
+    return visit.page(
+        "run.html",
+        "Run",
+        story=story,
+        given=given,
+        erased=_erased(story),
+        charges=_charges(story.get("steps", ())),
+        hits=[{**hit, "href": _hit(hit)} for hit in story.get("retrieved", ())],
+        timeline=charts.timeline(charts.laps(timings, steps), "Where the time went") if timings else None,
+        took=sum(timings.values()),
+        may_replay=visit.may("audit:replay"),
+        **(cited(given) if given else {"claims": [], "places": []}),
+    )
+
+
+def _charges(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each call of a model used and cost, as far as it is on record; ``cost`` is "" where no price is known."""
+    said = [(step["name"], step.get("output")) for step in steps if step["name"].startswith(CHARGED)]
+    told = [(name, charge) for name, o in said if isinstance(o, Mapping) for charge in o.get("charges") or ()]
+    return [
+        {
+            "step": name,
+            "model": f"{charge['provider']}/{charge['model']}",
+            "input": charge["input"],
+            "output": charge["output"],
+            "cost": "" if charge["micro"] is None else f"{charge['micro'] / 1e6:.6f} {charge['currency']}",
+        }
+        for name, charge in told
+    ]
+
+
+def _erased(story: Mapping[str, Any]) -> bool:
+    """Whether parts of it were erased."""
+    parts = (story.get("given") or {}, *story.get("steps", ()))
+    return any(part.get("erased") for part in parts) or (story.get("principal") is None and "given" in story)
+
+
+def _hit(hit: Mapping[str, Any]) -> str:
+    """Where a hit of the record leads: its chunk names the revision."""
+    revision, dot, _ = str(hit["chunk"]).rpartition(".")
+    return passage({**hit, "revision": revision}) if dot else whole(hit["source"], hit["document"])
+
+
+def explained(visit: Visit) -> Response:
+    """A postmortem's questions, answered."""
+    found = visit.ask("runs.explain", run=visit.path["run"])
+    return visit.page("explain.html", "Explained", found=found, run=visit.path["run"])
+
+
+def replayed(visit: Visit) -> Response:
+    """The run once more: identical, or where it first differs."""
+    found = visit.ask("runs.replay", run=visit.path["run"])
+    return visit.page("replay.html", "Replayed", found=found, run=visit.path["run"])
+
+
+def supposing(visit: Visit) -> Response:
+    """The form: what if …?"""
+    story = visit.ask("runs.show", run=visit.path["run"])
+    return visit.page("what_if.html", "What if", story=story, changes=CHANGES, chosen=[("", "")], found=None)
+
+
+def supposed(visit: Visit) -> Response:
+    """The run as it was beside the run as it would be."""
+    run = visit.path["run"]
+    story = visit.ask("runs.show", run=run)
+    chosen = [(k, v.strip()) for k, v in zip(visit.values("what"), visit.values("to"), strict=False) if k]
+    if not chosen:
+        raise UsageError("nothing was changed", "choose something to change, and what to")
+    found = visit.ask("runs.what_if", run=run, changes=[{"what": k, "to": v} for k, v in chosen])
+    return visit.page(
+        "what_if.html",
+        "What if",
+        story=story,
+        changes=CHANGES,
+        chosen=chosen,
+        found=found,
+        words_of=compared(_answer(found["before"]), _answer(found["after"])),
+        sides=[_side(found, "before"), _side(found, "after")],
+    )
+
+
+def _answer(side: Mapping[str, Any]) -> str:
+    given = side.get("given") or {}
+    refusal = given.get("refusal") or {}
+    return str(given.get("answer") or refusal.get("message") or "")
+
+
+def _side(found: Mapping[str, Any], which: str) -> dict[str, Any]:
+    """One side's passages, each marked by what became of it."""
+    other = "after" if which == "before" else "before"
+    theirs = {h["chunk"]: rank for rank, h in enumerate(found[other]["retrieved"], 1)}
+    hits = [
+        {**hit, "rank": rank, "href": _hit(hit), "other": theirs.get(hit["chunk"])}
+        for rank, hit in enumerate(found[which]["retrieved"], 1)
+    ]
+    return {**found[which], "which": which, "hits": hits}
+
+
+def bundle(visit: Visit) -> Response:
+    """The run's bundle as a file: whoever has it can check it anywhere, without this server."""
+    run = visit.path["run"]
+    found = visit.ask("runs.export", run=run)
+    name = f'attachment; filename="{quote(found["name"])}"'
+    data = base64.b64decode(found["data"])
+    return Response(data, media_type="application/json", headers={"Content-Disposition": name})
+
+
+def verifying(visit: Visit) -> Response:
+    """The page that checks a bundle in the browser."""
+    run = visit.query.get("run", "")
+    if run:
+        try:
+            visit.ask("runs.show", run=run)
+        except AffidavitError:
+            run = ""
+    return visit.page("verify.html", "Verify", run=run)

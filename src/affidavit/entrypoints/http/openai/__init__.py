@@ -1,0 +1,1 @@
+"""The endpoint that clients made for OpenAI's API can be pointed at."""

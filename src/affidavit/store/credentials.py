@@ -1,0 +1,139 @@
+"""What proves who asks over the network, as rows: only a digest of each secret is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from affidavit.domain.records import FOREVER
+from affidavit.store.database import Database, Row
+
+_OPEN = f"until = {FOREVER}"
+_COLUMNS = "id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen"
+
+EMPTIED = ["", "", "", [], [], 0]
+"""What is left in a row of an erased person's: principal, name, digest, scopes, acts_for, expires."""
+
+
+class CredentialKind(str, Enum):
+    """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once; ``look`` to see as
+    another person sees."""
+
+    KEY = "key"
+    SESSION = "session"
+    LINK = "link"
+    LOOK = "look"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """Whoever holds the secret of ``digest`` is ``principal`` until ``expires`` (microseconds) or until it is taken back.
+
+    ``scopes`` are the actions it is good for, None for all that the principal may do; ``acts_for`` the principals (people,
+    or groups of people) that a service may speak for with it. ``seen`` is when a session was last used, in microseconds and
+    not to the minute.
+    """
+
+    id: str
+    tenant: int
+    kind: CredentialKind
+    principal: str
+    name: str
+    digest: str
+    scopes: frozenset[str] | None
+    acts_for: frozenset[str]
+    expires: int
+    since: int
+    until: int = FOREVER
+    seen: int = 0
+
+    @property
+    def standing(self) -> bool:
+        """Whether nobody took it back; it may have expired all the same."""
+        return self.until == FOREVER
+
+
+class Credentials:
+    """Reads outside a transaction too; each call sees what was committed last."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def get(self, id: str) -> Credential | None:
+        """The credential ``id``, also one that was taken back."""
+        row = self._db.one(f"SELECT {_COLUMNS} FROM credentials WHERE id = ?", (id,))
+        return None if row is None else _credential(row)
+
+    def of(self, tenant: int, kind: CredentialKind, principal: str = "") -> list[Credential]:
+        """Those that stand, oldest first; of ``principal``, or of everybody."""
+        rows = self._db.all(
+            f"SELECT {_COLUMNS} FROM credentials WHERE tenant = ? AND kind = ? AND {_OPEN} "
+            "AND ? IN ('', principal) ORDER BY since",
+            (tenant, kind.value, principal),
+        )
+        return [_credential(row) for row in rows]
+
+    def add(self, made: Credential) -> None:
+        scopes = None if made.scopes is None else sorted(made.scopes)
+        self._db.run(
+            f"INSERT INTO credentials ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                made.id,
+                made.tenant,
+                made.kind.value,
+                made.principal,
+                made.name,
+                made.digest,
+                json.dumps(scopes),
+                json.dumps(sorted(made.acts_for)),
+                made.expires,
+                made.since,
+                made.until,
+                made.seen,
+            ),
+        )
+
+    def end(self, id: str, position: int) -> bool:
+        """Take it back; False if somebody did before."""
+        return (
+            self._db.value(
+                f"UPDATE credentials SET until = ? WHERE id = ? AND {_OPEN} RETURNING id", (position, id)
+            )
+            is not None
+        )
+
+    def shorten(self, id: str, expires: int) -> None:
+        """It is good until ``expires`` and no longer."""
+        self._db.run("UPDATE credentials SET expires = ? WHERE id = ?", (expires, id))
+
+    def see(self, id: str, now: int) -> None:
+        """It was used at ``now``. Not on record: it says how long a browser was left alone, and nothing of what was done."""
+        self._db.run("UPDATE credentials SET seen = ? WHERE id = ?", (now, id))
+
+    def empty(self, tenant: int, principal: str) -> int:
+        """Take everything out of the rows of ``principal`` but their ids, kinds and times; how many."""
+        return self._db.changed(
+            "UPDATE credentials SET principal = '', name = '', digest = '', scopes = '[]', acts_for = '[]', expires = 0, "
+            "seen = 0 WHERE tenant = ? AND principal = ?",
+            (tenant, principal),
+        )
+
+
+def _credential(row: Row) -> Credential:
+    id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen = row
+    limits = json.loads(scopes)
+    return Credential(
+        id,
+        tenant,
+        CredentialKind(kind),
+        principal,
+        name,
+        digest,
+        None if limits is None else frozenset(limits),
+        frozenset(json.loads(acts_for)),
+        expires,
+        since,
+        until,
+        seen,
+    )
