@@ -12,6 +12,7 @@ AffidavitError
 ├── SecondPersonError        what was asked for waits until somebody else confirms it
 ├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
 ├── InProgressError          the same request is being answered already; ask again for its answer
+├── PreconditionError        what was to be changed is no longer what whoever asks looked at; `required` if they said nothing
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
@@ -120,6 +121,15 @@ class UnauthenticatedError(AffidavitError):
 class InProgressError(AffidavitError):
     code = "in_progress"
     retryable = True
+
+
+class PreconditionError(AffidavitError):
+    code = "precondition"
+
+    def __init__(self, message: str, hint: str = "", *, required: bool = False) -> None:
+        """``required``: nothing was said of what was looked at, and it must be."""
+        super().__init__(message, hint)
+        self.required = required
 
 
 class OverloadedError(AffidavitError):

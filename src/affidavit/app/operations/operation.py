@@ -7,6 +7,7 @@ MCP tools, the console and the test "a stranger is refused by every operation" a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -88,7 +89,9 @@ class Operation(Generic[Takes]):
     the command line's way to the same, "" where there is none. ``changes`` says that asking twice is not the same as asking once.
     ``makes_run``: all that it does is on record under the caller's ``run``. ``once``: what it gives is a secret, which is shown
     once and kept nowhere. ``parts`` is ``function`` for whoever wants to be told as it comes, for an answer in parts. ``tails``:
-    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed.
+    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed. ``passing``: fields
+    that say nothing of the thing itself and differ each time it is read, such as its age. ``guards`` names the operation that
+    reads what this one changes: whoever read it may ask that it be changed only as long as it is that; ``guarded``: they must.
     """
 
     name: str
@@ -107,6 +110,9 @@ class Operation(Generic[Takes]):
     once: bool = False
     parts: Callable[[Workspace, Caller, Takes, Callable[[Any], None]], Any] | None = None
     tails: bool = False
+    passing: frozenset[str] = frozenset()
+    guards: str = ""
+    guarded: bool = False
 
     @property
     def group(self) -> str:
@@ -132,11 +138,18 @@ class Table:
 
 
 def perform(
-    ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes, *, again: bool = False
+    ws: Workspace,
+    caller: Caller,
+    operation: Operation[Takes],
+    asked: Takes,
+    *,
+    again: bool = False,
+    only_if: Callable[[], None] | None = None,
 ) -> Any:
     """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
 
-    ``again``: for a request that was asked before and goes on, which a look has on record already.
+    ``again``: for a request that was asked before and goes on, which a look has on record already. ``only_if`` raises where
+    what is to be changed is not what whoever asks looked at: before anything is done, and again in the transaction that does it.
     Neither what it gives nor an error says where something is on the server's disk.
     """
     check(ws, caller, operation.action)
@@ -152,7 +165,15 @@ def perform(
             f"{caller.by} speaks for {caller.principal}, and is given no secret of theirs",
             "they ask in person",
         )
-    _second_person(ws, caller, operation, asked)
+    if only_if is not None:
+        only_if()
+    with ws.parts.log.only_if(only_if) if only_if else nullcontext():
+        _second_person(ws, caller, operation, asked)
+        return shown(ws, caller, operation, asked)
+
+
+def shown(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
+    """What ``operation`` gives ``caller``, who may have it, without the places on the server's disk."""
     places = Places(ws, caller.tenant)
     try:
         return places.without(operation.function(ws, caller, asked))
