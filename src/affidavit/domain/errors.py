@@ -14,6 +14,7 @@ AffidavitError
 ├── InProgressError          the same request is being answered already; ask again for its answer
 ├── PreconditionError        what was to be changed is no longer what whoever asks looked at; `required` if they said nothing
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
+│   └── QuotaError           as much was asked for as may be in a day
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
 │   ├── WorkspaceVersionError
@@ -141,6 +142,10 @@ class OverloadedError(AffidavitError):
         super().__init__(message, hint)
         self.after = after
         self.by_caller = by_caller
+
+
+class QuotaError(OverloadedError):
+    code = "quota"
 
 
 class WorkspaceError(AffidavitError):

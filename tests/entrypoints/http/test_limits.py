@@ -19,7 +19,7 @@ import affidavit
 from affidavit.app.settings import LimitSettings, Settings
 from affidavit.domain.errors import OverloadedError
 from affidavit.entrypoints.http.admission import Admission
-from affidavit.entrypoints.http.limits import Buckets, limited
+from affidavit.entrypoints.http.limits import limited
 
 Write = Callable[[dict[str, str | bytes]], Path]
 
@@ -27,50 +27,6 @@ Write = Callable[[dict[str, str | bytes]], Path]
 @pytest.fixture
 def world(workspace: affidavit.Workspace) -> World:
     return people(workspace)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@given(st.lists(st.tuples(st.floats(0, 90), st.sampled_from("ab")), max_size=60), st.integers(1, 30))
-def test_in_no_minute_more_than_a_bucket_and_what_flows_in(steps: list[tuple[float, str]], most: int) -> None:
-    clock = Clock()
-    buckets = Buckets(most, clock)
-    taken: dict[str, list[float]] = {"a": [], "b": []}
-    for wait, key in steps:
-        clock.at += wait
-        got, level = buckets.take(key)
-        assert 0 <= level.left < most + 1 and level.after >= 0
-        if got:
-            taken[key].append(clock.at)
-        else:
-            assert level.left == 0 and level.after >= 1
-            clock.at += level.after  # who comes back when told to is served
-            assert buckets.take(key)[0]
-            taken[key].append(clock.at)
-    for times in taken.values():
-        for at in times:
-            assert sum(at <= t <= at + 60 for t in times) <= 2 * most
-
-
-def test_nobody_is_limited_without_a_limit() -> None:
-    buckets = Buckets(0)
-    assert all(buckets.take("a")[0] for _ in range(1000))
-
-
-def test_buckets_that_are_full_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("affidavit.entrypoints.http.limits._MANY", 10)
-    clock = Clock()
-    buckets = Buckets(5, clock)
-    for key in range(50):
-        buckets.take(key)
-        clock.at += 60
-    assert len(buckets._levels) <= 11
 
 
 def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_not_kept(world: World) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -54,12 +54,24 @@ class Method(str, Enum):
     END = "DELETE"
 
 
+class Meter(Protocol):
+    """What counts for a caller. It knows whose quota is charged."""
+
+    def charge(self, operation: Operation[Any]) -> None:
+        """Count one ``operation``. Raises QuotaError."""
+        ...
+
+    def used(self, *, whole: bool) -> list[dict[str, Any]]:
+        """What may be asked for and what is left of it: the caller's, with ``whole`` also that of all of the tenant together."""
+        ...
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
 
     ``scopes`` are the actions that the proof is good for, None for all that the principal may do. ``run`` is the id of this one
-    request, and that of the run it makes if it makes one; "" leaves it to the run.
+    request, and that of the run it makes if it makes one; "" leaves it to the run. ``meter`` counts what they do.
     """
 
     tenant: Tenant
@@ -68,6 +80,7 @@ class Caller:
     by: str = ""
     scopes: frozenset[str] | None = None
     run: str = ""
+    meter: Meter | None = field(default=None, compare=False, repr=False)
 
     @property
     def looking(self) -> bool:
@@ -160,6 +173,8 @@ def perform(
             )
         if not again:
             ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.meter is not None and not again:
+        caller.meter.charge(operation)
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back
         raise ForbiddenError(
             f"{caller.by} speaks for {caller.principal}, and is given no secret of theirs",
