@@ -136,6 +136,10 @@ def test_tool_calls_are_counted(world: World) -> None:
         refused = client.post("/v1/tools/order.look/call", headers=alice, json=call)
         assert (refused.status_code, refused.json()["code"]) == (429, "quota")
         assert ask(client, alice).status_code == 200
+    for file in world.ws.parts.folder.glob(f"{FILE}*"):
+        file.unlink()
+    with world.client(quotas(person_calls=1)) as client:
+        assert client.post("/v1/tools/order.look/call", headers=alice, json=call).status_code == 429
 
 
 def test_whoever_looks_as_somebody_else_pays_themselves(world: World) -> None:

@@ -28,7 +28,8 @@ _JOURNEYS = {
     "ask": ("questions",),
     "search": ("questions",),
     "embed": ("questions",),
-    "tool": ("calls",),
+    "call": ("calls",),
+    "act": ("calls",),
     "read": (),
 }
 """What a run is counted as, beside one request, where the counters were lost."""
