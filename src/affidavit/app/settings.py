@@ -58,6 +58,9 @@ class LimitSettings:
 
     hands: int = setting(4, "Pieces of work at a time, in each process.", lowest=1, highest=256)
     queue: int = setting(32, "Requests of one tenant that wait, in each process.", lowest=1, highest=10_000)
+    person_queue: int = setting(
+        16, "Requests of one person that wait, in each process.", lowest=1, highest=10_000
+    )
     total: int = setting(256, "Requests that wait in all, in each process.", lowest=1, highest=100_000)
     body_bytes: int = setting(1_000_000, "The largest body of a request.", lowest=1_000, highest=2**30)
     header_bytes: int = setting(16_384, "The largest head of a request.", lowest=1_024, highest=2**20)
@@ -75,6 +78,9 @@ class LimitSettings:
     )
     streams: int = setting(
         64, "Open event streams of one tenant, in each process.", lowest=1, highest=100_000
+    )
+    person_streams: int = setting(
+        16, "Open event streams of one person, in each process.", lowest=1, highest=100_000
     )
 
 

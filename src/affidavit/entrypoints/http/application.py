@@ -61,8 +61,8 @@ def make_app(
     hosts = hosts_of(settings) if settings else frozenset[str]()
     settings = settings or _IN_PROCESS
     limits = settings.limits
-    admission = Admission(limits.hands, limits.queue, limits.total, spare=1)
-    drain, places, once = Drain(), Places(limits.streams), Once(ws)
+    admission = Admission(limits.hands, limits.queue, limits.total, 1, limits.person_queue)
+    drain, places, once = Drain(), Places(limits.streams, limits.person_streams), Once(ws)
     metrics = metrics or Metrics()
     metrics.gauge("affidavit_http_waiting", "Requests that wait for a hand.", lambda: admission.waiting)
     metrics.gauge("affidavit_http_streams", "Open event streams.", lambda: sum(places.open.values()))

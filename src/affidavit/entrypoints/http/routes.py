@@ -133,24 +133,23 @@ class Routes:
             taken = operation.takes.model_validate({**(asked.model_dump() if asked else {}), **path})
             # the id of the request is that of its run: one request of this kind makes one at most
             caller = replace(caller, run=request.state.id)
-            tenant = caller.tenant.id
+            whose = (caller.tenant.id, caller.principal)
             if streams.wanted(request) and operation.tails:
                 return await self._follows.follow(
-                    request, tenant, taken.after, partial(self._look, request, operation, taken)
+                    request, whose, taken.after, partial(self._look, request, operation, taken)
                 )
             if streams.wanted(request) and operation.parts is not None:
                 return await self._told.answer(
                     request,
-                    tenant,
+                    whose,
                     lambda part: given(
                         operation,
                         self._do(request, key, caller, self._in_parts(caller, operation, part), taken, match),
                     ),
-                    partial(self._admission.run, tenant),
+                    lambda work: self._admission.run(whose[0], work, whose[1]),
                 )
-            found = await self._admission.run(
-                tenant, partial(self._do, request, key, caller, operation, taken, match)
-            )
+            work = partial(self._do, request, key, caller, operation, taken, match)
+            found = await self._admission.run(caller.tenant.id, work, caller.principal)
             return _conditional(request, operation, found, none_match)
 
         endpoint.__signature__ = inspect.Signature(self._parameters(operation, in_path))  # type: ignore[attr-defined]
