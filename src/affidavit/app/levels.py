@@ -22,9 +22,9 @@ from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AffidavitError, ErasedError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.log import Transaction
-from affidavit.store.catalog import Source
 from affidavit.store.levels import EACH, Levels, Objective
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import Source
 
 FRESHNESS, DELETION, REVOCATION = "freshness", "deletion", "revocation"
 PERMISSIONS, CITATIONS = "permissions", "citations"
