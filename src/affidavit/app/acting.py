@@ -24,7 +24,7 @@ from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.tools import ENDED, CallState, Contract
 from affidavit.gateway.arguments import parse_arguments
-from affidavit.gateway.ledger import day
+from affidavit.gateway.callbook import day
 from affidavit.gateway.rules import Proposal
 from affidavit.models.caller import Caller
 from affidavit.policy.scope import decide_read
