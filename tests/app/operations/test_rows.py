@@ -38,7 +38,7 @@ class Asker:
         path = "/v1" + row.path.format(**{k: said.pop(k) for k in list(said) if f"{{{k}}}" in row.path})
         method = row.method.value
         sent: dict[str, Any] = {"params": said} if row.method is Method.READ else {"json": said}
-        headers = {"Authorization": f"Bearer {self._key(who)}"}
+        headers = {"Authorization": f"Bearer {self._key(who)}", **({"If-Match": "*"} if row.guarded else {})}
         answer = self._client.request(method, path, headers=headers, **(sent if said else {}))
         assert answer.status_code == status, answer.text
         return answer.json()

@@ -90,6 +90,7 @@ LEVELS = (
         levels,
         {},
         command="level show",
+        passing=frozenset({"unread_seconds"}),
     ),
     Operation(
         "sources.quality",

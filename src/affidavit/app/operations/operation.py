@@ -7,9 +7,10 @@ MCP tools, the console and the test "a stranger is refused by every operation" a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,12 +54,24 @@ class Method(str, Enum):
     END = "DELETE"
 
 
+class Meter(Protocol):
+    """What counts for a caller. It knows whose quota is charged."""
+
+    def charge(self, operation: Operation[Any]) -> None:
+        """Count one ``operation``. Raises QuotaError."""
+        ...
+
+    def used(self, *, whole: bool) -> list[dict[str, Any]]:
+        """What may be asked for and what is left of it: the caller's, with ``whole`` also that of all of the tenant together."""
+        ...
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
 
     ``scopes`` are the actions that the proof is good for, None for all that the principal may do. ``run`` is the id of this one
-    request, and that of the run it makes if it makes one; "" leaves it to the run.
+    request, and that of the run it makes if it makes one; "" leaves it to the run. ``meter`` counts what they do.
     """
 
     tenant: Tenant
@@ -67,6 +80,7 @@ class Caller:
     by: str = ""
     scopes: frozenset[str] | None = None
     run: str = ""
+    meter: Meter | None = field(default=None, compare=False, repr=False)
 
     @property
     def looking(self) -> bool:
@@ -88,7 +102,9 @@ class Operation(Generic[Takes]):
     the command line's way to the same, "" where there is none. ``changes`` says that asking twice is not the same as asking once.
     ``makes_run``: all that it does is on record under the caller's ``run``. ``once``: what it gives is a secret, which is shown
     once and kept nowhere. ``parts`` is ``function`` for whoever wants to be told as it comes, for an answer in parts. ``tails``:
-    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed.
+    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed. ``passing``: fields
+    that say nothing of the thing itself and differ each time it is read, such as its age. ``guards`` names the operation that
+    reads what this one changes: whoever read it may ask that it be changed only as long as it is that; ``guarded``: they must.
     """
 
     name: str
@@ -107,6 +123,9 @@ class Operation(Generic[Takes]):
     once: bool = False
     parts: Callable[[Workspace, Caller, Takes, Callable[[Any], None]], Any] | None = None
     tails: bool = False
+    passing: frozenset[str] = frozenset()
+    guards: str = ""
+    guarded: bool = False
 
     @property
     def group(self) -> str:
@@ -132,11 +151,18 @@ class Table:
 
 
 def perform(
-    ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes, *, again: bool = False
+    ws: Workspace,
+    caller: Caller,
+    operation: Operation[Takes],
+    asked: Takes,
+    *,
+    again: bool = False,
+    only_if: Callable[[], None] | None = None,
 ) -> Any:
     """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
 
-    ``again``: for a request that was asked before and goes on, which a look has on record already.
+    ``again``: for a request that was asked before and goes on, which a look has on record already. ``only_if`` raises where
+    what is to be changed is not what whoever asks looked at: before anything is done, and again in the transaction that does it.
     Neither what it gives nor an error says where something is on the server's disk.
     """
     check(ws, caller, operation.action)
@@ -147,12 +173,22 @@ def perform(
             )
         if not again:
             ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.meter is not None and not again:
+        caller.meter.charge(operation)
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back
         raise ForbiddenError(
             f"{caller.by} speaks for {caller.principal}, and is given no secret of theirs",
             "they ask in person",
         )
-    _second_person(ws, caller, operation, asked)
+    if only_if is not None:
+        only_if()
+    with ws.parts.log.only_if(only_if) if only_if else nullcontext():
+        _second_person(ws, caller, operation, asked)
+        return shown(ws, caller, operation, asked)
+
+
+def shown(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
+    """What ``operation`` gives ``caller``, who may have it, without the places on the server's disk."""
     places = Places(ws, caller.tenant)
     try:
         return places.without(operation.function(ws, caller, asked))

@@ -164,6 +164,7 @@ PEOPLE = (
         {**_BOB, "group": "finance"},
         changes=True,
         command="people join",
+        guards="people.show",
     ),
     Operation(
         "people.leave",
@@ -177,6 +178,7 @@ PEOPLE = (
         {**_BOB, "group": "finance"},
         changes=True,
         command="people leave",
+        guards="people.show",
     ),
     Operation(
         "people.grant",
@@ -190,6 +192,7 @@ PEOPLE = (
         {**_BOB, "action": "role:approver"},
         changes=True,
         command="people grant",
+        guards="people.show",
     ),
     Operation(
         "people.revoke",
@@ -203,5 +206,6 @@ PEOPLE = (
         {**_BOB, "action": "role:approver"},
         changes=True,
         command="people grant",
+        guards="people.show",
     ),
 )

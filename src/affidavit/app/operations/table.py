@@ -13,6 +13,7 @@ from affidavit.app.operations.follow import FOLLOW
 from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
 from affidavit.app.operations.levels import LEVELS
+from affidavit.app.operations.limits import LIMITS
 from affidavit.app.operations.log import LOG
 from affidavit.app.operations.looks import LOOKS
 from affidavit.app.operations.money import MONEY
@@ -49,6 +50,7 @@ TABLE = Table(
     DRILLS,
     FIGURES,
     LEVELS,
+    LIMITS,
     STATUS,
     LOG,
     LOOKS,

@@ -303,6 +303,7 @@ TOOLS = (
         _CALL,
         changes=True,
         command="tool undo",
+        guards="calls.show",
     ),
     Operation(
         "calls.cancel",
@@ -316,6 +317,7 @@ TOOLS = (
         {**_CALL, "reason": "it went to the wrong person"},
         changes=True,
         command="tool cancel",
+        guards="calls.show",
     ),
     Operation(
         "calls.resolve",
@@ -329,6 +331,7 @@ TOOLS = (
         {**_CALL, "happened": True, "reason": "the mail is in the sent folder"},
         changes=True,
         command="tool resolve",
+        guards="calls.show",
     ),
     Operation(
         "approvals.list",
@@ -366,6 +369,7 @@ TOOLS = (
         _SURE,
         changes=True,
         command="approvals approve",
+        guards="approvals.show",
     ),
     Operation(
         "approvals.deny",
@@ -379,5 +383,6 @@ TOOLS = (
         {**_CALL, "reason": "the amount is too high"},
         changes=True,
         command="approvals deny",
+        guards="approvals.show",
     ),
 )

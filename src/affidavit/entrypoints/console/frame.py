@@ -161,7 +161,9 @@ class Console:
                 # it may wait for the disk or the sign-in provider: nobody else should
                 caller = await run_in_threadpool(self._who, request)
                 return await self._admission.run(
-                    caller.tenant.id, lambda: self._visit(request, caller, form, handler)
+                    caller.tenant.id,
+                    lambda: self._visit(request, caller, form, handler),
+                    caller.principal,
                 )
             except AffidavitError as error:
                 return self.failed(request, error)

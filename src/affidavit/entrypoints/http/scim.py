@@ -140,7 +140,7 @@ class Scim:
                     desk = ProvisionDesk(self._ws.parts, partial(check_gain, self._ws, caller))
                     return work(desk, caller.tenant, query, body)
 
-                status, found = await self._admission.run(caller.tenant.id, asked)
+                status, found = await self._admission.run(caller.tenant.id, asked, caller.principal)
             except AffidavitError as error:
                 return _refused(error)
             headers = {"Location": found["meta"]["location"]} if status == 201 else {}

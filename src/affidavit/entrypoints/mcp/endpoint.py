@@ -66,7 +66,7 @@ class McpEndpoint:
             return found
 
         async def run(caller: Caller, work: Callable[[], Any]) -> Any:
-            return await admission.run(caller.tenant.id, work)
+            return await admission.run(caller.tenant.id, work, caller.principal)
 
         self._server = make_server(ws, caller, run)
         self._route = Route(PATH, endpoint=self)
