@@ -17,7 +17,7 @@ Intervals = dict[Any, list[list[Any]]]
 _NOTHING = "0" * 64
 CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires")
 """What an event says of a credential, and its row must."""
-PROPOSAL = ("operation", "principal", "speaker", "scopes", "asked", "expires")
+PROPOSAL = ("operation", "principal", "speaker", "scopes", "proof", "asked", "expires")
 """The same of a proposal."""
 
 

@@ -59,6 +59,14 @@ class People:
         sql = "SELECT 1 FROM people WHERE tenant = ? AND principal = ?"
         return self._db.value(sql, (tenant, principal)) is not None
 
+    def removed_since(self, tenant: int, principal: str, position: int) -> bool:
+        """Whether there was no such ``principal`` for a while after ``position``."""
+        sql = (
+            f"SELECT 1 FROM people p WHERE tenant = ? AND principal = ? AND until > ? AND until < {FOREVER} AND NOT EXISTS ("
+            "SELECT 1 FROM people n WHERE n.tenant = p.tenant AND n.principal = p.principal AND n.since = p.until)"
+        )
+        return self._db.value(sql, (tenant, principal, position)) is not None
+
     def last(self, tenant: int, principal: str) -> Mapping[str, Json] | None:
         """What was known of ``principal`` last, also of one who was removed; None if there never was such a one."""
         text = self._db.value(

@@ -158,7 +158,7 @@ CREATE TABLE four_eyes (
 CREATE UNIQUE INDEX four_eyes_by_tenant ON four_eyes (tenant) WHERE until = 4611686018427387904;
 CREATE TABLE proposals (
   id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, operation TEXT NOT NULL, principal TEXT NOT NULL, speaker TEXT NOT NULL,
-  scopes TEXT NOT NULL, asked TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
+  scopes TEXT NOT NULL, proof TEXT NOT NULL, asked TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
   until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX proposals_by_tenant ON proposals (tenant, until);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.

@@ -150,7 +150,7 @@ class BySession:
         found = self._ws.credentials.session(token, self._idle)
         if request.method not in _SAFE:
             self._sessions.check_ours(request)
-        return Caller(tenant_of(self._ws, found.tenant), found.principal, "session")
+        return Caller(tenant_of(self._ws, found.tenant), found.principal, "session", proof=found.id)
 
 
 def csrf(request: Request) -> str:
