@@ -15,7 +15,7 @@ from affidavit.events.verify import Fold, Noted
 
 Intervals = dict[Any, list[list[Any]]]
 _NOTHING = "0" * 64
-CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires")
+CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires", "made_by")
 """What an event says of a credential, and its row must."""
 PROPOSAL = ("operation", "principal", "speaker", "scopes", "proof", "asked", "expires")
 """The same of a proposal."""

@@ -47,12 +47,23 @@ Resource = dict[str, Any]
 
 
 class ProvisionDesk(PeopleDesk):
-    """Changes people and groups as a directory says. ``check_gain`` is asked before somebody comes to be a principal, or in a
-    group, that may hold grants; what it raises undoes all of the change."""
+    """Changes people and groups as a directory says; ``by`` is the directory, as it goes on record.
 
-    def __init__(self, parts: Parts, check_gain: Callable[[str], None] = lambda who: None) -> None:
+    ``check_gain`` is asked before somebody comes to be a person that may hold grants, ``check_group`` before anybody comes into
+    a group or leaves it; what they raise undoes all of the change.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        by: str,
+        check_gain: Callable[[str], None] = lambda who: None,
+        check_group: Callable[[str], None] = lambda group: None,
+    ) -> None:
         super().__init__(parts)
+        self._by = by
         self._check_gain = check_gain
+        self._check_group = check_group
 
     # -- looking
 
@@ -160,6 +171,8 @@ class ProvisionDesk(PeopleDesk):
 
         def write(tx: Transaction) -> None:
             self._resource(tenant, kind, who, tx.next_position)
+            if kind == GROUP:
+                self._check_group(who)
             self._set(
                 tenant, Entry(who, frozenset(), self._rest(tenant, who, tx)), ImportReport(tenant.name), tx
             )
@@ -192,7 +205,7 @@ class ProvisionDesk(PeopleDesk):
         facts = {**self._rest(tenant, who, tx), **({_FACT: kept} if kept else {})}
         groups = frozenset(self._people.groups_of(tenant.id, who, tx.next_position))
         if active and not self._there(tenant, who, tx.next_position):
-            self._check_gain(who)
+            (self._check_gain if kind == USER else self._check_group)(who)
         if active or self._facts(tenant, who, tx.next_position) != facts:
             self._set(tenant, Entry(who, groups, facts), ImportReport(tenant.name), tx)
         if not active and self._there(tenant, who, tx.next_position):
@@ -208,8 +221,8 @@ class ProvisionDesk(PeopleDesk):
         """Exactly ``wanted`` are in ``group``, and whatever services are."""
         have = self._people.members_of(tenant.id, group, tx.next_position)
         have = {m for m in have if not m.startswith("service:")}
-        if wanted - have:
-            self._check_gain(group)
+        if wanted != have:
+            self._check_group(group)
         for who in sorted(wanted - have):
             if not self._there(tenant, who, tx.next_position):
                 raise ProvisioningError(

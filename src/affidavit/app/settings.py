@@ -117,6 +117,16 @@ class SignInSettings:
 
 
 @dataclass(frozen=True)
+class DirectorySettings:
+    """What a directory may change: with SCIM, or by the groups that the sign-in provider sends."""
+
+    role_groups: tuple[str, ...] = setting(
+        (),
+        "Groups with grants or roles whose members the directory may change all the same; people change the others.",
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of them. ``folder`` is what names of files are relative to; ``file`` is None where there is none."""
 
@@ -124,6 +134,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     signin: SignInSettings = field(default_factory=SignInSettings)
+    directory: DirectorySettings = field(default_factory=DirectorySettings)
     folder: Path = field(default_factory=Path)
     file: Path | None = None
 
@@ -162,6 +173,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "limits": LimitSettings,
     "logs": LogSettings,
     "signin": SignInSettings,
+    "directory": DirectorySettings,
 }
 
 

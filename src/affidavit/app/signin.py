@@ -44,7 +44,7 @@ class SignIn:
     provider vouches for it, else ``sub``. Groups that ``groups_claim`` lists are ours with ``groups_prefix`` before their names:
     each sign-in brings the groups with that prefix in line, and no others. ``create`` lets in whom nobody knew before.
     ``resource`` is the audience that access tokens for the API must name; "": none is accepted. Sessions last ``hours``, and end
-    when left alone for ``idle`` minutes.
+    when left alone for ``idle`` minutes. ``role_groups`` are those that come with grants, and that the provider may change.
     """
 
     public_url: str = ""
@@ -59,9 +59,12 @@ class SignIn:
     resource: str = ""
     hours: int = 8
     idle: int = 60
+    role_groups: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], public_url: str, client_secret: str) -> SignIn:
+    def of(
+        cls, said: Mapping[str, Any], public_url: str, client_secret: str, role_groups: tuple[str, ...] = ()
+    ) -> SignIn:
         """As the settings' section `signin` says, by the names there. An empty ``resource`` is ``public_url``."""
         settings = cls(
             public_url.rstrip("/"),
@@ -69,6 +72,7 @@ class SignIn:
             resource=said["resource"] or public_url.rstrip("/"),
             hours=said["session_hours"],
             idle=said["idle_minutes"],
+            role_groups=role_groups,
             **{name: said[name] for name in _AS_SAID},
         )
         settings.check()
@@ -145,7 +149,14 @@ class SignInDesk:
         tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
         groups, prefix = self._groups(claims)
         try:
-            self._people.arrive(tenant, who, groups, prefix, create=self._settings.create)
+            self._people.arrive(
+                tenant,
+                who,
+                groups,
+                prefix,
+                create=self._settings.create,
+                role_groups=self._settings.role_groups,
+            )
         except UnknownNameError as error:
             raise UnauthenticatedError(
                 f"you signed in as {who}, whom nobody made known here", "ask an administrator to add you"

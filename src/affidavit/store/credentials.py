@@ -10,10 +10,10 @@ from affidavit.domain.records import FOREVER
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
-_COLUMNS = "id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen"
+_COLUMNS = "id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen, made_by"
 
-EMPTIED = ["", "", "", [], [], 0]
-"""What is left in a row of an erased person's: principal, name, digest, scopes, acts_for, expires."""
+EMPTIED = ["", "", "", [], [], 0, ""]
+"""What is left in a row of an erased person's: principal, name, digest, scopes, acts_for, expires, made_by."""
 
 
 class CredentialKind(str, Enum):
@@ -32,7 +32,7 @@ class Credential:
 
     ``scopes`` are the actions it is good for, None for all that the principal may do; ``acts_for`` the principals (people,
     or groups of people) that a service may speak for with it. ``seen`` is when a session was last used, in microseconds and
-    not to the minute.
+    not to the minute. ``made_by`` is the id of the key by which it was asked for, "" where no key was used.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Credential:
     since: int
     until: int = FOREVER
     seen: int = 0
+    made_by: str = ""
 
     @property
     def standing(self) -> bool:
@@ -74,10 +75,20 @@ class Credentials:
         )
         return [_credential(row) for row in rows]
 
+    def made_with(self, id: str) -> list[Credential]:
+        """Those that stand and were made by the key ``id``, or by one that was, and so on; oldest first."""
+        rows = self._db.all(
+            f"WITH RECURSIVE chain (id) AS (SELECT id FROM credentials WHERE made_by = ? UNION "
+            f"SELECT c.id FROM credentials c JOIN chain ON c.made_by = chain.id) "
+            f"SELECT {_COLUMNS} FROM credentials WHERE id IN chain AND {_OPEN} ORDER BY since",
+            (id,),
+        )
+        return [_credential(row) for row in rows]
+
     def add(self, made: Credential) -> None:
         scopes = None if made.scopes is None else sorted(made.scopes)
         self._db.run(
-            f"INSERT INTO credentials ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO credentials ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 made.id,
                 made.tenant,
@@ -91,6 +102,7 @@ class Credentials:
                 made.since,
                 made.until,
                 made.seen,
+                made.made_by,
             ),
         )
 
@@ -115,13 +127,13 @@ class Credentials:
         """Take everything out of the rows of ``principal`` but their ids, kinds and times; how many."""
         return self._db.changed(
             "UPDATE credentials SET principal = '', name = '', digest = '', scopes = '[]', acts_for = '[]', expires = 0, "
-            "seen = 0 WHERE tenant = ? AND principal = ?",
+            "seen = 0, made_by = '' WHERE tenant = ? AND principal = ?",
             (tenant, principal),
         )
 
 
 def _credential(row: Row) -> Credential:
-    id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, seen = row
+    id, tenant, kind, principal, name, digest, scopes, acts_for, expires, since, until, *rest = row
     limits = json.loads(scopes)
     return Credential(
         id,
@@ -135,5 +147,5 @@ def _credential(row: Row) -> Credential:
         expires,
         since,
         until,
-        seen,
+        *rest,
     )

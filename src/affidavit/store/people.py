@@ -168,6 +168,14 @@ class People:
         """The principals that may do ``action``, by a grant of it or of a role that includes it."""
         return frozenset().union(*(self.grants(tenant, grant, position) for grant in granting(action)))
 
+    def gives(self, tenant: int, principal: str, position: int) -> bool:
+        """Whether being ``principal``, or in it, comes with a grant or a role."""
+        rows = self._db.all(
+            f"SELECT DISTINCT principal FROM grants WHERE tenant = ? AND {_AT}", (tenant, position, position)
+        )
+        holders = {row[0] for row in rows}
+        return bool(holders and holders & self.closure(tenant, principal, position))
+
     def roles_of(self, tenant: int, principals: Set[str], position: int) -> frozenset[str]:
         """The roles that somebody holds who is all of ``principals``."""
         rows = self._db.all(

@@ -144,8 +144,9 @@ CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611
 CREATE TABLE credentials (
   id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
   scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
-  seen INTEGER NOT NULL) WITHOUT ROWID;
+  seen INTEGER NOT NULL, made_by TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
+CREATE INDEX credentials_by_maker ON credentials (made_by) WHERE made_by <> '';
 -- What requests with an idempotency key were answered, for a day. Not on the log; every erasure empties it.
 CREATE TABLE replies (
   tenant INTEGER NOT NULL, caller TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, run TEXT NOT NULL, owner TEXT NOT NULL,

@@ -22,10 +22,11 @@ from tests.oidc_provider import NOW, Key, OidcProvider, providing
 import affidavit
 from affidavit.adapters.oidc import Client, Provider
 from affidavit.app.credentials import LINK
-from affidavit.app.people import Entry
+from affidavit.app.people import REFUSED, Entry
 from affidavit.app.signin import SignIn
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import ProviderError, UnauthenticatedError, UsageError
+from affidavit.domain.events import EventKind
 from affidavit.entrypoints.http.application import make_app
 from affidavit.store.people import Tenant
 from affidavit.testing.clock import FixedClock
@@ -626,6 +627,33 @@ def test_groups_come_and_go_with_the_provider_and_ours_stay(
     come_back(browser, provider)
     assert groups(workspace, acme) == ["group:staff"]
     workspace.verify()
+
+
+def test_groups_that_come_with_grants_are_not_the_providers_unless_the_settings_say_so(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    for name, grant in (("sso-chiefs", "role:admin"), ("sso-readers", "audit:read")):
+        workspace.people.grant(acme, f"group:{name}", grant)
+    workspace.people.join(acme, "user:alice@acme.example", "sso-readers")
+    provider.claims["groups"] = ["chiefs", "plain"]
+    come_back(make(groups_claim="groups", groups_prefix="sso-"), provider)
+    assert groups(workspace, acme) == ["group:sso-plain", "group:sso-readers", "group:staff"]
+    events = workspace.parts.events
+    noted = [
+        events.body(e) for e in events.of_kind(EventKind.AUDIT_PERFORMED) if e.facts["action"] == REFUSED
+    ]
+    assert [(one["by"], one["groups"]) for one in noted] == [
+        ("provider", ["group:sso-chiefs", "group:sso-readers"])
+    ]
+    named = ("sso-chiefs", "sso-readers")
+    come_back(make(groups_claim="groups", groups_prefix="sso-", role_groups=named), provider)
+    assert groups(workspace, acme) == ["group:sso-chiefs", "group:sso-plain", "group:staff"]
+    moved = events.body(list(events.of_kind(EventKind.MEMBERSHIP_CHANGED))[-1])
+    assert (moved["by"], moved["joined"], moved["left"]) == (
+        "provider",
+        ["group:sso-chiefs"],
+        ["group:sso-readers"],
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,17 @@ import pytest
 from starlette.testclient import TestClient
 
 import affidavit
-from affidavit.app.people import Entry
+from affidavit.app.people import REFUSED, Entry
 from affidavit.app.scimpatch import filtered
+from affidavit.app.settings import DirectorySettings, LimitSettings, Settings
 from affidavit.domain.errors import ProvisioningError
+from affidavit.domain.events import EventKind
 from affidavit.entrypoints.http.application import make_app
 from affidavit.store.people import Tenant
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+UNLIMITED = LimitSettings(person_per_minute=0, tenant_per_minute=0)
 BJENSEN = {  # RFC 7644, 3.3
     "schemas": [USER],
     "userName": "bjensen",
@@ -88,17 +91,25 @@ def test_a_directory_makes_nobody_what_it_is_not_itself(
     desk.join(acme, "group:outer", "chiefs")
     bob, carol = user(scim, "bob"), user(scim, "carol")
     add = {"op": "add", "path": "members", "value": [{"value": bob["id"]}]}
+    out = {"op": "remove", "path": "members", "value": [{"value": carol["id"]}]}
     for name in ("chiefs", "outer"):
         (group,) = find(scim, "/Groups", f'displayName eq "{name}"')
         refused = patched(scim, f"/Groups/{group['id']}", add)
-        assert (refused.status_code, "role:admin" in refused.text or "you hold no" in refused.text) == (
-            403,
-            True,
-        )
+        assert (refused.status_code, "comes with grants" in refused.text) == (403, True)
         whole = {"displayName": name, "members": [{"value": bob["id"]}]}
         assert scim.put(f"/Groups/{group['id']}", json=whole).status_code == 403
+        assert scim.delete(f"/Groups/{group['id']}").status_code == 403
+    (chiefs,) = find(scim, "/Groups", 'displayName eq "chiefs"')
+    assert patched(scim, f"/Groups/{chiefs['id']}", out).status_code == 403
+    assert [m["value"] for m in chiefs["members"] if m["type"] == "User"] == [carol["id"]]
     assert scim.post("/Users", json={"userName": "erin"}).status_code == 403
     assert "group:chiefs" not in groups(workspace, acme, "user:bob")
+    events = workspace.parts.events
+    noted = [
+        events.body(e) for e in events.of_kind(EventKind.AUDIT_PERFORMED) if e.facts["action"] == REFUSED
+    ]
+    assert {one["by"] for one in noted} == {"service:directory"}
+    assert len(noted) == 7
     # whom the directory lets go is let go, whatever they were, and comes back by somebody who may say so
     off = {"op": "replace", "path": "active", "value": False}
     desk.grant(acme, "user:carol", "audit:read")
@@ -111,7 +122,45 @@ def test_a_directory_makes_nobody_what_it_is_not_itself(
     )  # the key is for less
     scim.headers.update(wide)
     assert patched(scim, f"/Users/{carol['id']}", {**off, "value": True}).status_code == 200
-    assert patched(scim, f"/Groups/{group['id']}", add).status_code == 200
+    assert (
+        patched(scim, f"/Groups/{chiefs['id']}", add).status_code == 403
+    )  # nor is that an administrator's wish
+
+
+def test_a_directory_changes_a_group_that_comes_with_grants_where_the_settings_name_it(
+    workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    desk = workspace.people
+    workspace.load_people([Entry("user:carol", frozenset({"group:chiefs"}), {})], "acme")
+    desk.grant(acme, "group:chiefs", "role:auditor")
+    desk.grant(acme, "user:alice", "people:change")
+    settings = Settings(directory=DirectorySettings(("chiefs",)), limits=UNLIMITED)
+    app, here = make_app(workspace, settings), "https://localhost/scim/v2"
+    with (
+        TestClient(app, here, headers=key(workspace, acme, "service:directory")) as scim,
+        TestClient(app, here, headers=key(workspace, acme, "user:alice")) as alice,
+    ):
+        (chiefs,) = find(scim, "/Groups", 'displayName eq "chiefs"')
+        whole = {"displayName": "chiefs", "members": [{"value": user(scim, "bob")["id"]}]}
+        herself = {"op": "add", "path": "members", "value": [{"value": user(scim, "alice")["id"]}]}
+        assert (
+            patched(alice, f"/Groups/{chiefs['id']}", herself).status_code == 403
+        )  # a person is no directory
+        assert scim.put(f"/Groups/{chiefs['id']}", json=whole).status_code == 200
+    assert groups(workspace, acme, "user:bob") == ["group:chiefs"]
+    assert groups(workspace, acme, "user:carol") == []
+    events = workspace.parts.events
+    (joined, left) = [events.body(e) for e in events.of_kind(EventKind.MEMBERSHIP_CHANGED)][-2:]
+    assert (joined["by"], joined["joined"], joined["principal"]) == (
+        "service:directory",
+        ["group:chiefs"],
+        "user:bob",
+    )
+    assert (left["by"], left["left"], left["principal"]) == (
+        "service:directory",
+        ["group:chiefs"],
+        "user:carol",
+    )
 
 
 # -- people
