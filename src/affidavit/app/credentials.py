@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from affidavit.app.authority import authorise, is_operator
-from affidavit.app.endings import end_all, end_chain, end_one
+from affidavit.app.endings import end_all, end_chain, end_one, sweep
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import LONGEST_NAME, named
 from affidavit.domain.canonical import Json, sha256
@@ -37,6 +37,8 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 LINK = 10 * MINUTE
 """How long a sign-in link is good for."""
+KEPT = 8 * DAY
+"""How long the row of an expired session is kept: longer than what was asked for in it waits for a second person."""
 LONGEST_DAYS = 366
 DEFAULT_OVERLAP, LONGEST_OVERLAP = 24, 7 * 24
 """Hours that a rotated key is still good for."""
@@ -74,11 +76,10 @@ class CredentialDesk:
             raise UnknownNameError(
                 f"there is no {asked.principal}", "`affidavit people import` makes people known"
             )
-        token, now = self._parts.randomness.token, self._parts.clock.now()
+        now = self._parts.clock.now()
         latest = self._within(asked, now) if asked.made_by else FOREVER
-        # the log takes only ids that begin with a letter
-        id = "c" + base64.b32encode(token(10)).decode().lower()[1:]
-        secret = base64.urlsafe_b64encode(token(_SECRET_BYTES)).decode().rstrip("=")
+        id = self.new_id()
+        secret = base64.urlsafe_b64encode(self._parts.randomness.token(_SECRET_BYTES)).decode().rstrip("=")
         made = Credential(
             id,
             tenant.id,
@@ -93,6 +94,15 @@ class CredentialDesk:
             seen=now,
             made_by=asked.made_by,
         )
+        made = self.put(tx, made, asked.by, replaces)
+        return made, f"{_PREFIX}_{made.kind.value}_{id}_{secret}"
+
+    def new_id(self) -> str:
+        """An id that no other has; the log takes only those that begin with a letter."""
+        return "c" + base64.b32encode(self._parts.randomness.token(10)).decode().lower()[1:]
+
+    def put(self, tx: Transaction, made: Credential, by: str, replaces: str = "") -> Credential:
+        """``made``, from now on and on record. Call inside the transaction ``tx``."""
         body: dict[str, Json] = {
             "kind": made.kind.value,
             "principal": made.principal,
@@ -102,14 +112,14 @@ class CredentialDesk:
             "acts_for": sorted(made.acts_for),
             "expires": made.expires,
             "made_by": made.made_by,
-            "by": asked.by,
+            "by": by,
             **({"replaces": replaces} if replaces else {}),
         }
-        facts: dict[str, int | str] = {"subject": id, "change": "made"}
-        position = tx.append(Event(EventKind.CREDENTIAL_CHANGED, tenant.id, facts=facts, body=body))
+        facts: dict[str, int | str] = {"subject": made.id, "change": "made"}
+        position = tx.append(Event(EventKind.CREDENTIAL_CHANGED, made.tenant, facts=facts, body=body))
         made = replace(made, since=position)
         self.rows.add(made)
-        return made, f"{_PREFIX}_{made.kind.value}_{id}_{secret}"
+        return made
 
     def _within(self, asked: Asked, now: int) -> int:
         """Until when a credential may be good that is made by a key: no key makes one that can do more than itself, or for
@@ -129,7 +139,7 @@ class CredentialDesk:
             )
         return key.expires
 
-    def _not_above(self, tenant: Tenant, by: str, principal: str, *, speaks: bool = False) -> None:
+    def check_not_above(self, tenant: Tenant, by: str, principal: str, *, speaks: bool = False) -> None:
         """Raises AccessDeniedError where ``principal`` may do what ``by`` may not, or ``speaks`` for others: who may change
         credentials could else be them, or shut them out. Administrators and whoever sits at the machine may do all."""
         if is_operator(by) or (by == principal and not speaks):
@@ -217,7 +227,7 @@ class CredentialDesk:
             made_by,
         )
         _check(asked)
-        self._not_above(tenant, by, asked.principal, speaks=bool(asked.acts_for))
+        self.check_not_above(tenant, by, asked.principal, speaks=bool(asked.acts_for))
         return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))
 
     def rotate_key(
@@ -247,7 +257,7 @@ class CredentialDesk:
             asked = Asked(
                 old.kind, old.principal, old.name, days * DAY, by, old.scopes, old.acts_for, made_by
             )
-            self._not_above(tenant, by, old.principal, speaks=bool(old.acts_for))
+            self.check_not_above(tenant, by, old.principal, speaks=bool(old.acts_for))
             new = self._make(tx, tenant, asked, replaces=id)
             if not overlap:
                 for one in (old, *made):
@@ -283,7 +293,7 @@ class CredentialDesk:
     def end_key(self, tenant: Tenant, id: str, by: str, *, alone: bool = False) -> list[str]:
         """Take a key back, and what was made with it unless ``alone``; the ids. Raises AccessDeniedError, UnknownNameError."""
         by = authorise(self._parts, tenant, by, CHANGE)
-        self._not_above(tenant, by, self._standing(tenant, id, CredentialKind.KEY).principal)
+        self.check_not_above(tenant, by, self._standing(tenant, id, CredentialKind.KEY).principal)
         return self.end(tenant, id, CredentialKind.KEY, by, alone=alone)
 
     # -- sign-in links and sessions
@@ -294,7 +304,7 @@ class CredentialDesk:
             CredentialKind.LINK, named(principal), "", LINK, authorise(self._parts, tenant, by, CHANGE)
         )
         _check(asked)
-        self._not_above(tenant, asked.by, asked.principal)
+        self.check_not_above(tenant, asked.by, asked.principal)
         return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))[1]
 
     def follow_link(self, token: str, hours: int) -> tuple[Credential, str]:
@@ -305,15 +315,18 @@ class CredentialDesk:
                 token, CredentialKind.LINK
             )  # of two that follow it at once the second comes too late
             end_one(self.rows, tx, link, {"principal": link.principal, "by": link.principal})
-            tenant = Tenant(link.tenant, "")
-            return self._make(tx, tenant, _session(link.principal, "link", hours))
+            return self._begin(tx, Tenant(link.tenant, ""), _session(link.principal, "link", hours))
 
         return self._parts.log.write(write)
 
     def begin_session(self, tenant: Tenant, principal: str, name: str, hours: int) -> tuple[Credential, str]:
         """A session for a browser of ``principal``, who was proved by ``name``, and its secret. Raises UnknownNameError."""
         asked = _session(principal, name, hours)
-        return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))
+        return self._parts.log.write(lambda tx: self._begin(tx, tenant, asked))
+
+    def _begin(self, tx: Transaction, tenant: Tenant, asked: Asked) -> tuple[Credential, str]:
+        sweep(self.rows, tx, tenant.id, self._parts.clock.now() - KEPT)
+        return self._make(tx, tenant, asked)
 
     def session(self, token: str, idle: int) -> Credential:
         """The session that ``token`` is the secret of, used now; ``idle`` minutes without use end it.
@@ -362,7 +375,7 @@ class CredentialDesk:
         principal = named(principal)
         if named(by) != principal:
             by = authorise(self._parts, tenant, by, CHANGE)
-            self._not_above(tenant, by, principal)
+            self.check_not_above(tenant, by, principal)
         kinds = (CredentialKind.SESSION, CredentialKind.LINK)
         body: Json = {"principal": principal, "by": by}
         return self._parts.log.write(

@@ -10,11 +10,25 @@ from affidavit.events.log import Transaction
 from affidavit.store.credentials import Credential, CredentialKind, Credentials
 from affidavit.store.database import Database
 
+_AT_ONCE = 200
+"""Rows that one sign-in sweeps at most: whoever signs in waits for it."""
+
 
 def end_one(rows: Credentials, tx: Transaction, there: Credential, body: Json) -> None:
     """Take ``there`` back. Call inside the transaction ``tx``; ``body`` says by whom."""
     facts: dict[str, int | str] = {"subject": there.id, "change": "ended"}
     rows.end(there.id, tx.append(Event(EventKind.CREDENTIAL_CHANGED, there.tenant, facts=facts, body=body)))
+
+
+def sweep(rows: Credentials, tx: Transaction, tenant: int, before: int) -> None:
+    """Keep no longer the rows of sessions, links and looks that expired before ``before`` (microseconds): that there were such
+    stays on the log. Call inside the transaction ``tx``."""
+    gone = rows.long_over(tenant, before, _AT_ONCE)
+    if gone:
+        facts: dict[str, int | str] = {"subject": "all", "change": "swept"}
+        body: Json = {"ids": list(gone)}
+        tx.append(Event(EventKind.CREDENTIAL_CHANGED, tenant, facts=facts, body=body))
+        rows.sweep(gone)
 
 
 def end_chain(rows: Credentials, tx: Transaction, there: Credential, body: Json) -> list[str]:

@@ -240,6 +240,10 @@ class PeopleDesk:
                 f"there is no {who} in {tenant.name}", "import them first: affidavit people import FILE"
             )
         have = frozenset(self._people.groups_of(tenant.id, who, tx.next_position))
+        if not join and group not in have and not self._people.heard_of(tenant.id, group, tx.next_position):
+            raise UnknownNameError(
+                f"there is no {group} in {tenant.name}", "`affidavit people list` shows who is known"
+            )
         self._move(tenant, who, have | {group} if join else have - {group}, tx, by)
 
     def remove(self, tenant: Tenant, who: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.adapters.oidc import Attempt, Client, Provider
+from affidavit.app.binding import BindingDesk
 from affidavit.app.credentials import LINK, CredentialDesk
 from affidavit.app.people import PeopleDesk
 from affidavit.app.provisioning import as_name
@@ -116,6 +117,7 @@ class SignInDesk:
         self._parts = parts
         self._people = people
         self._credentials = CredentialDesk(parts)
+        self._bindings = BindingDesk(parts)
         self._settings = settings
         client = Client(
             settings.client_id, settings.client_secret, settings.public_url.rstrip("/") + CALLBACK
@@ -148,6 +150,12 @@ class SignInDesk:
         claims = self.provider.redeem(Attempt(state, nonce, verifier), answer, self._wanted)
         tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
         groups, prefix = self._groups(claims)
+        issuer, subject = self._settings.issuer, claims["sub"]
+        try:
+            self._bindings.check(tenant, who, issuer, subject)
+        except UnauthenticatedError as error:
+            self._bindings.refused(tenant, who, issuer, error.message)
+            raise
         try:
             self._people.arrive(
                 tenant,
@@ -161,6 +169,7 @@ class SignInDesk:
             raise UnauthenticatedError(
                 f"you signed in as {who}, whom nobody made known here", "ask an administrator to add you"
             ) from error
+        self._bindings.bind(tenant, who, issuer, subject)
         sid = claims.get("sid")
         proof = f"{OIDC}{self._mark(claims['sub'])} {self._mark(sid if isinstance(sid, str) else '')}"
         return Arrival(tenant, who, next, proof)
@@ -203,7 +212,12 @@ class SignInDesk:
         said = claims.get("scope", claims.get("scp", ""))
         words = frozenset(said.split() if isinstance(said, str) else ())
         scopes = words & {*EVERYBODY, *ACTIONS}
-        return self._parts.tenant(self._settings.tenant), self.whose(claims), scopes or None
+        tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
+        with self._parts.database.read():
+            known = self._parts.people.facts(tenant.id, who, self._parts.log.head()) is not None
+        if known:  # of a stranger nothing is kept
+            self._bindings.bind(tenant, who, self._settings.issuer, claims["sub"])
+        return tenant, who, scopes or None
 
     # -- claims
 

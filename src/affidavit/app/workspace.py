@@ -72,6 +72,7 @@ from affidavit.store.people import Tenant
 
 if TYPE_CHECKING:
     from affidavit.app.acting import ActDesk
+    from affidavit.app.binding import BindingDesk
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
@@ -257,6 +258,11 @@ class Workspace:
     def levels(self) -> LevelDesk:
         """What is promised, and how it is kept."""
         return _later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def bindings(self) -> BindingDesk:
+        """Which account of the sign-in provider's somebody is."""
+        return _later("binding", "BindingDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def credentials(self) -> CredentialDesk:

@@ -18,12 +18,13 @@ EMPTIED = ["", "", "", [], [], 0, ""]
 
 class CredentialKind(str, Enum):
     """``key`` for a program, ``session`` for a browser, ``link`` to begin a session with, once; ``look`` to see as
-    another person sees."""
+    another person sees; ``bound``: which account of the sign-in provider's somebody is, no secret at all."""
 
     KEY = "key"
     SESSION = "session"
     LINK = "link"
     LOOK = "look"
+    BOUND = "bound"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Credential:
         return self.until == FOREVER
 
 
+PASSING = (CredentialKind.SESSION, CredentialKind.LINK, CredentialKind.LOOK)
+"""What is good for hours, and of which there are many."""
+
+
 class Credentials:
     """Reads outside a transaction too; each call sees what was committed last."""
 
@@ -74,6 +79,28 @@ class Credentials:
             (tenant, kind.value, principal),
         )
         return [_credential(row) for row in rows]
+
+    def bound(self, tenant: int, digest: str) -> Credential | None:
+        """The one that stands and says that somebody is the account of ``digest``."""
+        row = self._db.one(
+            f"SELECT {_COLUMNS} FROM credentials WHERE tenant = ? AND kind = 'bound' AND digest = ? AND {_OPEN}",
+            (tenant, digest),
+        )
+        return None if row is None else _credential(row)
+
+    def long_over(self, tenant: int, before: int, most: int) -> list[str]:
+        """The ids of up to ``most`` that pass by themselves and expired before ``before`` (microseconds)."""
+        kinds = ", ".join(f"'{kind.value}'" for kind in PASSING)
+        rows = self._db.all(
+            f"SELECT id FROM credentials WHERE expires BETWEEN 1 AND ? AND tenant = ? AND kind IN ({kinds}) "
+            "ORDER BY expires LIMIT ?",
+            (before - 1, tenant, most),
+        )
+        return [row[0] for row in rows]
+
+    def sweep(self, ids: list[str]) -> None:
+        """Their rows are not kept any longer."""
+        self._db.many("DELETE FROM credentials WHERE id = ?", [(id,) for id in ids])
 
     def made_with(self, id: str) -> list[Credential]:
         """Those that stand and were made by the key ``id``, or by one that was, and so on; oldest first."""

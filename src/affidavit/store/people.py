@@ -168,6 +168,15 @@ class People:
         """The principals that may do ``action``, by a grant of it or of a role that includes it."""
         return frozenset().union(*(self.grants(tenant, grant, position) for grant in granting(action)))
 
+    def heard_of(self, tenant: int, principal: str, position: int) -> bool:
+        """Whether there is such a one, with facts, members or grants."""
+        sql = f"SELECT 1 FROM grants WHERE tenant = ? AND principal = ? AND {_AT}"
+        return (
+            self.facts(tenant, principal, position) is not None
+            or bool(self.members_of(tenant, principal, position))
+            or self._db.value(sql, (tenant, principal, position, position)) is not None
+        )
+
     def gives(self, tenant: int, principal: str, position: int) -> bool:
         """Whether being ``principal``, or in it, comes with a grant or a role."""
         rows = self._db.all(

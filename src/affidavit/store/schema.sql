@@ -146,6 +146,8 @@ CREATE TABLE credentials (
   scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
   seen INTEGER NOT NULL, made_by TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
+CREATE INDEX credentials_by_expiry ON credentials (expires);
+CREATE UNIQUE INDEX credentials_bound ON credentials (tenant, digest) WHERE kind = 'bound' AND until = 4611686018427387904;
 CREATE INDEX credentials_by_maker ON credentials (made_by) WHERE made_by <> '';
 -- What requests with an idempotency key were answered, for a day. Not on the log; every erasure empties it.
 CREATE TABLE replies (

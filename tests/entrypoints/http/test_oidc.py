@@ -606,6 +606,47 @@ def test_whoever_was_removed_is_not_made_again_by_signing_in(
     assert me(browser) == ""
 
 
+def test_an_address_that_is_given_to_somebody_else_does_not_make_them_who_had_it(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    first, second = make(resource=API, groups_claim="groups", groups_prefix="sso-"), make()
+    come_back(first, provider)
+    assert me(first) == "user:alice@acme.example"
+    provider.claims |= {"sub": "the next alice", "groups": ["board"]}
+    assert come_back(second, provider).status_code == 401
+    assert me(second) == ""
+    assert me(first) == "user:alice@acme.example"  # the first is still signed in
+    assert "group:sso-board" not in groups(workspace, acme)
+    theirs = access(provider, sub="the next alice")
+    assert make(resource=API).get("/v1/me", headers=bearer(theirs)).status_code == 401
+    events = workspace.parts.events
+    noted = [events.body(e) for e in events.of_kind(EventKind.AUDIT_PERFORMED)]
+    assert [one["principal"] for one in noted] == ["user:alice@acme.example"]
+    assert workspace.bindings.unbind(acme, "alice@acme.example", "operator:dave") == 1
+    assert me(first) == ""
+    come_back(second, provider)
+    assert me(second) == "user:alice@acme.example"
+    assert workspace.bindings.unbind(acme, "alice", "operator:dave") == 0
+    workspace.verify()
+
+
+def test_an_account_is_one_person_whatever_it_is_called_later(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    browser, other = make(), make(create=True)
+    come_back(browser, provider)
+    provider.claims["email"] = "bob@acme.example"
+    assert come_back(other, provider).status_code == 401
+    assert "user:bob@acme.example" not in workspace.people.names(acme)
+    # who was removed and is made known anew begins anew
+    workspace.people.remove(acme, "user:alice@acme.example")
+    workspace.load_people([Entry("user:alice@acme.example", frozenset(), {})], "acme")
+    provider.claims |= {"email": "alice@acme.example", "sub": "the next alice"}
+    assert come_back(other, provider).status_code == 303
+    assert me(other) == "user:alice@acme.example"
+    workspace.verify()
+
+
 def groups(ws: affidavit.Workspace, acme: Tenant) -> list[str]:
     found: list[str] = ws.people.show(acme, "user:alice@acme.example")["groups"]
     return found
