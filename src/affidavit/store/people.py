@@ -82,14 +82,6 @@ class People:
         )
         return [row[0] for row in rows]
 
-    def with_fact(self, tenant: int, path: str, value: str, position: int) -> list[str]:
-        """Those of whom the fact at the JSON ``path`` is ``value``."""
-        rows = self._db.all(
-            f"SELECT principal FROM people WHERE tenant = ? AND {_AT} AND json_extract(facts, ?) = ? ORDER BY principal",
-            (tenant, position, position, path, value),
-        )
-        return [row[0] for row in rows]
-
     def set_facts(self, tenant: int, principal: str, facts: Mapping[str, Json], position: int) -> None:
         self.remove(tenant, principal, position)
         self._db.run(

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 import affidavit
 from affidavit.app.people import REFUSED, Entry
+from affidavit.app.provisioning import to_id
 from affidavit.app.scimpatch import filtered
 from affidavit.app.settings import DirectorySettings, LimitSettings, Settings
 from affidavit.domain.errors import ProvisioningError
@@ -387,12 +388,76 @@ def test_pages_and_what_directories_ask_by(scim: TestClient) -> None:
         "(",
         'password eq "x"',
         'a eq "b" garbage',
+        'name.givenName eq "b"',
+        "active eq false",
+        'title eq "a" and title eq "b"',
     ],
 )
 def test_a_filter_that_is_not_understood_finds_nothing_and_says_so(scim: TestClient, filter: str) -> None:
     answer = scim.get("/Users", params={"filter": filter})
     assert answer.status_code == 400
     assert answer.json()["scimType"] == "invalidFilter"
+
+
+@pytest.mark.slow
+def test_ten_thousand_people(workspace: affidavit.Workspace, acme: Tenant, scim: TestClient) -> None:
+    """Whatever is asked for, no more of them are read than are shown."""
+    many = 10_000
+    entries = [
+        Entry(
+            f"user:p{n:05}",
+            frozenset({f"group:team{n % 100:02}"}),
+            {"scim": {"externalId": f"x{n}", "title": "Dr" if n % 1000 == 0 else "Ms", "emails": _mail(n)}},
+        )
+        for n in range(many)
+    ]
+    teams = [Entry(f"group:team{n:02}", frozenset()) for n in range(100)]
+    workspace.load_people([*teams, *entries], "acme")
+    names: list[str] = []
+    while True:
+        page = scim.get("/Users", params={"startIndex": len(names) + 1, "count": 200}).json()
+        assert page["totalResults"] == many + 2
+        if not page["Resources"]:
+            break
+        names += [one["userName"] for one in page["Resources"]]
+    assert names == ["alice", "bob", *(f"p{n:05}" for n in range(many))]
+    for kind, filter, found in (
+        ("/Users", 'externalId eq "x777"', ["p00777"]),
+        ("/Users", 'emails.value eq "p42@acme.example"', ["p00042"]),
+        ("/Users", 'emails[value eq "p42@acme.example"]', ["p00042"]),
+        ("/Users", 'title eq "Dr" and active eq true', [f"p{n:05}" for n in range(0, many, 1000)]),
+        ("/Users", 'title eq "Dr" and externalId eq "x5"', []),
+        ("/Groups", f'members eq "{to_id("user:p00042")}"', ["team42"]),
+        ("/Groups", 'members eq "nonsense"', []),
+    ):
+        seen, shown = _counted(workspace, scim, kind, filter)
+        assert shown == found
+        assert seen <= 5 * len(found) + 12, (filter, seen)
+    answer = scim.get("/Users", params={"filter": 'title eq "Ms"', "startIndex": 9001, "count": 3}).json()
+    assert (answer["totalResults"], answer["itemsPerPage"]) == (9990, 3)
+    assert (
+        scim.get("/Users", params={"filter": 'title eq "Ms"', "startIndex": 20_000}).json()["Resources"] == []
+    )
+
+
+def _mail(n: int) -> Any:
+    return [{"type": "work", "value": f"p{n}@acme.example"}]
+
+
+def _counted(ws: affidavit.Workspace, scim: TestClient, kind: str, filter: str) -> tuple[int, list[str]]:
+    """How many statements it took, and who was found."""
+    seen: list[str] = []
+    made = type(ws.parts.database).all, type(ws.parts.database).one
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in zip(("all", "one"), made, strict=True):
+
+            def counted(self: Any, sql: str, parameters: Any = (), of: Any = function) -> Any:
+                seen.append(sql)
+                return of(self, sql, parameters)
+
+            patch.setattr(type(ws.parts.database), name, counted)
+        found = find(scim, kind, filter)
+    return len(seen), [one["userName" if kind == "/Users" else "displayName"] for one in found]
 
 
 def test_filters() -> None:
