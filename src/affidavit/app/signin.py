@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.oidc import Attempt, Client, Provider
 from affidavit.app.binding import BindingDesk
 from affidavit.app.credentials import LINK, CredentialDesk
@@ -45,7 +46,8 @@ class SignIn:
     provider vouches for it, else ``sub``. Groups that ``groups_claim`` lists are ours with ``groups_prefix`` before their names:
     each sign-in brings the groups with that prefix in line, and no others. ``create`` lets in whom nobody knew before.
     ``resource`` is the audience that access tokens for the API must name; "": none is accepted. Sessions last ``hours``, and end
-    when left alone for ``idle`` minutes. ``role_groups`` are those that come with grants, and that the provider may change.
+    when left alone for ``idle`` minutes. ``role_groups`` are those that come with grants, and that the provider may change;
+    ``reach`` is what besides public addresses may be connected to for the provider.
     """
 
     public_url: str = ""
@@ -61,10 +63,16 @@ class SignIn:
     hours: int = 8
     idle: int = 60
     role_groups: tuple[str, ...] = ()
+    reach: Reach = True
 
     @classmethod
     def of(
-        cls, said: Mapping[str, Any], public_url: str, client_secret: str, role_groups: tuple[str, ...] = ()
+        cls,
+        said: Mapping[str, Any],
+        public_url: str,
+        client_secret: str,
+        role_groups: tuple[str, ...] = (),
+        reach: Reach = True,
     ) -> SignIn:
         """As the settings' section `signin` says, by the names there. An empty ``resource`` is ``public_url``."""
         settings = cls(
@@ -74,6 +82,7 @@ class SignIn:
             hours=said["session_hours"],
             idle=said["idle_minutes"],
             role_groups=role_groups,
+            reach=reach,
             **{name: said[name] for name in _AS_SAID},
         )
         settings.check()
@@ -122,7 +131,7 @@ class SignInDesk:
         client = Client(
             settings.client_id, settings.client_secret, settings.public_url.rstrip("/") + CALLBACK
         )
-        self.provider = provider or Provider(settings.issuer, client, parts.clock)
+        self.provider = provider or Provider(settings.issuer, client, parts.clock, reach=settings.reach)
         self._key = parts.signer.derived("sign-in")
         names = (settings.principal_claim,) if settings.principal_claim else ("email", "email_verified")
         self._wanted = tuple(n for n in (*names, settings.groups_claim) if n)

@@ -94,6 +94,7 @@ def make_app(
         settings.server.public_url,
         settings.client_secret,
         settings.directory.role_groups,
+        settings.network.allow_private,
     )
     proofs = (*more, *add_sign_in(app, ws, signing, show), ByKey(ws))
     app.state.looking = looking = Looking(ws, proofs, Cookies(signing.public_url))
