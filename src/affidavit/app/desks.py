@@ -13,6 +13,7 @@ from affidavit.app.wiring import Parts
 
 if TYPE_CHECKING:
     from affidavit.app.acting import ActDesk
+    from affidavit.app.binding import BindingDesk
     from affidavit.app.budgets import BudgetDesk
     from affidavit.app.controls import ControlDesk
     from affidavit.app.credentials import CredentialDesk
@@ -168,6 +169,11 @@ class Desks:
     def levels(self) -> LevelDesk:
         """What is promised, and how it is kept."""
         return later("levels", "LevelDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
+
+    @cached_property
+    def bindings(self) -> BindingDesk:
+        """Which account of the sign-in provider's somebody is."""
+        return later("binding", "BindingDesk")(self.parts)  # type: ignore[no-any-return]
 
     @cached_property
     def credentials(self) -> CredentialDesk:

@@ -272,6 +272,19 @@ def test_people_and_keys(world: TwoSides, ask: Asker) -> None:
     assert ask("keys.end", id=rotated["key"]["id"])["id"] == rotated["key"]["id"]
 
 
+def test_letting_somebody_sign_in_with_another_account(world: TwoSides, ask: Asker) -> None:
+    nobody, clerk, boss = "user:gerbil-nobody", "user:gerbil-clerk", "user:gerbil-boss"
+    world.ws.load_people([affidavit.app.people.Entry(who, frozenset(), {}) for who in (clerk, boss)], "acme")
+    world.ws.people.grant(world.ours.tenant, clerk, "credential:change")
+    world.ws.people.grant(world.ours.tenant, boss, "role:admin")
+    for who in (nobody, boss):
+        world.ws.bindings.bind(world.ours.tenant, who, "https://login.example", who)
+    assert ask("people.unbind", name=nobody) == {"principal": nobody, "ended": 1}
+    assert ask("people.unbind", clerk, name=nobody)["ended"] == 0
+    ask("people.unbind", clerk, 403, name=boss)  # they could then sign in as the boss
+    ask("people.unbind", "", 404, name="user:quokka")
+
+
 def test_nobody_gives_what_they_do_not_have(world: TwoSides, ask: Asker) -> None:
     clerk = "user:gerbil-clerk"
     world.ws.load_people([affidavit.app.people.Entry(clerk, frozenset(), {})], "acme")
