@@ -86,8 +86,9 @@ def names(world: World, who: str) -> list[str]:
 
 
 def text(result: Any) -> str:
-    (only,) = result.content
-    return str(only.text)
+    first, *links = result.content
+    assert {link.type for link in links} <= {"resource_link"}
+    return str(first.text)
 
 
 OPEN = ["ask", "call_status", "get_document", "search"]

@@ -17,12 +17,16 @@ from affidavit.app.workspace import open as open_workspace
 from affidavit.domain.access import named
 from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.common import TenantOption, WorkspaceOption, errors, find_workspace
+from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.who import FOR, ByKey
 from affidavit.entrypoints.mcp.server import Request as Asked
 from affidavit.entrypoints.mcp.server import make_server
 from affidavit.entrypoints.output import Output
 
 KEY = "AFFIDAVIT_KEY"
+KEY_FILE = "AFFIDAVIT_KEY_FILE"
+_HANDS, _QUEUE = 4, 64
+"""Requests at a time, and waiting: one agent has no more to ask at once."""
 
 
 def mcp(
@@ -69,12 +73,17 @@ def _who(ws: Workspace, user: str, tenant: str) -> Callable[[], Caller]:
 
 
 async def _serve(ws: Workspace, who: Callable[[], Caller]) -> None:
+    admission = Admission(_HANDS, _QUEUE, _QUEUE)
+
     async def caller(context: Asked) -> Caller:
         return await anyio.to_thread.run_sync(who)
 
     async def run(caller: Caller, work: Callable[[], Any]) -> Any:
-        return await anyio.to_thread.run_sync(work)
+        return await admission.run(caller.tenant.id, work)
 
     server = make_server(ws, caller, run)
-    async with stdio_server() as (reads, writes):
-        await server.run(reads, writes, server.create_initialization_options())
+    try:
+        async with stdio_server() as (reads, writes):
+            await server.run(reads, writes, server.create_initialization_options())
+    finally:
+        admission.close()  # what was begun is finished, or ends where nobody listens: the workspace is open until then
