@@ -154,7 +154,9 @@ class McpEndpoint:
         if isinstance(error, UnauthenticatedError):
             resource = urlsplit(self._resource(request))
             where = f"{resource.scheme}://{resource.netloc}{METADATA}{resource.path.rstrip('/')}"
-            headers["WWW-Authenticate"] = f'Bearer realm="affidavit", resource_metadata="{where}"'
+            # RFC 6750, 3.1: whoever sent nothing is told of no error
+            wrong = ', error="invalid_token"' if "Authorization" in request.headers else ""
+            headers["WWW-Authenticate"] = f'Bearer realm="affidavit"{wrong}, resource_metadata="{where}"'
         code = 405 if request.method != "POST" else status.value
         body = {
             "jsonrpc": "2.0",
