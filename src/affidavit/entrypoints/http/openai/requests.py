@@ -48,6 +48,8 @@ def chat(body: Mapping[str, Any]) -> Wanted:
     metadata = _metadata(body)
     asked = _asked(question, metadata, metadata.get(f"{PREFIX}follows", ""))
     settled += said + _unknown(metadata)
+    if options.get("include_obfuscation"):
+        settled.append("stream_options.include_obfuscation")
     return Wanted(_model(body), asked, before, stream, bool(options.get("include_usage")), settled, metadata)
 
 
