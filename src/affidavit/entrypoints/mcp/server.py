@@ -17,6 +17,7 @@ from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError, UnauthenticatedError, UsageError
 from affidavit.domain.version import VERSION
 from affidavit.entrypoints.mcp import prompts, resources
+from affidavit.entrypoints.mcp.listening import Listening, Terms
 from affidavit.entrypoints.mcp.offers import find, offers
 from affidavit.entrypoints.mcp.results import NOTICE
 from affidavit.entrypoints.mcp.telling import Tell, told
@@ -42,8 +43,8 @@ _PRIVATE = CacheHint(ttl_ms=0, scope="private")
 """One person's list is nobody else's, and rights change at any moment."""
 
 
-def make_server(ws: Workspace, who: Who, run: Runner[Any]) -> Server[Any]:
-    """The server over ``ws``."""
+def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Server[Any]:
+    """The server over ``ws``; ``terms`` are those of listening for changes."""
     serving = _Serving(ws, who, run)
     return Server(
         NAME,
@@ -58,6 +59,7 @@ def make_server(ws: Workspace, who: Who, run: Runner[Any]) -> Server[Any]:
         on_list_prompts=serving.prompts,
         on_get_prompt=serving.prompt,
         on_completion=serving.complete,
+        on_subscriptions_listen=Listening(ws, who, run, terms),
         cache_hints={
             "tools/list": _PRIVATE,
             "resources/list": _PRIVATE,

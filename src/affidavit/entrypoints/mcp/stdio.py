@@ -25,6 +25,7 @@ from affidavit.domain.errors import UsageError
 from affidavit.entrypoints.common import INTERRUPTED, WorkspaceOption, errors, find_workspace
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.who import FOR, ByKey
+from affidavit.entrypoints.mcp.listening import Terms
 from affidavit.entrypoints.mcp.server import Request as Asked
 from affidavit.entrypoints.mcp.server import make_server
 from affidavit.entrypoints.output import Output
@@ -126,7 +127,7 @@ async def _serve(ws: Workspace, who: Callable[[], Caller]) -> bool:
     async def run(caller: Caller, work: Callable[[], Any]) -> Any:
         return await admission.run(caller.tenant.id, work)
 
-    server = make_server(ws, caller, run)
+    server = make_server(ws, caller, run, Terms(caller))
     interrupted: list[int] = []
     lines = cast("anyio.AsyncFile[str]", Lines(sys.stdin.fileno()))
     try:
