@@ -160,7 +160,8 @@ def test_each_claim_is_told_of_when_it_is_on_record(
     assert told == ["begun", "claim 1 is on record", "claim 2 is on record", "claim 3 is on record"]
 
 
-def test_who_cancels_ends_the_answer_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_who_cancels_ends_the_answer_there(world: World, mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     noticed = threading.Event()
 
     async def watched(*given: Any) -> Any:
@@ -173,7 +174,7 @@ def test_who_cancels_ends_the_answer_there(world: World, monkeypatch: pytest.Mon
 
     async def go(address: str) -> str:
         heard = Heard()
-        async with over_http(world, address, "auto") as client:
+        async with over_http(world, address, mode) as client:
             asked = asyncio.create_task(
                 client.call_tool("ask", {"question": QUESTION}, progress_callback=heard)
             )
@@ -242,7 +243,8 @@ def test_who_cancels_over_stdin_ends_the_answer_there(world: World, mode: Any) -
             )
             await heard.claimed.wait()
             asked.cancel()
-            await client.list_tools()  # answered after the cancellation was read
+            await asyncio.to_thread(soon, go_on.with_suffix(".noticed").exists)
+            assert (await client.list_tools()).tools  # the next request is served as any
             go_on.touch()
             await asyncio.to_thread(world.story, heard.run)
         return heard.run
