@@ -106,7 +106,7 @@ def make_app(
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
     add_scim(app, ws, who, admission, settings.directory.role_groups)
     app.include_router(OpenAI(ws, who, admission, once, places).router())
-    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
+    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer), places, drain)
     app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)
     _metrics(app, ws, who, metrics)
