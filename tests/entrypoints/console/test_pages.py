@@ -199,5 +199,5 @@ def test_a_sync_is_a_run_too(browse: Browse) -> None:
     client = browse("dave")
     run = re.search(r"/runs/(run-[a-z2-7]{16})", client.get("/runs?journey=sync").text)
     assert run
-    assert "What the sync did" in client.get(f"/runs/{run[1]}").text
+    assert "What the sync brought" in client.get(f"/runs/{run[1]}").text
     assert client.get(f"/answers/{run[1]}").url.path == f"/runs/{run[1]}"

@@ -6,6 +6,7 @@ from fastapi import Response
 
 from affidavit.ask.asker import instant
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
+from affidavit.entrypoints.console.told import happened
 
 RESOLVE = "approval:resolve"
 
@@ -43,7 +44,15 @@ def one(visit: Visit) -> Response:
     waits = found["state"] == "waiting"
     mine = found["principal"] == visit.caller.principal
     may = waits and not mine and visit.may(RESOLVE)
-    return visit.page("approval.html", f"{found['tool']}", call=found, waits=waits, mine=mine, may=may)
+    return visit.page(
+        "approval.html",
+        f"{found['tool']}",
+        call=found,
+        waits=waits,
+        mine=mine,
+        may=may,
+        moments=happened(found),
+    )
 
 
 def approve(visit: Visit) -> Response:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Response
+from markupsafe import Markup
 
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.entrypoints.console import charts
 from affidavit.entrypoints.console.cited import cited, given_in, passage, whole
+from affidavit.entrypoints.console.filters import words
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
+from affidavit.entrypoints.console.told import Moment, happened, spans
 from affidavit.entrypoints.console.wording import compared
 from affidavit.models.caller import CHARGED
 
@@ -28,6 +32,23 @@ CHANGES = {
     "model": "answered by another model, or none",
     "embedder": "without vectors (none)",
 }
+
+MEANINGS = {
+    "identify": "who asks, and whose groups they are in",
+    "guard": "whether the question may be put at all",
+    "route": "which model answers, if any",
+    "scope": "what they may read at this moment",
+    "embed": "the question as a vector",
+    "retrieve": "what was found among what they may read",
+    "recheck": "each passage held against its rule once more",
+    "score": "how well each passage fits",
+    "suffice": "whether this is enough for an answer",
+    "generate": "the statements, each with its passages",
+    "verify": "each statement held against its passages",
+    "call": "a tool was called",
+    "sync": "a source was read",
+}
+"""What the steps of a run are there for."""
 
 
 def add(console: Console) -> None:
@@ -68,19 +89,69 @@ def one(visit: Visit) -> Response:
     given = given_in(story)
     timings = story.get("timings", {})
     steps = [step["name"] for step in story.get("steps", ())]
+    calls = _calls(visit, story)
+    laps = charts.laps(timings, steps) or [lap for call, _ in calls for lap in spans(call)]
+    charged = _charges(story.get("steps", ()))
     return visit.page(
         "run.html",
         "Run",
         story=story,
         given=given,
         erased=_erased(story),
-        charges=_charges(story.get("steps", ())),
+        heading=_heading(story),
+        meanings=MEANINGS,
+        calls=calls,
+        charges=charged,
+        cost=_cost(story, charged),
+        release=_release(visit, story["release"]),
         hits=[{**hit, "href": _hit(hit)} for hit in story.get("retrieved", ())],
-        timeline=charts.timeline(charts.laps(timings, steps), "Where the time went") if timings else None,
+        timeline=charts.timeline(laps, "Where the time went") if laps else None,
         took=sum(timings.values()),
         may_replay=visit.may("audit:replay"),
         **(cited(given) if given else {"claims": [], "places": []}),
     )
+
+
+def _heading(story: Mapping[str, Any]) -> str:
+    """What the run was about, in the words of whoever asked if there are any."""
+    tools = ", ".join(f"Call of {call['tool']}" for call in story.get("calls") or ())
+    return str(
+        story["question"] or story.get("document") or story["source"] or tools or words(story["journey"])
+    )
+
+
+def _calls(visit: Visit, story: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[Moment]]]:
+    """The calls of a run, each with what happened to it, as far as the reader may know."""
+    out = []
+    for call in story.get("calls") or ():
+        try:
+            found = visit.ask("calls.show", call=call["call"])
+        except AffidavitError:
+            out.append((call, []))
+        else:
+            out.append((found, happened(found)))
+    return out
+
+
+def _cost(story: Mapping[str, Any], charges: Sequence[Mapping[str, Any]]) -> str:
+    """What models cost in all; whoever sees no steps is told nothing of it."""
+    if "steps" not in story:
+        return "–"
+    if not charges:
+        return "no model was asked"
+    if not all(charge["cost"] for charge in charges):
+        return "not all of it has a price"
+    sums: dict[str, Decimal] = {}
+    for charge in charges:
+        amount, _, currency = charge["cost"].partition(" ")
+        sums[currency] = sums.get(currency, Decimal(0)) + Decimal(amount)
+    return ", ".join(f"{amount} {currency}" for currency, amount in sums.items())
+
+
+def _release(visit: Visit, digest: str) -> str | Markup:
+    if not visit.may("policy:read"):
+        return digest[:16]
+    return Markup('<a href="/releases/{}"><code>{}</code></a>').format(digest, digest[:12])
 
 
 def _charges(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from fastapi import Response
 
+from affidavit.domain.errors import AffidavitError
+from affidavit.entrypoints.console import charts
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
+from affidavit.entrypoints.console.told import happened, spans
 
 
 def add(console: Console) -> None:
@@ -38,8 +41,25 @@ def contract(visit: Visit) -> Response:
 def call(visit: Visit) -> Response:
     """One call."""
     found = visit.ask("calls.show", call=visit.path["call"])
-    undoable = found["state"] == "done" and not found["undone_by"] and visit.may("tool:call")
-    return visit.page("call.html", found["tool"], call=found, undoable=undoable)
+    undo = _undo(visit, found["tool"]) if found["state"] == "done" and not found["undone_by"] else ""
+    laps = spans(found)
+    return visit.page(
+        "call.html",
+        found["tool"],
+        call=found,
+        moments=happened(found),
+        timeline=charts.timeline(laps, "Where the time went") if laps else None,
+        undo=undo,
+        undoable=bool(undo) and visit.may("tool:call"),
+    )
+
+
+def _undo(visit: Visit, tool: str) -> str:
+    """The tool that puts right what ``tool`` did; "" where its contract names none, and where it is no longer there."""
+    try:
+        return str(visit.ask("tools.show", name=tool).get("undo") or "")
+    except AffidavitError:
+        return ""
 
 
 def undo(visit: Visit) -> Response:
