@@ -122,7 +122,7 @@ def _heading(story: Mapping[str, Any]) -> str:
 
 def _calls(visit: Visit, story: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[Moment]]]:
     """The calls of a run, each with what happened to it, as far as the reader may know."""
-    out = []
+    out: list[tuple[dict[str, Any], list[Moment]]] = []
     for call in story.get("calls") or ():
         try:
             found = visit.ask("calls.show", call=call["call"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from affidavit.domain.clock import MICROSECONDS
@@ -90,7 +91,7 @@ def spans(call: Mapping[str, Any]) -> list[Span]:
     marks = [("asked", begun), *((one["state"], _micros(one["at"])) for one in call["changes"])]
     laps = [
         Span(_while(name), at - begun, later - at, "wait" if _while(name) == "waiting" else "")
-        for (name, at), (_, later) in zip(marks, marks[1:], strict=False)
+        for (name, at), (_, later) in pairwise(marks)
         if name not in _ENDED
     ]
     return laps if any(lap.length for lap in laps) else []
