@@ -253,6 +253,8 @@ def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
     assert [w["call"] for w in ask("approvals.list", person)["items"]] == [waiting["call"]]
     world.ws.people.grant(world.ours.tenant, admin, "role:approver")
     assert waiting["call"] in [w["call"] for w in ask("approvals.list")["items"]]
+    assert ask("approvals.count") == {"count": 1, "more": False}
+    assert ask("approvals.count", person) == {"count": 0, "more": False}
     assert ask("approvals.show", call=waiting["call"])["does"]
     assert ask("approvals.deny", call=waiting["call"], reason="not now")["state"] == "denied"
     another = ask("tools.call", person, name="close_account", arguments={"account": "A-9"})
