@@ -328,6 +328,7 @@ def _described(
         "source": None if source is None else source.name,
         "source_id": EACH if source is None else source.id,
         "state": _state(objective, counted, overdue=overdue),
+        "each": objective is not None and objective.source == EACH,
         "objective": None
         if objective is None
         else {

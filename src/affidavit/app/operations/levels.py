@@ -21,6 +21,9 @@ class Level(Given):
     meaning: str
     source: str | None
     state: str = Field(description="open (nothing is promised), kept, breached or unmeasured.")
+    each: bool = Field(
+        description="It is promised of every source alike, or of answers; not of this source alone."
+    )
     objective: Objective | None
     total: int
     good: int

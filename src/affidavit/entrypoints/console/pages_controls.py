@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Response
 
 from affidavit.domain.errors import UsageError
@@ -50,9 +52,16 @@ def controls(visit: Visit) -> Response:
         targets=targets,
         chosen=visit.query.get("what", ""),
         history=history,
+        undo=_undo(history, mode),
+        waiting=visit.waiting("modes", "kills"),
         may_mode=visit.may("mode:change"),
         may_kill=visit.may("kill:change"),
     )
+
+
+def _undo(history: list[dict[str, Any]], mode: str) -> dict[str, Any] | None:
+    """The change that brought the mode about, as far back as the history reaches."""
+    return next((one for one in history if one["what"] == f"mode {mode}"), None)
 
 
 def _sure(visit: Visit) -> None:

@@ -99,6 +99,23 @@ for (const form of document.querySelectorAll("form[data-stream]")) {
   });
 }
 
+/** Work that takes long says how far it is: how many documents there are by now, and since when it runs. */
+function told(form) {
+  const out = form.querySelector(".progress");
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("formaction")) return;
+    const began = Date.now();
+    const tell = async () => {
+      const answer = await fetch(form.dataset.progress, { headers: { "Accept": "application/json" } });
+      if (!answer.ok) return;
+      const { documents } = await answer.json();
+      out.textContent = `${documents} documents so far, ${Math.round((Date.now() - began) / 1000)} s`;
+    };
+    setInterval(() => { tell().catch(() => {}); }, 2000);
+  });
+}
+
+for (const form of document.querySelectorAll("form[data-progress]")) told(form);
 for (const form of document.forms) patient(form);
 window.addEventListener("pageshow", awake);
 
