@@ -74,6 +74,7 @@ async function streamed(form) {
         isolated.textContent = data.text;
         line.append(isolated);
         told.append(line);
+        box.ariaBusy = "false";  // else it is read aloud only when all of it is there
       } else if (name === "problem") {
         box.querySelector("p").textContent = `${data.message}. ${data.hint}`;
         box.ariaBusy = "false";
@@ -116,6 +117,11 @@ function told(form) {
 }
 
 for (const form of document.querySelectorAll("form[data-progress]")) told(form);
+/** Paper cannot be unfolded: what is folded away is printed too. */
+window.addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details:not([open])")) folded.open = true;
+});
+
 for (const form of document.forms) patient(form);
 window.addEventListener("pageshow", awake);
 
