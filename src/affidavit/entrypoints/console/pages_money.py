@@ -41,7 +41,7 @@ def costs(visit: Visit) -> Response:
     rows = days["rows"][-30:]
     spent = [row["micro"] / _MICRO for row in rows]
     line = charts.line(
-        [row["day"][5:] for row in rows],
+        [row["day"][5:] for row in rows] if any(spent) else [],
         [Series("spent", spent)],
         f"Spent by day, in {days['currency']}",
         money,

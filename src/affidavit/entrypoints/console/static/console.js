@@ -130,6 +130,11 @@ for (const select of document.querySelectorAll("select[data-auto]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
+/** Where the navigation is a strip, it begins with where one is. */
+const strip = document.querySelector(".side nav");
+const here = strip?.querySelector("[aria-current]");
+if (here) strip.scrollLeft = here.offsetLeft - strip.clientWidth / 3;
+
 /** What scrolls sideways can be scrolled by keyboard too. */
 for (const box of document.querySelectorAll(".wrap")) {
   if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
