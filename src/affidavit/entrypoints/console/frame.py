@@ -309,6 +309,11 @@ class Visit:
         here = self.request.url.path
         return here == path or (path != "/" and here.startswith(f"{path}/"))
 
+    def do(self, name: str, path: str, notice: str, /, **fields: Any) -> Response:
+        """Perform ``name`` as the caller, then on to ``path``, where ``notice`` is shown."""
+        self.ask(name, **fields)
+        return self.go(path, notice)
+
     def go(self, path: str, notice: str = "") -> Response:
         """On to another page of ours, where ``notice`` is shown."""
         if notice and notice not in self.console.said:

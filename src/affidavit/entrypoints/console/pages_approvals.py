@@ -87,28 +87,31 @@ def one(visit: Visit) -> Response:
 
 def approve(visit: Visit) -> Response:
     """Yes."""
-    call = visit.path["call"]
-    visit.ask("approvals.approve", call=call, reason=visit.form.get("reason", ""))
-    return visit.go(f"/approvals/{call}", "approved")
+    return _resolve(visit, "approvals.approve", "approved")
 
 
 def deny(visit: Visit) -> Response:
     """No."""
+    return _resolve(visit, "approvals.deny", "denied")
+
+
+def _resolve(visit: Visit, operation: str, notice: str) -> Response:
     call = visit.path["call"]
-    visit.ask("approvals.deny", call=call, reason=visit.form.get("reason", ""))
-    return visit.go(f"/approvals/{call}", "denied")
+    return visit.do(operation, f"/approvals/{call}", notice, call=call, reason=visit.form.get("reason", ""))
 
 
 def confirm(visit: Visit) -> Response:
     """The second yes to a change that takes two people."""
-    visit.ask("proposals.confirm", id=visit.path["id"], reason=visit.form.get("reason", ""))
-    return visit.go(_back(visit), "confirmed")
+    return _second(visit, "proposals.confirm", "confirmed")
 
 
 def decline(visit: Visit) -> Response:
     """No to it; or taking back what one asked for."""
-    visit.ask("proposals.decline", id=visit.path["id"], reason=visit.form.get("reason", ""))
-    return visit.go(_back(visit), "declined")
+    return _second(visit, "proposals.decline", "declined")
+
+
+def _second(visit: Visit, operation: str, notice: str) -> Response:
+    return visit.do(operation, _back(visit), notice, id=visit.path["id"], reason=visit.form.get("reason", ""))
 
 
 def _back(visit: Visit) -> str:

@@ -72,21 +72,25 @@ def _sure(visit: Visit) -> None:
 def set_mode(visit: Visit) -> Response:
     """From the next step on."""
     _sure(visit)
-    visit.ask("modes.set", mode=visit.form.get("mode", ""), reason=visit.form.get("reason", ""))
-    return visit.go("/controls", "mode")
+    return visit.do(
+        "modes.set", "/controls", "mode", mode=visit.form.get("mode", ""), reason=visit.form.get("reason", "")
+    )
 
 
 def kill(visit: Visit) -> Response:
     """Stop something."""
     _sure(visit)
-    visit.ask("kills.kill", what=visit.form.get("what", ""), reason=visit.form.get("reason", ""))
-    return visit.go("/controls", "killed")
+    return _switch(visit, "kills.kill", "killed")
 
 
 def revive(visit: Visit) -> Response:
     """Let it go on."""
-    visit.ask("kills.revive", what=visit.form.get("what", ""), reason=visit.form.get("reason", ""))
-    return visit.go("/controls", "revived")
+    return _switch(visit, "kills.revive", "revived")
+
+
+def _switch(visit: Visit, operation: str, notice: str) -> Response:
+    what, reason = visit.form.get("what", ""), visit.form.get("reason", "")
+    return visit.do(operation, "/controls", notice, what=what, reason=reason)
 
 
 def drills(visit: Visit) -> Response:

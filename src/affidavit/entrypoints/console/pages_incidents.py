@@ -83,13 +83,16 @@ def pack(visit: Visit) -> Response:
 
 def note(visit: Visit) -> Response:
     """Add to the timeline."""
-    incident = visit.path["incident"]
-    visit.ask("incidents.note", incident=incident, text=visit.form.get("text", ""))
-    return visit.go(f"/incidents/{incident}", "noted")
+    return _said(visit, "incidents.note", "noted")
 
 
 def close(visit: Visit) -> Response:
     """It is over."""
+    return _said(visit, "incidents.close", "closed")
+
+
+def _said(visit: Visit, operation: str, notice: str) -> Response:
     incident = visit.path["incident"]
-    visit.ask("incidents.close", incident=incident, text=visit.form.get("text", ""))
-    return visit.go(f"/incidents/{incident}", "closed")
+    return visit.do(
+        operation, f"/incidents/{incident}", notice, incident=incident, text=visit.form.get("text", "")
+    )
