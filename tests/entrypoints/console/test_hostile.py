@@ -196,8 +196,8 @@ def test_the_record_of_it_is_text_too(admin: TestClient) -> None:
     for path, fields in (
         (f"/runs/{run}/explain", {}),
         (f"/runs/{run}/replay", {}),
-        (f"/runs/{run}/what-if", {"what": "as", "to": "user:<i>bob</i>"}),
-        (f"/runs/{run}/what-if", {"what": "without", "to": ATTACKS["image"]}),
+        (f"/runs/{run}/what-if", {"as": "user:<i>bob</i>"}),
+        (f"/runs/{run}/what-if", {"without": ATTACKS["image"]}),
     ):
         answer = admin.post(path, data={"csrf": token(admin.get("/").text), **fields})
         assert answer.status_code < 500
