@@ -139,12 +139,12 @@ def perform(
     ``again``: for a request that was asked before and goes on, which a look has on record already.
     Neither what it gives nor an error says where something is on the server's disk.
     """
+    if caller.looking and (operation.changes or operation.method is not Method.READ):
+        raise ForbiddenError(
+            f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+        )
     check(ws, caller, operation.action)
     if caller.looking:
-        if operation.changes or operation.method is not Method.READ:
-            raise ForbiddenError(
-                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
-            )
         if not again:
             ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back

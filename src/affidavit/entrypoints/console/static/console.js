@@ -107,7 +107,13 @@ for (const select of document.querySelectorAll("select[data-auto]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
-/** What scrolls sideways can be scrolled by keyboard too. */
+/** What scrolls sideways can be scrolled by keyboard too, also once the window has become narrower. */
+const narrowed = new ResizeObserver((boxes) => {
+  for (const { target: box } of boxes) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+});
 for (const box of document.querySelectorAll(".wrap")) {
   if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  narrowed.observe(box);
 }
