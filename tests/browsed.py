@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.entrypoints.console.conftest import put
-from tests.entrypoints.console.office import CODE
-from tests.patience import LONG, soon
-from tests.ports import free_port
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
@@ -28,6 +24,10 @@ from affidavit.app.people import Entry
 from affidavit.app.policies import PolicyFiles
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.testing.clock import FixedClock
+from tests.entrypoints.console.conftest import put
+from tests.entrypoints.console.office import CODE
+from tests.patience import LONG, soon
+from tests.ports import free_port
 
 NODE = Path(__file__).resolve().parent / "node"
 AXE = NODE / "axe" / "node_modules" / "axe-core" / "axe.min.js"

@@ -6,7 +6,7 @@ goes wrong in a page without anybody looking: scripts that fail, what the conten
     def test_somebody_asks(site: Site) -> None:
         page = site.visitor("alice")
 
-A module may have a ``served`` of its own. With SCREENSHOTS=1 the pictures of the documentation are taken anew (`make screenshots`).
+A module may have a ``served`` of its own. With SCREENSHOTS=1 the documentation's pictures are taken anew (`make screenshots`).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
-from tests.browsed import AXE, LEAVE, MAKE, Organisation, Serving, serving, settle
 
 import affidavit
 from affidavit.store.people import Tenant
+from tests.browsed import AXE, MAKE, Organisation, Serving, serving, settle
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 ARGUMENTS = (
@@ -46,7 +46,7 @@ ARGUMENTS = (
 _ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 LARGEST = 150_000
 """Bytes of a picture."""
-PATIENCE = 6_000
+PATIENCE = 60_000
 """Milliseconds that a page may take, on however busy a machine."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _GONE = ("ERR_ABORTED", "ERR_CONNECTION_RESET")
@@ -131,7 +131,9 @@ class Site:
         for context in self._open:
             context.close()
         self._open.clear()
-        self.faults += [line for line in self.server.said if '"fault"' in line or re.search(r'"status": 5', line)]
+        self.faults += [
+            line for line in self.server.said if '"fault"' in line or re.search(r'"status": 5', line)
+        ]
         faults, self.faults = self.faults, []
         assert not faults, "\n".join(faults)
 
@@ -236,6 +238,3 @@ def serious(page: Page, script: str, *rules: str) -> list[str]:
         for fault in found["violations"]
         if fault["impact"] in _SERIOUS
     ]
-
-
-__all__ = ["LEAVE", "Site", "ask", "axe", "chromium", "serious", "served", "sign_in", "site", "site_of", "tab_to"]

@@ -1,4 +1,4 @@
-"""Somebody asks, reads where the answer comes from, and says whether it is right: with scripts, without, and by keyboard alone."""
+"""Somebody asks, reads where the answer comes from, and says whether it is right: with scripts, without, by keyboard alone."""
 
 from __future__ import annotations
 

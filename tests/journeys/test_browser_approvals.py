@@ -1,4 +1,4 @@
-"""A call waits for a yes: the approver sees what it would do, whoever asked sees what became of it, and nobody agrees with themselves."""
+"""A call waits for a yes: the approver sees what it would do, whoever asked what became of it, nobody agrees with themselves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from tests.browsing import chromium as chromium
 from tests.browsing import served as served
 from tests.browsing import site as site
 
+from affidavit.domain.canonical import Json
+
 pytestmark = [pytest.mark.browser, pytest.mark.enable_socket]
 
 
 def waiting(site: Site, who: str = "olga", amount: int = 5_000) -> str:
     """A payment that waits."""
-    asked = {"to": "Acme", "amount": amount, "text": "the deposit"}
+    asked: dict[str, Json] = {"to": "Acme", "amount": amount, "text": "the deposit"}
     return site.ws.tools.call(site.tenant, who, "pay", asked).row.name
 
 

@@ -1,4 +1,4 @@
-"""Changing what decides, in a browser: rules that are tried, proposed and confirmed, releases, the kill switch, drills, incidents."""
+"""Changing what decides, in a browser: rules tried, proposed and confirmed, releases, the kill switch, drills, incidents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record in a browser: look for a run, read it, repeat it, suppose something else, explain it, take it away and check it there."""
+"""The record in a browser: find a run, read it, repeat it, suppose something else, explain it, take it away, check it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where documents come from, in a browser: who can see one and why, what search reads of it, a sync; and how well it all serves."""
+"""Where documents come from, in a browser: who can see one and why, what search reads of it, a sync; how well it serves."""
 
 from __future__ import annotations
 

@@ -16,6 +16,8 @@ from tests.browsing import chromium as chromium
 from tests.browsing import served as served
 from tests.browsing import site as site
 
+from affidavit.domain.canonical import Json
+from affidavit.entrypoints.console.frame import SECURITY
 from affidavit.entrypoints.http.application import make_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.enable_socket]
@@ -35,9 +37,9 @@ def examples(served: Site) -> Mapping[str, list[str]]:
         ws.people.grant(tenant, "user:ada", f"role:{role}")
     run = ws.ask(LEAVE, "ada").run
     refused = ws.ask("Who is the emperor of Mars?", "ada").run
-    asked = {"to": "Acme", "amount": 5_000, "text": "thanks"}
-    waits = ws.tools.call(tenant, "olga", "pay", dict(asked)).row.name
-    denied = ws.tools.call(tenant, "olga", "pay", dict(asked)).row.name
+    asked: dict[str, Json] = {"to": "Acme", "amount": 5_000, "text": "thanks"}
+    waits = ws.tools.call(tenant, "olga", "pay", asked).row.name
+    denied = ws.tools.call(tenant, "olga", "pay", asked).row.name
     ws.tools.deny(tenant, "carol", denied, "not today")
     done = ws.tools.call(tenant, "olga", "send", {"to": "bob", "text": "hi"}).row.name
     incident = ws.incidents.open(tenant, run, "user:ada", "a wrong answer").id
@@ -119,6 +121,22 @@ def test_axe_finds_what_it_is_asked_for(site: Site) -> None:
     found = "".join(serious(page, axe()))
     assert "image-alt" in found
     assert "color-contrast" in found
+
+
+def test_what_goes_wrong_in_a_page_is_noticed(site: Site) -> None:
+    """The fixture would say so: a script of the page's own text, a style that is not there, a script that fails."""
+    page = site.visitor("ada")
+    refused = '<script>1</script><link rel="stylesheet" href="/static/none/nothing.css"><h1>x</h1>'
+    headers = {"Content-Type": "text/html", "Content-Security-Policy": SECURITY["Content-Security-Policy"]}
+    page.route("**/documents", lambda route: route.fulfill(body=refused, headers=headers))
+    with page.expect_console_message(lambda said: "Content Security Policy" in said.text):
+        page.goto("/documents")
+    with page.expect_event("pageerror"):
+        page.evaluate("setTimeout(() => { throw Error('broken') })")
+    found, site.faults = "\n".join(site.faults), []
+    assert "Content Security Policy" in found
+    assert "404 for a stylesheet" in found
+    assert "broken" in found
 
 
 def test_a_stranger_s_pages_keep_nobody_out(site: Site) -> None:

@@ -144,9 +144,8 @@ def perform(
             f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
         )
     check(ws, caller, operation.action)
-    if caller.looking:
-        if not again:
-            ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.looking and not again:
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back
         raise ForbiddenError(
             f"{caller.by} speaks for {caller.principal}, and is given no secret of theirs",
