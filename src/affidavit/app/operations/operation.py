@@ -168,14 +168,13 @@ def perform(
     what is to be changed is not what whoever asks looked at: before anything is done, and again in the transaction that does it.
     Neither what it gives nor an error says where something is on the server's disk.
     """
+    if caller.looking and (operation.changes or operation.method is not Method.READ):
+        raise ForbiddenError(
+            f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+        )
     check(ws, caller, operation.action)
-    if caller.looking:
-        if operation.changes or operation.method is not Method.READ:
-            raise ForbiddenError(
-                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
-            )
-        if not again:
-            ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.looking and not again:
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
     if caller.meter is not None and not again:
         caller.meter.charge(operation)
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back

@@ -135,7 +135,13 @@ const strip = document.querySelector(".side nav");
 const here = strip?.querySelector("[aria-current]");
 if (here) strip.scrollLeft = here.offsetLeft - strip.clientWidth / 3;
 
-/** What scrolls sideways can be scrolled by keyboard too. */
+/** What scrolls sideways can be scrolled by keyboard too, also once the window has become narrower. */
+const narrowed = new ResizeObserver((boxes) => {
+  for (const { target: box } of boxes) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+});
 for (const box of document.querySelectorAll(".wrap")) {
   if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  narrowed.observe(box);
 }
