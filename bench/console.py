@@ -1,7 +1,7 @@
 """The console's pages over a workspace with many runs: what a page costs the server.
 
-``python -m bench.console``: a workspace of 200 documents and 100,000 runs of 50 people over 90 days: answers, refusals and
-searches. Sixty were really asked, the others are copies of those under names and ids of their own, one in fifty whole and the rest
+``python -m bench.console``: a workspace of 200 documents and 100,000 runs of 50 people over 90 days: answers, refusals, searches.
+Sixty were really asked, the others are copies of those under names and ids of their own, one in fifty whole and the rest
 shortened to beginning, retrieval, answer and end. Each page is asked for in the same process, without a network, by an
 administrator, who sees everybody's runs, and by a person who has three.
 """
