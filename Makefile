@@ -110,7 +110,7 @@ $(DOJO): bench/requirements-agentdojo.lock
 	bench/.venv-agentdojo/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-bench: $(READY) $(MODEL) $(PEERS) $(MODEL_PEERS) $(DOJO) ## measure, beside what one would use instead (about forty minutes)
+bench: $(READY) $(MODEL) $(PEERS) $(MODEL_PEERS) $(DOJO) ## measure, beside what one would use instead (about fifty minutes)
 	$(BIN)/python -m bench.run all
 
 clean: ## remove everything that was made
