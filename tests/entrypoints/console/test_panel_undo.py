@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.entrypoints.console.office import Office, at_work, send, token
 
+from affidavit.domain.canonical import Json
 from affidavit.entrypoints.console.told import happened, spans
 
 
@@ -118,7 +119,7 @@ def test_the_inbox_says_what_is_unusual_and_counts_what_waits_for_one(office: Of
 
 def test_a_run_tells_of_its_call_as_a_person_reads_it(office: Office) -> None:
     tenant = office.ws.parts.tenant("")
-    asked = {"to": "<b>Globex</b>", "amount": 900, "text": "the deposit\n\u202egnp"}
+    asked: dict[str, Json] = {"to": "<b>Globex</b>", "amount": 900, "text": "the deposit\n\u202egnp"}
     call = office.ws.tools.call(tenant, "olga", "pay", asked).row
     send(office.browse("carol"), f"/approvals/{call.name}", f"/approvals/{call.name}/approve", reason="known")
     page = office.browse("ada").get(f"/runs/{call.run}").text
