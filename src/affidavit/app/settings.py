@@ -135,6 +135,26 @@ class SignInSettings:
 
 
 @dataclass(frozen=True)
+class NetworkSettings:
+    """Where the server connects to of its own accord: webhooks, witnesses, followers, timestamps, the sign-in provider."""
+
+    allow_private: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Networks that are not public and may be connected to; without any, public addresses alone. Link-local ones never are.",
+    )
+
+
+@dataclass(frozen=True)
+class DirectorySettings:
+    """What a directory may change: with SCIM, or by the groups that the sign-in provider sends."""
+
+    role_groups: tuple[str, ...] = setting(
+        (),
+        "Groups with grants or roles whose members the directory may change all the same; people change the others.",
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of them. ``folder`` is what names of files are relative to; ``file`` is None where there is none."""
 
@@ -143,6 +163,8 @@ class Settings:
     quotas: QuotaSettings = field(default_factory=QuotaSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     signin: SignInSettings = field(default_factory=SignInSettings)
+    directory: DirectorySettings = field(default_factory=DirectorySettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     folder: Path = field(default_factory=Path)
     file: Path | None = None
 
@@ -182,6 +204,8 @@ SECTIONS: Mapping[str, type[Any]] = {
     "quotas": QuotaSettings,
     "logs": LogSettings,
     "signin": SignInSettings,
+    "directory": DirectorySettings,
+    "network": NetworkSettings,
 }
 
 
@@ -281,10 +305,13 @@ def _check(settings: Settings) -> None:
             "signin.issuer needs signin.client_id and server.public_url",
             "the provider sends people back there",
         )
-    for network in server.trusted_proxies:
-        if not _network(network):
-            hint = "write 10.1.2.3 or 10.1.0.0/16"
-            raise UsageError(f"server.trusted_proxies: {network!r} is not a network", hint)
+    for name, networks in (
+        ("server.trusted_proxies", server.trusted_proxies),
+        ("network.allow_private", settings.network.allow_private),
+    ):
+        for network in networks:
+            if not _network(network):
+                raise UsageError(f"{name}: {network!r} is not a network", "write 10.1.2.3 or 10.1.0.0/16")
 
 
 def _web(url: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from affidavit.app.operations.places import Places
+from affidavit.app.proposals import Wanted
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError, ForbiddenError, SecondPersonError
 from affidavit.domain.roles import EVERYBODY
@@ -71,7 +72,8 @@ class Caller:
     """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
 
     ``scopes`` are the actions that the proof is good for, None for all that the principal may do. ``run`` is the id of this one
-    request, and that of the run it makes if it makes one; "" leaves it to the run. ``meter`` counts what they do.
+    request, and that of the run it makes if it makes one; "" leaves it to the run. ``proof`` is the id of the credential that
+    proved it, "" where a provider's token or the machine did. ``meter`` counts what they do.
     """
 
     tenant: Tenant
@@ -80,6 +82,7 @@ class Caller:
     by: str = ""
     scopes: frozenset[str] | None = None
     run: str = ""
+    proof: str = ""
     meter: Meter | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -165,14 +168,13 @@ def perform(
     what is to be changed is not what whoever asks looked at: before anything is done, and again in the transaction that does it.
     Neither what it gives nor an error says where something is on the server's disk.
     """
+    if caller.looking and (operation.changes or operation.method is not Method.READ):
+        raise ForbiddenError(
+            f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+        )
     check(ws, caller, operation.action)
-    if caller.looking:
-        if operation.changes or operation.method is not Method.READ:
-            raise ForbiddenError(
-                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
-            )
-        if not again:
-            ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.looking and not again:
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
     if caller.meter is not None and not again:
         caller.meter.charge(operation)
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back
@@ -202,17 +204,20 @@ def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], a
     changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
     if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
         return
-    wanted = (
-        caller.tenant,
+    wanted = Wanted(
         operation.name,
         caller.principal,
         caller.by,
         caller.scopes,
         asked.model_dump_json(),
     )
-    if operation.once and ws.proposals.take(*wanted):
+
+    def still(agreed: str) -> bool:
+        return may(ws, Caller(caller.tenant, agreed, CONFIRMED), operation.action)
+
+    if operation.once and ws.proposals.take(caller.tenant, wanted, still):
         return
-    made = ws.proposals.propose(*wanted)
+    made = ws.proposals.propose(caller.tenant, wanted, caller.proof)
     raise SecondPersonError(
         f"this takes two people: it waits as proposal {made.id}",
         f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm"

@@ -18,6 +18,7 @@ from affidavit.app.operations.log import LOG
 from affidavit.app.operations.looks import LOOKS
 from affidavit.app.operations.money import MONEY
 from affidavit.app.operations.operation import Table
+from affidavit.app.operations.packs import PACKS
 from affidavit.app.operations.people import PEOPLE
 from affidavit.app.operations.person import PERSON
 from affidavit.app.operations.proposals import PROPOSALS, PROPOSING
@@ -35,6 +36,7 @@ TABLE = Table(
     FOLLOW,
     FEEDBACK,
     INCIDENTS,
+    PACKS,
     HISTORY,
     TOOLS,
     AGENTS,

@@ -90,7 +90,13 @@ def make_app(
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    signing = signin or SignIn.of(asdict(settings.signin), settings.server.public_url, settings.client_secret)
+    signing = signin or SignIn.of(
+        asdict(settings.signin),
+        settings.server.public_url,
+        settings.client_secret,
+        settings.directory.role_groups,
+        settings.network.allow_private,
+    )
     proofs = (*more, *add_sign_in(app, ws, signing, show), ByKey(ws))
     app.state.looking = looking = Looking(ws, proofs, Cookies(signing.public_url))
     again = Identification((looking, *proofs))
@@ -98,9 +104,9 @@ def make_app(
     who = Rated(again, rates)
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
-    add_scim(app, ws, who, admission)
+    add_scim(app, ws, who, admission, settings.directory.role_groups)
     app.include_router(OpenAI(ws, who, admission, once, places).router())
-    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
+    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer), places, drain)
     app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)
     _metrics(app, ws, who, metrics)
