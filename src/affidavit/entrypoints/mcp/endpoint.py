@@ -79,7 +79,7 @@ class McpEndpoint:
             return found
 
         async def run(caller: Caller, work: Callable[[], Any]) -> Any:
-            return await admission.run(caller.tenant.id, work)
+            return await admission.run(caller.tenant.id, work, caller.principal)
 
         async def again(context: Asked) -> Caller:
             request: Any = context.request

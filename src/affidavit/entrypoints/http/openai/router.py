@@ -183,7 +183,7 @@ class OpenAI:
         pieces: Callable[[Flow, asyncio.Future[Any], Said, streaming.Usage], AsyncIterator[bytes]],
     ) -> Response:
         """An answer in ``pieces``, in one of the places that the tenant has for streams. Raises OverloadedError."""
-        give_back = self._places.take(caller.tenant.id)
+        give_back = self._places.take(caller.tenant.id, caller.principal)
         try:
             flow = self._flow(request, caller, wanted)
             first = await _first(flow)
@@ -196,7 +196,7 @@ class OpenAI:
         def ask(row: Operation[AskInput]) -> Any:
             return self._do(request, caller, row, wanted.asked)
 
-        return Flow(self._admission, caller.tenant.id, ask, streamed=wanted.stream)
+        return Flow(self._admission, caller.tenant.id, ask, streamed=wanted.stream, person=caller.principal)
 
     def _do(self, request: Request, caller: Caller, operation: Operation[Any], asked: Any) -> Any:
         """What is asked for; once, if the request has a key for that."""
@@ -217,7 +217,7 @@ class OpenAI:
         return replace(await run_in_threadpool(self._who, request), run=request.state.id)
 
     async def _run(self, caller: Caller, work: Callable[[], Any]) -> Any:
-        return await self._admission.run(caller.tenant.id, work)
+        return await self._admission.run(caller.tenant.id, work, caller.principal)
 
     async def _used(self, caller: Caller, run: str) -> Used:
         return await run_in_threadpool(used, self._ws.parts, caller.tenant.id, run)
