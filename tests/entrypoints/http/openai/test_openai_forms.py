@@ -153,32 +153,38 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield world
 
 
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[TestClient]:
+    with TestClient(make_app(served.ws)) as made:
+        yield made
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"])
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b'"x"', b"{}", b"[" * 100_000, b"\xff", b'{"model": "\\ud800"}']
 )
-def test_whatever_is_sent_is_answered_in_one_shape(served: Served, path: str, body: bytes) -> None:
-    with TestClient(make_app(served.ws)) as client:
-        found = client.post(path, content=body, headers=served.header("alice"))
-        assert found.status_code == 400
-        error = found.json()["error"]
-        assert error["type"] == "invalid_request_error"
-        assert {"message", "param", "code"} <= error.keys()
-        assert client.post(path, content=body).json()["error"]["code"] == "invalid_api_key"
+def test_whatever_is_sent_is_answered_in_one_shape(
+    served: Served, client: TestClient, path: str, body: bytes
+) -> None:
+    found = client.post(path, content=body, headers=served.header("alice"))
+    assert found.status_code == 400
+    error = found.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert {"message", "param", "code"} <= error.keys()
+    assert client.post(path, content=body).json()["error"]["code"] == "invalid_api_key"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_request_with_a_key_of_its_own_is_done_once(served: Served, stream: bool) -> None:
+def test_a_request_with_a_key_of_its_own_is_done_once(
+    served: Served, client: TestClient, stream: bool
+) -> None:
     body = {"model": "affidavit", "messages": [{"role": "user", "content": LEAVE}], "stream": stream}
     headers = {**served.header("alice"), "Idempotency-Key": f"once-{stream}"}
     path = "/v1/chat/completions"
-    with TestClient(make_app(served.ws)) as client:
-        first = client.post(path, json=body, headers=headers)
-        head = served.ws.parts.log.head()
-        again = client.post(path, json=body, headers=headers)
-        other = client.post(
-            path, json={**body, "messages": [{"role": "user", "content": "x"}]}, headers=headers
-        )
+    first = client.post(path, json=body, headers=headers)
+    head = served.ws.parts.log.head()
+    again = client.post(path, json=body, headers=headers)
+    other = client.post(path, json={**body, "messages": [{"role": "user", "content": "x"}]}, headers=headers)
     assert served.ws.parts.log.head() == head
     assert again.headers["Idempotency-Replayed"] == "true"
     assert first.headers["X-Request-Id"] in first.text
@@ -271,23 +277,44 @@ def test_what_waits_for_a_yes_says_so_and_tokens_are_counted(world: ActingWorld)
     assert used(world.ws.parts, world.tenant.id + 1, found["affidavit"]["run"]) == Used()
 
 
-def test_an_error_after_the_beginning_is_an_event(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_is_permitted_is_called_and_its_result_answers(world: ActingWorld) -> None:
+    """The workspace's own tools, with the permissions of who asks: alice may look an order up, erin may not."""
+    answers = {}
+    with TestClient(make_app(world.ws)) as client:
+        for name in ("alice", "erin"):
+            world.model.turns = [[("order-look_v1", {"order": 7})]]
+            _, key = world.ws.credentials.make_key(world.tenant, f"user:{name}", "k", 1, "operator:test")
+            body = {
+                "model": "affidavit",
+                "messages": [{"role": "user", "content": "What did order 7 cost?"}],
+                "metadata": {"affidavit_act": "default"},
+            }
+            headers = {"Authorization": f"Bearer {key}"}
+            answers[name] = client.post("/v1/chat/completions", json=body, headers=headers).json()
+    assert [a["state"] for a in answers["alice"]["affidavit"]["actions"]] == ["done"]
+    assert [a["state"] for a in answers["erin"]["affidavit"]["actions"]] in ([], ["denied"])
+    assert "A-7" not in json.dumps(answers["erin"])
+    assert [row.state.value for row in world.calls(answers["alice"]["affidavit"]["run"])] == ["done"]
+
+
+def test_an_error_after_the_beginning_is_an_event(
+    served: Served, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(ws: affidavit.Workspace, caller: Caller, asked: AskInput, on_claim: Any) -> Any:
         on_claim(GivenClaim("run-aaaaaaaaaaaaaaaa", 1, Claim("One.", (citation(),))))
         raise UsageError("it broke", "mend it")
 
     monkeypatch.setattr("affidavit.entrypoints.http.openai.flow.stream", broken)
-    with TestClient(make_app(served.ws)) as client:
-        chat = client.post(
-            "/v1/chat/completions",
-            json={"model": "affidavit", "messages": [{"role": "user", "content": LEAVE}], "stream": True},
-            headers=served.header("alice"),
-        ).text
-        response = client.post(
-            "/v1/responses",
-            json={"model": "affidavit", "input": LEAVE, "stream": True},
-            headers=served.header("alice"),
-        ).text
+    chat = client.post(
+        "/v1/chat/completions",
+        json={"model": "affidavit", "messages": [{"role": "user", "content": LEAVE}], "stream": True},
+        headers=served.header("alice"),
+    ).text
+    response = client.post(
+        "/v1/responses",
+        json={"model": "affidavit", "input": LEAVE, "stream": True},
+        headers=served.header("alice"),
+    ).text
     assert "One. [1]" in chat
     assert json.loads(chat.strip().splitlines()[-1][6:])["error"]["message"] == "it broke. mend it"
     assert "[DONE]" not in chat

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from affidavit.app.operations.operation import Caller, Operation, may, perform
+from affidavit.app.operations.operation import Caller, Operation, check, may, perform
 from affidavit.app.operations.questions import AskInput
 from affidavit.app.operations.table import TABLE
 from affidavit.app.operations.texts import EmbedInput
@@ -105,8 +105,10 @@ class OpenAI:
         caller = await self._caller(request)
         body = await _body(request)
         EMBEDDINGS.check(body)
-        encoding, asked = _embedding(body, self._ws)
         operation = TABLE["texts.embed"]
+        # which embedder there is, is told to those alone who may use it
+        await self._run(caller, lambda: check(self._ws, caller, operation.action))
+        encoding, asked = _embedding(body, self._ws)
         made = await self._run(caller, lambda: self._do(request, caller, operation, asked))
         data = [
             {"object": "embedding", "index": n, "embedding": _encoded(vector, encoding)}
