@@ -299,6 +299,7 @@ def test_the_colours_can_be_chosen(world: World) -> None:
     page.goto("/")
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.get_by_role("button", name="dark").click()
+    expect(page.get_by_role("button", name="dark")).to_have_attribute("aria-pressed", "true")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
 
 
