@@ -161,7 +161,7 @@ class Site:
         if not self._ours(answer.url):
             return
         if answer.status >= 500 or (answer.status >= 400 and kind not in ("document", "fetch")):
-            self.faults.append(f"{answer.url}: {answer.status} for a {kind}")
+            self.faults.append(f"{answer.url}: {answer.status} for {kind}")
 
     def _failed(self, request: Request) -> None:
         if request.url.startswith(self.url) and not any(word in (request.failure or "") for word in _GONE):

@@ -54,7 +54,6 @@ def test_a_source_is_brought_up_to_date_and_looked_into(site: Site) -> None:
     page.get_by_role("button", name="Sync").click()
     expect(page.get_by_role("status")).to_contain_text("up to date")
     expect(page.locator("main")).to_contain_text("1 added")
-    site.picture(page, "source")
     page.goto("/documents?prefix=staff/bicycles")
     expect(page.get_by_role("link", name="Bicycles")).to_be_visible()
     page.goto("/chunks?source=handbook&document=staff/bicycles.md")
