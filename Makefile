@@ -75,13 +75,19 @@ lock: ## work the locks out anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra mcp --extra openapi --extra metrics --extra otel --extra openai --extra anthropic \
 		--extra google --extra bedrock --group dev --generate-hashes --no-annotate --no-header \
 		-o locks/dev.txt
+	echo "pip-audit>=2.9,<3" | uv pip compile -q - --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o locks/audit.txt
 
 record: $(READY) $(MODEL) ## record the runs that every later version must replay
 	$(BIN)/python -m tools.record
 
-audit-deps: $(READY) ## look the locked dependencies up in the list of known weaknesses (needs the network)
-	test -x $(VENV)/audit/bin/pip-audit || ( $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3" )
-	$(VENV)/audit/bin/pip-audit --disable-pip --require-hashes -r locks/base.txt -r locks/server.txt
+AUDIT := $(VENV)/audit/.ready
+$(AUDIT): locks/audit.txt | $(READY)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+audit-deps: $(READY) $(AUDIT) ## are locked dependencies withdrawn, or known to be weak? (asks the network)
+	$(BIN)/python -m tools.audit $(VENV)/audit/bin/pip-audit
 
 docs: $(READY) ## write the reference pages from the code
 	$(BIN)/python -m tools.reference
@@ -104,7 +110,7 @@ $(DOJO): bench/requirements-agentdojo.lock
 	bench/.venv-agentdojo/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-bench: $(READY) $(MODEL) $(PEERS) $(MODEL_PEERS) $(DOJO) ## measure, beside what one would use instead (about forty minutes)
+bench: $(READY) $(MODEL) $(PEERS) $(MODEL_PEERS) $(DOJO) ## measure, beside what one would use instead (about fifty minutes)
 	$(BIN)/python -m bench.run all
 
 clean: ## remove everything that was made

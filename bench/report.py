@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from bench import report_models
+from bench import report_models, report_server
 from bench.tables import pairs, table
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -32,6 +32,7 @@ def machine() -> dict[str, Any]:
 SECTIONS = (
     *("search", "governed", "replay", "revocation", "ingest", "footprint", "quality", "log"),
     *report_models.SECTIONS,
+    *report_server.SECTIONS,
 )
 """What results are filed under, one a suite."""
 
@@ -101,7 +102,7 @@ def markdown(results: dict[str, Any]) -> str:
     parts = [head, _targets(results), _search(results), _governed(results), _revocation(results)]
     parts += [_ingest(results), _footprint(results), _quality(results)]
     parts.append(pairs("## The log", results.get("log", {})))
-    parts += [*report_models.sections(results), _took(results)]
+    parts += [*report_models.sections(results), *report_server.sections(results), _took(results)]
     return "\n".join(p for p in parts if p)
 
 
@@ -138,7 +139,8 @@ def targets(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         got = f"{r['apply_p50_ms']:.1f} ms (worst {r['apply_worst_ms']:.1f}), then {r['hits_after']} hits"
         met = r["apply_p50_ms"] < 50 and r["hits_after"] == 0 < r["hits_before"]
         out.append((f"revocation: {r['what']}", "< 50 ms, then 0 hits", got, met))
-    return out + _more_targets(results) + _log_targets(results.get("log")) + report_models.targets(results)
+    out += [*_more_targets(results), *_log_targets(results.get("log"))]
+    return [*out, *report_models.targets(results), *report_server.targets(results)]
 
 
 def _log_targets(found: dict[str, Any] | None) -> list[tuple[str, str, str, bool]]:

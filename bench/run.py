@@ -1,7 +1,8 @@
 """``python -m bench.run [SUITE …]``: measure, print tables, write ``bench/results``.
 
 Suites: search, governed, replay, revocation, ingest, footprint, quality, log, parsing; of the model plane models, adapters, cost,
-guards and unsupported; of acting agentdojo, policy and calls; all. A figure that falls short is reported as it is.
+guards and unsupported; of acting agentdojo, policy and calls; of the server serving, console and soak; all. A figure that falls
+short is reported as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from affidavit.app.workspace import Workspace
 from bench import (
     adapters,
     agentdojo,
+    console,
     cost,
     guards,
     handbook,
@@ -27,6 +29,8 @@ from bench import (
     outside,
     parsing,
     report,
+    serving,
+    soak,
     unsupported,
 )
 from bench.calls import calls
@@ -90,6 +94,9 @@ class Bench:
         (self._folder / "calls").mkdir()
         self._alone("calls", lambda: calls(self._folder / "calls"))
         self._alone("parsing", parsing.main)
+        self._alone("serving", serving.measure)
+        self._alone("console", console.main)
+        self._alone("soak", lambda: soak.soak(self._chosen.soak))
         self.results["seconds"] = {**self.results.get("seconds", {}), **self._seconds}
         self.results["code_at_end"] = report.code()
 
@@ -177,6 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=log.EVENTS, help="events of the log")
     parser.add_argument("--cost-events", type=int, default=cost.EVENTS, help="events of the log of costs")
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument(
+        "--soak", type=float, default=60, help="seconds of load on a server that is treated badly"
+    )
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     parser.add_argument(

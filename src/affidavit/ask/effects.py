@@ -140,10 +140,13 @@ def score_sentences(
     def compute() -> dict[str, object]:
         if embedder is None:
             return {"unavailable": "there is no embedder"}
+        texts = (asked.text, *sentences)
+        different = list(dict.fromkeys(texts))  # what many documents say in the same words is embedded once
         try:
-            question, *answers = embedder.tokens([asked.text, *sentences])
+            made = dict(zip(different, embedder.tokens(different), strict=True))
         except EmbedderError as error:
             return {"unavailable": error.message}
+        question, *answers = (made[text] for text in texts)
         mean = _unit_mean(question)
         means = [_unit_mean(a) for a in answers]
         return {

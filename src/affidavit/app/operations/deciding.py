@@ -14,6 +14,7 @@ from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Nothing, Operation
 from affidavit.app.operations.public import names_no_other, others, release_shown
 from affidavit.app.policies import PolicyFiles, shipped
+from affidavit.app.tooldiff import MOST
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
@@ -162,7 +163,7 @@ def test_policy(ws: Workspace, caller: Caller, asked: Rules) -> dict[str, Any]:
 
 def diff_policy(ws: Workspace, caller: Caller, asked: RulesAndDays) -> dict[str, Any]:
     policy = ws.policy.check(asked.files().rules, caller.tenant.id)
-    return ws.replays.tool_diff(caller.tenant, policy, asked.days, caller.principal)
+    return ws.replays.tool_diff(caller.tenant, policy, asked.days, caller.principal, MOST)
 
 
 def publish_policy(ws: Workspace, caller: Caller, asked: RulesAndReason) -> dict[str, Any]:
@@ -316,6 +317,8 @@ DECIDING = (
         {**_EXAMPLE_RULES, "reason": "Nothing may be called during the audit"},
         changes=True,
         command="policy publish",
+        guards="policy.show",
+        guarded=True,
     ),
     Operation(
         "releases.list",
@@ -364,5 +367,6 @@ DECIDING = (
         {"release": "0123abcd", "reason": "The new prompts refuse too much"},
         changes=True,
         command="release rollback",
+        guards="releases.show",
     ),
 )
