@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 MODEL := $(VENV)/.model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-live lint bench lock audit-deps record docs clean
+.PHONY: help setup demo test test-slow test-browser screenshots test-live lint bench lock audit-deps record docs clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,26 @@ test: $(READY) $(MODEL) ## the tests (about nine minutes)
 test-slow: $(READY) $(MODEL) ## the long property and crash tests
 	$(BIN)/python -m pytest -m slow $(AT_ONCE)
 
-test-browser: $(READY) ## sign-in and console in Chromium (needs node, npm and /usr/bin/chromium)
-	for folder in $$(dirname $$(git ls-files 'tests/node/*package-lock.json')); do (cd $$folder && npm ci --silent); done
-	$(BIN)/python -m pytest -m browser -rs
+# What the browser tests need besides: Chromium, and what package-lock.json names in each folder below tests/node.
+CHROMIUM := command -v chromium chromium-browser google-chrome >/dev/null
+NODE_TOOLS := $(patsubst %package-lock.json,%node_modules/.ready,$(wildcard tests/node/*/package-lock.json))
+BROWSER_TESTS = $(BIN)/python -m pytest -m browser --timeout=600 $$(grep -rl 'pytest\.mark\.browser' tests --include='test_*.py')
+
+tests/node/%/node_modules/.ready: tests/node/%/package-lock.json
+	command -v npm >/dev/null || { echo "the browser tests need node and npm (https://nodejs.org), which are not installed" >&2; exit 1; }
+	cd tests/node/$* && npm ci --silent
+	touch $@
+
+.PHONY: chromium
+chromium:
+	$(CHROMIUM) || test "$$(id -u)" != 0 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; } || true
+	$(CHROMIUM) || { echo "the browser tests need Chromium, which is not installed and could not be: apt-get install chromium, as root" >&2; exit 1; }
+
+test-browser: $(READY) $(NODE_TOOLS) chromium ## sign-in and console in Chromium (needs node and npm; installs Chromium if it may)
+	$(BROWSER_TESTS) -n 2 --dist loadfile
+
+screenshots: $(READY) $(NODE_TOOLS) chromium ## take the pictures of the documentation anew, by the same journeys
+	SCREENSHOTS=1 $(BROWSER_TESTS)
 
 test-live: $(READY) ## ask the model that AFFIDAVIT_LIVE_MODEL names (see docs/how-to/models.md)
 	$(BIN)/python -m pytest -m live -rs
@@ -58,13 +75,19 @@ lock: ## work the locks out anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --universal --extra code --extra eval --extra timestamps --extra prices --extra mcp --extra openapi --extra metrics --extra otel --extra openai --extra anthropic \
 		--extra google --extra bedrock --group dev --generate-hashes --no-annotate --no-header \
 		-o locks/dev.txt
+	echo "pip-audit>=2.9,<3" | uv pip compile -q - --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o locks/audit.txt
 
 record: $(READY) $(MODEL) ## record the runs that every later version must replay
 	$(BIN)/python -m tools.record
 
-audit-deps: $(READY) ## look the locked dependencies up in the list of known weaknesses (needs the network)
-	test -x $(VENV)/audit/bin/pip-audit || ( $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3" )
-	$(VENV)/audit/bin/pip-audit --disable-pip --require-hashes -r locks/base.txt -r locks/server.txt
+AUDIT := $(VENV)/audit/.ready
+$(AUDIT): locks/audit.txt | $(READY)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+audit-deps: $(READY) $(AUDIT) ## are locked dependencies withdrawn, or known to be weak? (asks the network)
+	$(BIN)/python -m tools.audit $(VENV)/audit/bin/pip-audit
 
 docs: $(READY) ## write the reference pages from the code
 	$(BIN)/python -m tools.reference

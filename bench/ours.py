@@ -19,8 +19,8 @@ from affidavit.domain.records import Governance, Span, revision_name
 from affidavit.domain.release import CHUNKING
 from affidavit.events.log import Transaction
 from affidavit.ports.embedder import Embedder, EmbedderInfo
-from affidavit.store.catalog import NewRevision, Source
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import NewRevision, Source
 from bench.corpus import DIMENSIONS, GROUPS, PER_DOCUMENT, TENANTS, Corpus, groups_of_rule, spelled_text
 from bench.measure import say
 

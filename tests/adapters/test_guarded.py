@@ -53,6 +53,18 @@ def test_only_public_addresses_unless_the_operator_says_so() -> None:
     assert all(allowed(a, private) for a in PUBLIC for private in (True, False))
 
 
+def test_the_networks_that_the_settings_name_and_no_others() -> None:
+    here = ("127.0.0.0/8", "::1/128", "100.64.0.0/10", "169.254.0.0/16", "::/0")
+    assert not any(allowed(a, networks) for a in NEVER for networks in ((), here))
+    assert not any(allowed(a, ()) for a in (*PRIVATE, *HIDDEN, "100.64.0.1", "::7f00:1", "64:ff9b:1::7f00:1"))
+    assert all(
+        allowed(a, here) for a in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "100.64.0.1", "2002:7f00:1::")
+    )
+    assert not any(allowed(a, here) for a in ("10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "::7f00:1"))
+    assert not any(allowed(a, here) for a in ("64:ff9b:1::7f00:1", "240.0.0.1", "192.168.0.1"))
+    assert all(allowed(a, networks) for a in PUBLIC for networks in ((), here))
+
+
 def test_one_bad_address_among_good_ones_is_enough() -> None:
     assert addresses("a.example", 443, False, lambda host, port: PUBLIC) == list(PUBLIC)
     for found in ([], [*PUBLIC, "10.0.0.1"], ["10.0.0.1"]):

@@ -15,6 +15,7 @@ from affidavit.app.people import Entry
 from affidavit.domain.errors import (
     AccessDeniedError,
     AffidavitError,
+    ForbiddenError,
     LogDamagedError,
     UnauthenticatedError,
     UnknownNameError,
@@ -309,7 +310,7 @@ def test_an_erased_person_leaves_neither_name_nor_way_in(workspace: Workspace, a
         "UPDATE credentials SET until = 4611686018427387904",
         "DELETE FROM credentials",
         "INSERT INTO credentials SELECT 'cx', tenant, kind, principal, name, digest, scopes, acts_for, expires, since, "
-        "until, seen FROM credentials LIMIT 1",
+        "until, seen, made_by FROM credentials LIMIT 1",
     ],
 )
 def test_a_row_changed_by_hand_is_found(workspace: Workspace, acme: Tenant, sql: str) -> None:
@@ -344,3 +345,78 @@ def test_redaction_leaves_credentials_as_they_are(workspace: Workspace, acme: Te
 def test_errors_are_ours(workspace: Workspace, acme: Tenant) -> None:
     with pytest.raises(AffidavitError):
         workspace.credentials.follow_link("aff_link_nonsense", 8)
+
+
+# -- keys that make keys
+
+
+def test_a_key_ends_with_the_one_that_made_it(workspace: Workspace, acme: Tenant, clock: FixedClock) -> None:
+    desk = workspace.credentials
+    first, _ = desk.make_key(acme, "bob", "first", 3, DAVE)
+    second, _ = desk.make_key(acme, "bob", "second", 90, DAVE, made_by=first.id)
+    third, token = desk.rotate_key(acme, second.id, DAVE, 90, made_by=second.id)
+    other, _ = desk.make_key(acme, "bob", "other", 3, DAVE)
+    assert (second.made_by, third.made_by, other.made_by) == (first.id, second.id, "")
+    assert second.expires == third.expires == first.expires  # none outlives what it was made by
+    clock.advance(MINUTE)
+    desk.end_key(acme, second.id, DAVE, alone=True)
+    assert desk.whose(token, CredentialKind.KEY)
+    assert desk.end_key(acme, first.id, DAVE) == [first.id, third.id]  # also through one that has ended
+    assert refused(workspace, token, CredentialKind.KEY)
+    assert [key["id"] for key in desk.keys(acme)] == [other.id]
+    with pytest.raises(UnauthenticatedError):
+        desk.make_key(acme, "bob", "late", 1, DAVE, made_by=first.id)
+    workspace.verify()
+
+
+def test_rotating_at_once_and_removing_end_what_was_made_too(workspace: Workspace, acme: Tenant) -> None:
+    desk = workspace.credentials
+    stolen, _ = desk.make_key(acme, "bob", "stolen", 3, DAVE)
+    desk.make_key(acme, "bob", "the thief's", 3, DAVE, made_by=stolen.id)
+    new, _ = desk.rotate_key(acme, stolen.id, DAVE, 3, 0)
+    assert [key["id"] for key in desk.keys(acme)] == [new.id]
+    desk.make_key(acme, "service:bot", "the thief's", 3, DAVE, made_by=new.id)
+    workspace.people.remove(acme, "user:bob")
+    assert desk.keys(acme) == []
+    workspace.verify()
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        {"scopes": None},
+        {"scopes": ["credential:change", "question:ask"]},
+        {"scopes": ["credential:change"], "acts_for": ["user:alice"]},
+        {"scopes": ["credential:change"], "principal": "bob"},
+    ],
+)
+def test_no_key_makes_one_that_can_do_more(workspace: Workspace, acme: Tenant, wider: dict[str, Any]) -> None:
+    key, _ = workspace.credentials.make_key(
+        acme, "service:bot", "x", 3, DAVE, ["credential:change"], ["user:bob"]
+    )
+    good: dict[str, Any] = {"principal": "service:bot", "scopes": ["credential:change"]}
+    workspace.credentials.make_key(acme, name="y", days=3, by=DAVE, made_by=key.id, **good)
+    with pytest.raises(ForbiddenError):
+        workspace.credentials.make_key(acme, name="y", days=3, by=DAVE, made_by=key.id, **{**good, **wider})
+
+
+def test_nobody_changes_the_credentials_of_whoever_may_do_more(workspace: Workspace, acme: Tenant) -> None:
+    desk, people = workspace.credentials, workspace.people
+    people.grant(acme, "user:alice", "credential:change")
+    people.join(acme, "user:bob", "admins")
+    people.grant(acme, "group:admins", "role:admin")
+    bobs, _ = desk.make_key(acme, "bob", "x", 1, DAVE)
+    acts: list[Callable[[str], object]] = [
+        lambda by: desk.make_link(acme, "bob", by),
+        lambda by: desk.make_key(acme, "bob", "y", 1, by),
+        lambda by: desk.make_key(acme, "service:bot", "y", 1, by, acts_for=["user:bob"]),
+        lambda by: desk.rotate_key(acme, bobs.id, by, 1, 24),
+        lambda by: desk.sign_out(acme, "bob", by),
+        lambda by: desk.end_key(acme, bobs.id, by),
+    ]
+    for act in acts:
+        with pytest.raises(AccessDeniedError):
+            act("user:alice")
+    people.grant(acme, "user:alice", "role:admin")
+    for act in acts:
+        act("user:alice")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import affidavit
 from affidavit.adapters import openai_embeddings
+from affidavit.app import reembed as module
 from affidavit.app import wiring
-from affidavit.app import workspace as module
 from affidavit.app.config import EmbedderSpec
 from affidavit.domain.errors import EmbedderError
 from affidavit.ports.embedder import Embedder

@@ -15,7 +15,13 @@ from affidavit.app.erasure import Target
 from affidavit.app.people import Entry
 from affidavit.app.workspace import open_with
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import LogDamagedError, StoppedError, UnknownNameError, UsageError
+from affidavit.domain.errors import (
+    AccessDeniedError,
+    LogDamagedError,
+    StoppedError,
+    UnknownNameError,
+    UsageError,
+)
 from affidavit.domain.events import EventKind
 from affidavit.events.follow import Tail
 from affidavit.testing.clock import FixedClock
@@ -236,7 +242,6 @@ def test_a_promise_for_one_source_goes_before_that_for_each(place: Place) -> Non
         {"percent": "-1"},
         {"within": 0},
         {"days": 0},
-        {"by": "alice"},
         {"level": "citations"},
     ],
 )
@@ -244,6 +249,14 @@ def test_what_cannot_be_promised_is_refused(wrong: dict[str, Any], place: Place)
     fine = {"level": "freshness", "percent": "99", "by": BY, "within": 60}
     with pytest.raises(UsageError):
         place.ws.levels.set(place.tenant, **{**fine, **wrong})
+
+
+def test_a_person_promises_with_the_grant_alone(place: Place) -> None:
+    place.ws.load_people([Entry("user:lena", frozenset(), {})])
+    with pytest.raises(AccessDeniedError):
+        place.ws.levels.set(place.tenant, "citations", "99", "lena")
+    place.ws.people.grant(place.tenant, "user:lena", "level:change")
+    assert place.ws.levels.set(place.tenant, "citations", "99", "lena").share == 9_900
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import affidavit
+from affidavit.app.people import Entry
 from affidavit.domain.errors import ManifestError, UnknownNameError, UsageError
 
 Write = Callable[[dict[str, str | bytes]], Path]
@@ -144,3 +145,15 @@ def test_the_handbooks_people_load_as_they_are(workspace: affidavit.Workspace, d
     report = workspace.import_people(datasets / "sghandbook" / "users.jsonl")
     assert report.people == 163
     assert workspace.import_people(datasets / "sghandbook" / "users.jsonl").unchanged == 163
+
+
+def test_leaving_a_group_that_there_is_not_is_an_error(workspace: affidavit.Workspace) -> None:
+    workspace.load_people([Entry("user:alice", frozenset({"group:staff"}), {})], "acme")
+    tenant = workspace.parts.tenant("acme")
+    head = workspace.parts.log.head()
+    with pytest.raises(UnknownNameError, match="group:stuff"):
+        workspace.people.leave(tenant, "user:alice", "stuff")
+    assert workspace.parts.log.head() == head
+    workspace.people.leave(tenant, "user:alice", "staff")
+    workspace.people.grant(tenant, "group:auditors", "audit:read")
+    workspace.people.leave(tenant, "user:alice", "auditors")  # there is one, and she was not in it

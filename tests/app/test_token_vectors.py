@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import affidavit
+from affidavit.app import reembed as module
 from affidavit.app import wiring
-from affidavit.app import workspace as module
 from affidavit.app.config import EmbedderSpec
 from affidavit.app.erasure import Target
 from affidavit.app.replay import ReplayReport

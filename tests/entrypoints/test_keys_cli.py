@@ -50,6 +50,29 @@ def test_a_key_from_making_to_end(place: Path) -> None:
     assert json.loads(run(place, "key", "list", "--json").output) == []
 
 
+def test_what_a_key_made_ends_with_it_unless_it_ends_alone(place: Path) -> None:
+    with affidavit.open(place) as ws:
+        tenant = ws.parts.tenant("")
+        first, _ = ws.credentials.make_key(tenant, "alice", "first", 3, BY[1])
+        made = [
+            ws.credentials.make_key(tenant, "alice", "made", 3, BY[1], made_by=first.id)[0] for _ in range(2)
+        ]
+        ws.credentials.make_key(tenant, "alice", "made by that", 3, BY[1], made_by=made[0].id)
+    assert (
+        json.loads(run(place, "key", "end", made[0].id, "--alone", *BY, "--json").output)["made_with_it"]
+        == []
+    )
+    assert made[1].id in run(place, "key", "end", first.id, *BY).output
+    assert json.loads(run(place, "key", "list", "--json").output) == []
+
+
+def test_a_person_is_let_sign_in_with_another_account(place: Path) -> None:
+    with affidavit.open(place) as ws:
+        ws.bindings.bind(ws.parts.tenant(""), "user:alice", "https://login.example", "7")
+    assert "was not before" not in run(place, "people", "unbind", "alice", *BY).output
+    assert "was not before" in run(place, "people", "unbind", "alice", *BY).output
+
+
 def test_a_link_that_can_be_copied_as_it_is(place: Path) -> None:
     said = run(place, "signin", "alice", "--url", "https://ask.example.com/", *BY).output
     assert said.startswith("https://ask.example.com/signin/link?token=aff_link_")

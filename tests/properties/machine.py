@@ -29,7 +29,7 @@ from affidavit.app.people import Entry
 from affidavit.domain.errors import UnknownNameError
 from affidavit.events.log import Transaction
 from affidavit.ports.connector import Content, Item
-from affidavit.store.catalog import Source
+from affidavit.store.shapes import Source
 from affidavit.testing.embedder import HashEmbedder
 from tests.properties.world import (
     COMMON,

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 LARGEST = 4_000_000
 """Bytes of an answer."""
 Lookup = Callable[[str, int], Sequence[str]]
+Reach = bool | tuple[str, ...]
+"""What may be connected to besides public addresses: nothing (False, ()), these networks, or all of this machine's and its
+networks'."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+"""RFC 8215: which address is meant is up to the translator."""
 
 
 class ForbiddenAddressError(OSError):
@@ -49,9 +54,9 @@ def look_up(host: str, port: int) -> list[str]:
         raise OSError(f"{host[:80]} is no name of a machine") from error
 
 
-def allowed(address: str, private: bool) -> bool:
-    """Whether ``address`` may be connected to: a public one; with ``private`` also one of this machine or network. Never
-    link-local (where clouds keep credentials), multicast, or nowhere."""
+def allowed(address: str, private: Reach) -> bool:
+    """Whether ``address`` may be connected to: a public one, or one that ``private`` lets be reached. Never link-local (where
+    clouds keep credentials), multicast, reserved, or nowhere. What stands for another address is as that one is."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
@@ -59,20 +64,25 @@ def allowed(address: str, private: bool) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return allowed(str(inner), private)
+        if found in _LOCAL_NAT64 or (found.is_reserved and not found.is_loopback):
+            return False
     if found.is_link_local or found.is_multicast or found.is_unspecified or found == _METADATA:
         return False
-    return found.is_global or (private and (found.is_private or found.is_loopback))
+    if isinstance(private, bool):
+        return found.is_global or (private and (found.is_private or found.is_loopback))
+    return found.is_global or any(found in ipaddress.ip_network(network) for network in private)
 
 
 _METADATA = ipaddress.ip_address("fd00:ec2::254")
 
 
-def addresses(host: str, port: int, private: bool, lookup: Lookup = look_up) -> list[str]:
+def addresses(host: str, port: int, private: Reach, lookup: Lookup = look_up) -> list[str]:
     """Where ``host`` is. Raises ForbiddenAddressError if any of it may not be connected to, OSError if there is none."""
     found = lookup(host, port)
     bad = [one for one in found if not allowed(one, private)]
     if bad or not found:
-        hint = "" if private else "; an operator may allow it: --allow-private"
+        word = "--allow-private" if isinstance(private, bool) else "network.allow_private in server.toml"
+        hint = "" if private is True else f"; an operator may allow it: {word}"
         raise ForbiddenAddressError(
             f"{host} leads to {bad[0] if bad else 'nowhere'}, which is not public{hint}"
         )
@@ -102,7 +112,7 @@ def _packed(headers: Any) -> bool:
     return headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
 
 
-def client(private: bool, seconds: float, lookup: Lookup = look_up) -> httpx.Client:
+def client(private: Reach, seconds: float, lookup: Lookup = look_up) -> httpx.Client:
     """A client under these rules. What it raises is httpx's; a forbidden address is a ``ConnectError``."""
     import httpx  # noqa: PLC0415  # 0.1 s that only imports need
 
@@ -111,7 +121,7 @@ def client(private: bool, seconds: float, lookup: Lookup = look_up) -> httpx.Cli
     )
 
 
-def transport(private: bool, lookup: Lookup = look_up) -> httpx.BaseTransport:
+def transport(private: Reach, lookup: Lookup = look_up) -> httpx.BaseTransport:
     """What connects under these rules, for a client of one's own."""
     import httpx  # noqa: PLC0415  # as above
 
@@ -158,7 +168,7 @@ def transport(private: bool, lookup: Lookup = look_up) -> httpx.BaseTransport:
     return Transport(trust_env=False)
 
 
-def async_client(private: bool, seconds: float, headers: dict[str, str], lookup: Lookup = look_up) -> Any:
+def async_client(private: Reach, seconds: float, headers: dict[str, str], lookup: Lookup = look_up) -> Any:
     """The same for the MCP SDK, which brings an HTTP client of its own."""
     import anyio.to_thread  # noqa: PLC0415  # as above
     import httpx2  # noqa: PLC0415  # comes with the extra `mcp`

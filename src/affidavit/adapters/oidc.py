@@ -22,6 +22,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
+from affidavit.adapters.guarded import ForbiddenAddressError, Reach
 from affidavit.adapters.guarded import client as guarded_client
 from affidavit.domain.clock import MICROSECONDS, Clock
 from affidavit.domain.errors import ProviderError, UnauthenticatedError
@@ -84,11 +85,12 @@ class Provider:
         client: Client,
         clock: Clock,
         http: Callable[[], httpx.Client] | None = None,
+        reach: Reach = True,
     ) -> None:
         self.issuer = issuer
         self._client = client
         self._clock = clock
-        self._open = http or (lambda: guarded_client(True, _SECONDS))
+        self._open = http or (lambda: guarded_client(reach, _SECONDS))
         self._lock = threading.RLock()  # asking for the keys asks where they are
         self._said: tuple[int, dict[str, Any]] | None = None
         self._keys: tuple[int, list[dict[str, Any]]] | None = None
@@ -347,8 +349,12 @@ class Provider:
                 answer = http.request(method, url, data=fields, headers=headers)
                 found = answer.json() if answer.status_code == httpx.codes.OK else None
         except (httpx.HTTPError, ValueError, RecursionError) as error:
+            private = isinstance(error.__cause__, ForbiddenAddressError)
             raise ProviderError(
-                f"the sign-in provider {self.issuer} cannot be asked", "try again a little later"
+                f"the sign-in provider {self.issuer} cannot be asked",
+                "its address is not public: network.allow_private in server.toml"
+                if private
+                else "try again a little later",
             ) from error
         if method == "POST" and 400 <= answer.status_code < 500:
             raise _refused("the provider does not take the code")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.sinks.http import check_url, refused, request
 from affidavit.domain.errors import SinkError, UsageError
 
@@ -47,6 +48,7 @@ def timestamp(
     data: bytes,
     authorities: list[x509.Certificate],
     transport: httpx.BaseTransport | None = None,
+    private: Reach = True,
 ) -> tuple[bytes, int]:
     """A token over ``data`` from the authority at ``url``, checked: (DER of the reply, seconds since 1970 UTC).
 
@@ -54,7 +56,7 @@ def timestamp(
     """
     library = _library()
     asked = library.TimestampRequestBuilder().data(data).hash_algorithm(library.HashAlgorithm.SHA256).build()
-    answer = request("POST", check_url(url), asked.as_bytes(), {"Content-Type": _QUERY}, transport)
+    answer = request("POST", check_url(url), asked.as_bytes(), {"Content-Type": _QUERY}, transport, private)
     if answer.status != 200:
         raise refused(url, answer)
     at = _checked(

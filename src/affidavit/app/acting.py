@@ -12,7 +12,6 @@ from affidavit.app.tools import ToolDesk
 from affidavit.app.wiring import Parts
 from affidavit.ask.agent import CHOOSE, Agent, Openings
 from affidavit.ask.asker import Asker, Question
-from affidavit.ask.conversation import Conversations
 from affidavit.ask.hand import WaitsError
 from affidavit.ask.scopes import Past
 from affidavit.ask.timer import Timer
@@ -25,7 +24,7 @@ from affidavit.domain.records import RunStatus
 from affidavit.domain.release import Release
 from affidavit.domain.tools import ENDED, CallState, Contract
 from affidavit.gateway.arguments import parse_arguments
-from affidavit.gateway.ledger import day
+from affidavit.gateway.callbook import day
 from affidavit.gateway.rules import Proposal
 from affidavit.models.caller import Caller
 from affidavit.policy.scope import decide_read
@@ -218,20 +217,7 @@ class ActDesk:
         return answer
 
     def _asker(self) -> Asker:
-        parts = self._parts
-        return Asker(
-            parts.database,
-            parts.log,
-            parts.scopes,
-            parts.retriever,
-            parts.clock,
-            parts.randomness,
-            parts.models.caller,
-            parts.models.writer,
-            Conversations(parts.events, parts.catalog),
-            parts.guards.of,
-            self._agent,
-        )
+        return self._parts.asker(agents=self._agent, caches=self._parts.caches)
 
     def _agent(self, release: Release, caller: Caller | None, question: Question) -> Agent | None:
         doors = self.doors(self._parts, self._tools, question.tenant, question.principal)

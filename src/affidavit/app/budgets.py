@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Sequence
 from typing import Any
 
+from affidavit.app.authority import authorise, is_operator
 from affidavit.app.money import UNKNOWN, MoneyDesk, stated
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
@@ -22,6 +23,7 @@ from affidavit.store.budgets import DAY, EACH, MONTH, WORKSPACE, Budget, Budgets
 from affidavit.store.people import Tenant
 from affidavit.store.spending import SPENT, Spent, near
 
+CHANGE = "budget:change"
 SCOPES = ("workspace", "tenant", "person")
 _WORD = re.compile(r"[a-z][a-z-]{0,31}", re.ASCII)
 _MOST_AMOUNT, _MOST_REQUESTS = 10**15, 10**9
@@ -48,8 +50,9 @@ class BudgetDesk:
         requests: int = -1,
     ) -> dict[str, Any]:
         """Declare a budget: the one there is of this scope goes. ``amount`` is decimal text in the currency of the prices,
-        or ``none`` to limit calls alone. ``person`` "" with the scope ``person``: each person for themself."""
-        limit, by = _limit(amount, requests), stated(by)
+        or ``none`` to limit calls alone. ``person`` "" with the scope ``person``: each person for themself. ``by`` is the
+        operator at the machine; or, for anything but the whole workspace, who holds ``budget:change`` in ``tenant``."""
+        limit, by = _limit(amount, requests), self._by(tenant if scope != "workspace" else None, by)
         if per not in (DAY, MONTH):
             raise UsageError(f"a budget is for a day or a month, not {per!r}", "say --per day or --per month")
         if task and not _WORD.fullmatch(task):
@@ -101,12 +104,17 @@ class BudgetDesk:
             )
         return tenant.id, self._money.mark(tenant.id, who)
 
-    def remove(self, number: int, by: str) -> None:
-        """From now on nothing is counted against it."""
-        by = stated(by)
+    def _by(self, tenant: Tenant | None, by: str) -> str:
+        """``by`` as it goes on record: the operator at the machine as stated, or a person of ``tenant`` who holds ``CHANGE``."""
+        return stated(by) if tenant is None or is_operator(by) else authorise(self._parts, tenant, by, CHANGE)
+
+    def remove(self, number: int, by: str, tenant: Tenant | None = None) -> None:
+        """From now on nothing is counted against it. With ``tenant`` only one of theirs, else there is none."""
+        by = self._by(tenant, by)
 
         def write(tx: Transaction) -> None:
-            found = [b for b in self._rows.live() if b.number == number]
+            of = None if tenant is None else tenant.id
+            found = [b for b in self._rows.live() if b.number == number and of in (None, b.tenant)]
             if not found:
                 raise UnknownNameError(f"there is no budget {number}", "`affidavit budget show` lists them")
             facts: dict[str, int | str] = {"subject": number, "change": "removed"}

@@ -19,6 +19,7 @@ from affidavit.adapters.sinks.witness import WitnessSink
 from affidavit.adapters.timestamps import check_timestamp, read_authorities
 from affidavit.app.config import git_environment
 from affidavit.app.outside import OutsideDesk, read_file
+from affidavit.app.reach import reach
 from affidavit.app.sinks import describe, make_sink
 from affidavit.app.wiring import Parts
 from affidavit.domain.clock import MICROSECONDS
@@ -101,7 +102,7 @@ class Comparer:
         label = f"{sink.kind} {name} ({describe(sink.kind, sink.settings)})"
         cosigner = parse_cosigner(str(sink.settings["key"])) if sink.kind == "witness" else None
         try:
-            held = make_sink(sink.kind, sink.settings).held(self._origin)
+            held = make_sink(sink.kind, sink.settings, reach(self._parts)).held(self._origin)
         except SinkError as error:
             return Place(label, (), problem=error.message)
         return Place(label, held, cosigner)
@@ -123,8 +124,8 @@ class Comparer:
 
     def _fetched(self, url: str) -> list[str]:
         if not url.rstrip("/").endswith("/checkpoint"):
-            return WitnessSink(url).held(self._origin)
-        answer = request("GET", check_url(url))
+            return WitnessSink(url, private=reach(self._parts)).held(self._origin)
+        answer = request("GET", check_url(url), private=reach(self._parts))
         if answer.status != 200:
             raise refused(url, answer)
         return notes_in(answer.text())

@@ -9,21 +9,24 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from affidavit.app.authority import authorise
-from affidavit.app.endings import end_all, end_one
+from affidavit.app.authority import authorise, is_operator
+from affidavit.app.endings import end_all, end_chain, end_one, sweep
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import LONGEST_NAME, named
 from affidavit.domain.canonical import Json, sha256
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import (
+    AccessDeniedError,
     BusyError,
     DiskFullError,
+    ForbiddenError,
     UnauthenticatedError,
     UnknownNameError,
     UsageError,
 )
 from affidavit.domain.events import Event, EventKind
-from affidavit.domain.roles import ACTIONS, EVERYBODY
+from affidavit.domain.records import FOREVER
+from affidavit.domain.roles import ACTIONS, EVERYBODY, PREFIX
 from affidavit.events.log import Transaction
 from affidavit.store.credentials import Credential, CredentialKind, Credentials
 from affidavit.store.people import Tenant
@@ -34,6 +37,8 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 LINK = 10 * MINUTE
 """How long a sign-in link is good for."""
+KEPT = 8 * DAY
+"""How long the row of an expired session is kept: longer than what was asked for in it waits for a second person."""
 LONGEST_DAYS = 366
 DEFAULT_OVERLAP, LONGEST_OVERLAP = 24, 7 * 24
 """Hours that a rotated key is still good for."""
@@ -44,7 +49,7 @@ _TOKEN = re.compile(rf"{_PREFIX}_(key|session|link|look)_([a-z2-7]{{16}})_([A-Za
 
 @dataclass(frozen=True)
 class Asked:
-    """A credential to be made; ``lasts`` in microseconds, ``by`` as it goes on record."""
+    """A credential to be made; ``lasts`` in microseconds, ``by`` as it goes on record, ``made_by`` the id of the key used."""
 
     kind: CredentialKind
     principal: str
@@ -53,6 +58,7 @@ class Asked:
     by: str
     scopes: frozenset[str] | None = None
     acts_for: frozenset[str] = frozenset()
+    made_by: str = ""
 
 
 class CredentialDesk:
@@ -70,10 +76,10 @@ class CredentialDesk:
             raise UnknownNameError(
                 f"there is no {asked.principal}", "`affidavit people import` makes people known"
             )
-        token, now = self._parts.randomness.token, self._parts.clock.now()
-        # the log takes only ids that begin with a letter
-        id = "c" + base64.b32encode(token(10)).decode().lower()[1:]
-        secret = base64.urlsafe_b64encode(token(_SECRET_BYTES)).decode().rstrip("=")
+        now = self._parts.clock.now()
+        latest = self._within(asked, now) if asked.made_by else FOREVER
+        id = self.new_id()
+        secret = base64.urlsafe_b64encode(self._parts.randomness.token(_SECRET_BYTES)).decode().rstrip("=")
         made = Credential(
             id,
             tenant.id,
@@ -83,10 +89,20 @@ class CredentialDesk:
             sha256(secret.encode()),
             asked.scopes,
             asked.acts_for,
-            now + asked.lasts,
+            min(now + asked.lasts, latest),
             0,
             seen=now,
+            made_by=asked.made_by,
         )
+        made = self.put(tx, made, asked.by, replaces)
+        return made, f"{_PREFIX}_{made.kind.value}_{id}_{secret}"
+
+    def new_id(self) -> str:
+        """An id that no other has; the log takes only those that begin with a letter."""
+        return "c" + base64.b32encode(self._parts.randomness.token(10)).decode().lower()[1:]
+
+    def put(self, tx: Transaction, made: Credential, by: str, replaces: str = "") -> Credential:
+        """``made``, from now on and on record. Call inside the transaction ``tx``."""
         body: dict[str, Json] = {
             "kind": made.kind.value,
             "principal": made.principal,
@@ -95,14 +111,54 @@ class CredentialDesk:
             "scopes": None if made.scopes is None else sorted(made.scopes),
             "acts_for": sorted(made.acts_for),
             "expires": made.expires,
-            "by": asked.by,
+            "made_by": made.made_by,
+            "by": by,
             **({"replaces": replaces} if replaces else {}),
         }
-        facts: dict[str, int | str] = {"subject": id, "change": "made"}
-        position = tx.append(Event(EventKind.CREDENTIAL_CHANGED, tenant.id, facts=facts, body=body))
+        facts: dict[str, int | str] = {"subject": made.id, "change": "made"}
+        position = tx.append(Event(EventKind.CREDENTIAL_CHANGED, made.tenant, facts=facts, body=body))
         made = replace(made, since=position)
         self.rows.add(made)
-        return made, f"{_PREFIX}_{made.kind.value}_{id}_{secret}"
+        return made
+
+    def _within(self, asked: Asked, now: int) -> int:
+        """Until when a credential may be good that is made by a key: no key makes one that can do more than itself, or for
+        longer. Raises ForbiddenError."""
+        key = self.rows.get(asked.made_by)
+        if key is None or not key.standing or key.expires <= now:
+            raise UnauthenticatedError("this key is not valid, or no longer", "ask for a new one")
+        wider = key.scopes is not None and (
+            asked.scopes is None
+            or not asked.scopes <= key.scopes
+            or not asked.acts_for <= key.acts_for
+            or asked.principal != key.principal
+        )
+        if wider:
+            raise ForbiddenError(
+                "the key could do more than the one that makes it", "ask for no more scopes than its own"
+            )
+        return key.expires
+
+    def check_not_above(self, tenant: Tenant, by: str, principal: str, *, speaks: bool = False) -> None:
+        """Raises AccessDeniedError where ``principal`` may do what ``by`` may not, or ``speaks`` for others: who may change
+        credentials could else be them, or shut them out. Administrators and whoever sits at the machine may do all."""
+        if is_operator(by) or (by == principal and not speaks):
+            return
+        mine = self._held(tenant, by)
+        missing = ["speaking for others"] if speaks else sorted(self._held(tenant, principal) - mine)
+        if missing and PREFIX + "admin" not in mine:
+            raise AccessDeniedError(
+                f"{principal} may do more than {by}: {missing[0]}", f"ask an administrator of {tenant.name}"
+            )
+
+    def _held(self, tenant: Tenant, principal: str) -> set[str]:
+        """Every action and role that ``principal`` holds, by themselves or in a group."""
+        people = self._parts.people
+        with self._parts.database.read():
+            head = self._parts.log.head()
+            mine = people.closure(tenant.id, principal, head)
+            roles = {PREFIX + role for role in people.roles_of(tenant.id, mine, head)}
+            return roles | {a for a in ACTIONS if mine & people.holders(tenant.id, a, head)}
 
     def _standing(self, tenant: Tenant, id: str, kind: CredentialKind) -> Credential:
         """Raises UnknownNameError unless ``id`` is one of the tenant's, of ``kind``, that nobody took back."""
@@ -111,17 +167,24 @@ class CredentialDesk:
             raise UnknownNameError(f"there is no {kind.value} {id}", "`affidavit key list` shows the keys")
         return there
 
-    def end(self, tenant: Tenant, id: str, kind: CredentialKind, by: str) -> None:
-        """Take it back: the very next request with it is refused, in every process. Raises UnknownNameError.
+    def end(
+        self, tenant: Tenant, id: str, kind: CredentialKind, by: str, *, alone: bool = False
+    ) -> list[str]:
+        """Take it back: the very next request with it is refused, in every process; and so is every key that was made with
+        it, unless it ends ``alone``. The ids of what ended. Raises UnknownNameError.
 
         ``by`` goes on record as it is: whoever calls this has checked it.
         """
 
-        def write(tx: Transaction) -> None:
+        def write(tx: Transaction) -> list[str]:
             there = self._standing(tenant, id, kind)
-            end_one(self.rows, tx, there, {"principal": there.principal, "by": by})
+            body: Json = {"principal": there.principal, "by": by}
+            if not alone:
+                return end_chain(self.rows, tx, there, body)
+            end_one(self.rows, tx, there, body)
+            return [there.id]
 
-        self._parts.log.write(write)
+        return self._parts.log.write(write)
 
     def make_look(
         self, tenant: Tenant, principal: str, person: str, lasts: int, scopes: frozenset[str]
@@ -144,8 +207,13 @@ class CredentialDesk:
         by: str,
         scopes: Collection[str] | None = None,
         acts_for: Collection[str] = (),
+        made_by: str = "",
     ) -> tuple[Credential, str]:
-        """An API key for a service or a person. Raises AccessDeniedError, UsageError, UnknownNameError."""
+        """An API key for a service or a person. One that is made by the key ``made_by`` is good for no longer than that one,
+        and ends with it.
+
+        Raises AccessDeniedError, ForbiddenError, UsageError, UnknownNameError.
+        """
         by = authorise(self._parts, tenant, by, CHANGE)
         _check_days(days)
         asked = Asked(
@@ -156,16 +224,25 @@ class CredentialDesk:
             by,
             None if scopes is None else frozenset(scopes),
             frozenset(acts_for),
+            made_by,
         )
         _check(asked)
+        self.check_not_above(tenant, by, asked.principal, speaks=bool(asked.acts_for))
         return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))
 
     def rotate_key(
-        self, tenant: Tenant, id: str, by: str, days: int, overlap: int = DEFAULT_OVERLAP
+        self,
+        tenant: Tenant,
+        id: str,
+        by: str,
+        days: int,
+        overlap: int = DEFAULT_OVERLAP,
+        made_by: str = "",
     ) -> tuple[Credential, str]:
-        """A new key for what ``id`` is for; ``id`` itself is good for ``overlap`` hours more at most, none: it ends at once.
+        """A new key for what ``id`` is for; ``id`` itself is good for ``overlap`` hours more at most, none: it ends at once,
+        with all that was made with it but the new one. ``made_by`` as in ``make_key``.
 
-        Raises AccessDeniedError, UsageError, UnknownNameError.
+        Raises AccessDeniedError, ForbiddenError, UsageError, UnknownNameError.
         """
         by = authorise(self._parts, tenant, by, CHANGE)
         _check_days(days)
@@ -176,10 +253,15 @@ class CredentialDesk:
 
         def write(tx: Transaction) -> tuple[Credential, str]:
             old = self._standing(tenant, id, CredentialKind.KEY)
-            asked = Asked(old.kind, old.principal, old.name, days * DAY, by, old.scopes, old.acts_for)
+            made = [one for one in self.rows.made_with(id) if one.id != id]
+            asked = Asked(
+                old.kind, old.principal, old.name, days * DAY, by, old.scopes, old.acts_for, made_by
+            )
+            self.check_not_above(tenant, by, old.principal, speaks=bool(old.acts_for))
             new = self._make(tx, tenant, asked, replaces=id)
             if not overlap:
-                end_one(self.rows, tx, old, {"principal": old.principal, "by": by})
+                for one in (old, *made):
+                    end_one(self.rows, tx, one, {"principal": old.principal, "by": by})
                 return new
             expires = min(old.expires, self._parts.clock.now() + overlap * HOUR)
             facts: dict[str, int | str] = {"subject": id, "change": "shortened"}
@@ -203,13 +285,16 @@ class CredentialDesk:
             "name": made.name,
             "scopes": None if made.scopes is None else sorted(made.scopes),
             "acts_for": sorted(made.acts_for),
+            "made_by": made.made_by,
             "expires": made.expires,
             "expired": made.expires <= now,
         }
 
-    def end_key(self, tenant: Tenant, id: str, by: str) -> None:
-        """Take a key back. Raises AccessDeniedError, UnknownNameError."""
-        self.end(tenant, id, CredentialKind.KEY, authorise(self._parts, tenant, by, CHANGE))
+    def end_key(self, tenant: Tenant, id: str, by: str, *, alone: bool = False) -> list[str]:
+        """Take a key back, and what was made with it unless ``alone``; the ids. Raises AccessDeniedError, UnknownNameError."""
+        by = authorise(self._parts, tenant, by, CHANGE)
+        self.check_not_above(tenant, by, self._standing(tenant, id, CredentialKind.KEY).principal)
+        return self.end(tenant, id, CredentialKind.KEY, by, alone=alone)
 
     # -- sign-in links and sessions
 
@@ -219,6 +304,7 @@ class CredentialDesk:
             CredentialKind.LINK, named(principal), "", LINK, authorise(self._parts, tenant, by, CHANGE)
         )
         _check(asked)
+        self.check_not_above(tenant, asked.by, asked.principal)
         return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))[1]
 
     def follow_link(self, token: str, hours: int) -> tuple[Credential, str]:
@@ -229,15 +315,18 @@ class CredentialDesk:
                 token, CredentialKind.LINK
             )  # of two that follow it at once the second comes too late
             end_one(self.rows, tx, link, {"principal": link.principal, "by": link.principal})
-            tenant = Tenant(link.tenant, "")
-            return self._make(tx, tenant, _session(link.principal, "link", hours))
+            return self._begin(tx, Tenant(link.tenant, ""), _session(link.principal, "link", hours))
 
         return self._parts.log.write(write)
 
     def begin_session(self, tenant: Tenant, principal: str, name: str, hours: int) -> tuple[Credential, str]:
         """A session for a browser of ``principal``, who was proved by ``name``, and its secret. Raises UnknownNameError."""
         asked = _session(principal, name, hours)
-        return self._parts.log.write(lambda tx: self._make(tx, tenant, asked))
+        return self._parts.log.write(lambda tx: self._begin(tx, tenant, asked))
+
+    def _begin(self, tx: Transaction, tenant: Tenant, asked: Asked) -> tuple[Credential, str]:
+        sweep(self.rows, tx, tenant.id, self._parts.clock.now() - KEPT)
+        return self._make(tx, tenant, asked)
 
     def session(self, token: str, idle: int) -> Credential:
         """The session that ``token`` is the secret of, used now; ``idle`` minutes without use end it.
@@ -286,6 +375,7 @@ class CredentialDesk:
         principal = named(principal)
         if named(by) != principal:
             by = authorise(self._parts, tenant, by, CHANGE)
+            self.check_not_above(tenant, by, principal)
         kinds = (CredentialKind.SESSION, CredentialKind.LINK)
         body: Json = {"principal": principal, "by": by}
         return self._parts.log.write(

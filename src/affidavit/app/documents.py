@@ -22,9 +22,9 @@ from affidavit.ingest.chunk import chunk_input
 from affidavit.policy.scope import decide_read
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.runs.replay import Divergence, Rerun, compare
-from affidavit.store.catalog import unpack_path
 from affidavit.store.documents import Documents, Listed, RevisionRow
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import unpack_path
 
 JOURNEY = "read"
 _FORBID, _READ = "forbid", "document:read"

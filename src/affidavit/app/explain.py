@@ -18,8 +18,8 @@ from affidavit.domain.events import EventKind
 from affidavit.domain.guards import Stage, Verdict
 from affidavit.policy.scope import Identity, decide_read
 from affidavit.store.calls import Calls
-from affidavit.store.catalog import DocumentState
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import DocumentState
 
 
 class Explainer:

@@ -11,7 +11,8 @@ from affidavit.domain.records import Span, chunk_name, tie_break
 from affidavit.ingest.chunk import chunk_input
 from affidavit.ports.index import AccessRow, ChunkRow
 from affidavit.store.bodies import Bodies
-from affidavit.store.catalog import Catalog, unpack_fields, unpack_path
+from affidavit.store.catalog import Catalog
+from affidavit.store.shapes import unpack_fields, unpack_path
 
 
 class CatalogFeed:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from affidavit.app.chasing import Chase
 from affidavit.app.recorded import QUESTIONS, unfinished_answer
 from affidavit.app.wiring import Parts
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import LogDamagedError
+from affidavit.domain.errors import LogDamagedError, UsageError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import RunStatus
 from affidavit.events.read import Recorded
@@ -27,6 +27,7 @@ from affidavit.store.people import Tenant
 BATCH = 50
 """Runs that are counted in one go, before anything is given."""
 MOST_DAYS = 366
+_FIRST_YEAR = 1970
 _STEPS_PER_OCTAVE = 4
 _EDGES = tuple(sorted({round(2 ** (n / _STEPS_PER_OCTAVE)) for n in range(4, 36 * _STEPS_PER_OCTAVE)}))
 """Microseconds at which a bucket of durations begins: a quarter of an octave each, so a quantile is right within 19 %."""
@@ -130,23 +131,31 @@ class FiguresDesk:
 
     # -- what was counted
 
-    def show(self, tenant: Tenant, days: int = 30, most: int = BATCH) -> dict[str, Any]:
-        """The last ``days``: each day's counts, and all of them together. ``uncounted`` runs are on the log and not in here."""
+    def show(self, tenant: Tenant, days: int = 30, most: int = BATCH, until: str = "") -> dict[str, Any]:
+        """The ``days`` up to the day ``until`` (ISO 8601; "" is today): each day's counts, and all of them together.
+
+        ``uncounted`` runs are on the log and not in here. Raises UsageError for what is no day.
+        """
         left = self.catch_up(most)
         if left:
             self.chase.begin()
-        today = datetime.fromtimestamp(self._parts.clock.now() // MICROSECONDS, UTC).date()
-        first = today - timedelta(days=days - 1)
+        last = (
+            _day(until)
+            if until
+            else datetime.fromtimestamp(self._parts.clock.now() // MICROSECONDS, UTC).date()
+        )
+        first = last - timedelta(days=days - 1)
         by_day: dict[str, Counter[str]] = {
             (first + timedelta(days=n)).isoformat(): Counter() for n in range(days)
         }
         whole: Counter[str] = Counter()
         for when, name, count in self._kept.of(tenant.id, first.isoformat()):
-            by_day.setdefault(when, Counter())[name] += count
-            whole[name] += count
+            if when <= last.isoformat():
+                by_day.setdefault(when, Counter())[name] += count
+                whole[name] += count
         return {
             "since": first.isoformat(),
-            "until": today.isoformat(),
+            "until": last.isoformat(),
             "uncounted": left,
             "days": [{"day": when, **_told(counts)} for when, counts in sorted(by_day.items())],
             "total": _told(whole),
@@ -155,6 +164,16 @@ class FiguresDesk:
             "refusals": _listed(whole, _REFUSED, "reason"),
             "journeys": _listed(whole, _RAN, "journey"),
         }
+
+
+def _day(text: str) -> date:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no day", "write it as 2026-11-21") from error
+    if found.year < _FIRST_YEAR:
+        raise UsageError(f"nothing was asked in {found.year}", "write a day as 2026-11-21")
+    return found
 
 
 def _told(counts: Mapping[str, int]) -> dict[str, Any]:

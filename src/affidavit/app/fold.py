@@ -15,9 +15,11 @@ from affidavit.events.verify import Fold, Noted
 
 Intervals = dict[Any, list[list[Any]]]
 _NOTHING = "0" * 64
-CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires")
+CREDENTIAL = ("kind", "principal", "name", "digest", "scopes", "acts_for", "expires", "made_by")
 """What an event says of a credential, and its row must."""
-PROPOSAL = ("operation", "principal", "speaker", "scopes", "asked", "expires")
+SWEPT = ("session", "link", "look")
+"""Kinds of credentials whose rows are not kept for ever."""
+PROPOSAL = ("operation", "principal", "speaker", "scopes", "proof", "asked", "expires")
 """The same of a proposal."""
 
 
@@ -241,6 +243,11 @@ class CatalogFold:
             case "shortened":
                 if not event.erased and self.credentials[id][1] is not None:
                     self.credentials[id][1][CREDENTIAL.index("expires")] = body["expires"]
+            case "swept":  # of nothing but what passes by itself: a key that is not there was not swept
+                for gone in body["ids"]:
+                    row = self.credentials.get(gone)
+                    if row is not None and (row[1] is None or row[1][0] in SWEPT):
+                        del self.credentials[gone]
             case _:
                 self.credentials[id][-1] = event.position
 

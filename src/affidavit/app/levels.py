@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from affidavit.app.authority import OPERATOR, is_operator
+from affidavit.app.authority import authorise
 from affidavit.app.sources import SourceDesk
 from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import Json
@@ -22,10 +22,11 @@ from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AffidavitError, ErasedError, UnknownNameError, UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.events.log import Transaction
-from affidavit.store.catalog import Source
 from affidavit.store.levels import EACH, Levels, Objective
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import Source
 
+CHANGE = "level:change"
 FRESHNESS, DELETION, REVOCATION = "freshness", "deletion", "revocation"
 PERMISSIONS, CITATIONS = "permissions", "citations"
 LEVELS: Mapping[str, str] = {
@@ -93,8 +94,10 @@ class LevelDesk:
         source: str = "",
     ) -> Objective:
         """Promise ``percent`` (decimal text, at most two digits after the point) of ``level`` over the last ``days``; ``within``
-        seconds for what takes time. Raises UsageError, UnknownNameError."""
-        _check(level, within, days, by)
+        seconds for what takes time. ``by`` is the operator at the machine, or who holds ``level:change``. Raises UsageError,
+        UnknownNameError, AccessDeniedError."""
+        _check(level, within, days)
+        by = authorise(self._parts, tenant, by, CHANGE)
         if source and level == CITATIONS:
             raise UsageError("citations are promised of a tenant's answers", "leave --source out")
         id = self._sources.get(tenant, source).id if source else EACH
@@ -115,7 +118,8 @@ class LevelDesk:
 
     def remove(self, tenant: Tenant, level: str, by: str, source: str = "") -> None:
         """Promise it no longer. Raises UnknownNameError if it was not."""
-        _check(level, 1 if level in _TIMED else 0, 1, by)
+        _check(level, 1 if level in _TIMED else 0, 1)
+        by = authorise(self._parts, tenant, by, CHANGE)
         id = self._sources.get(tenant, source).id if source else EACH
 
         def write(tx: Transaction) -> None:
@@ -278,7 +282,7 @@ class LevelDesk:
         return len(claims), cited
 
 
-def _check(level: str, within: int, days: int, by: str) -> None:
+def _check(level: str, within: int, days: int) -> None:
     if level not in LEVELS:
         raise UsageError(f"there is no level {level!r}", f"one of: {', '.join(LEVELS)}")
     if (level in _TIMED) != bool(within) or not 0 <= within <= _MOST_SECONDS:
@@ -286,8 +290,6 @@ def _check(level: str, within: int, days: int, by: str) -> None:
         raise UsageError(f"{level} {'takes time' if level in _TIMED else 'takes no time'}", hint)
     if not 1 <= days <= _MOST_DAYS:
         raise UsageError(f"{days} days cannot be measured", f"1 to {_MOST_DAYS}")
-    if not is_operator(by):
-        raise UsageError(f"{by!r} cannot promise anything", f"say who you are: --by {OPERATOR}NAME")
 
 
 def _share(percent: str) -> int:
@@ -326,6 +328,7 @@ def _described(
         "source": None if source is None else source.name,
         "source_id": EACH if source is None else source.id,
         "state": _state(objective, counted, overdue=overdue),
+        "each": objective is not None and objective.source == EACH,
         "objective": None
         if objective is None
         else {

@@ -6,8 +6,8 @@ from affidavit.app.policies import PolicyDesk
 from affidavit.app.tools import ToolDesk
 from affidavit.domain.decisions import Wish
 from affidavit.domain.tools import CALL, Contract
+from affidavit.gateway.callbook import day
 from affidavit.gateway.contracts import retired
-from affidavit.gateway.ledger import day
 from affidavit.gateway.rules import attributes
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.adapters.timestamps import read_authorities, timestamp
+from affidavit.app.reach import reach
 from affidavit.app.sinks import Settings, describe, make_sink
 from affidavit.app.times import LATEST, iso
 from affidavit.app.wiring import LOCKS, Parts
@@ -141,7 +142,7 @@ class OutsideDesk:
             self._parts.signer.origin, size, note, min(before.size, size), prove, now // MICROSECONDS
         )
         try:
-            lines = make_sink(sink.kind, sink.settings).send(delivery)
+            lines = make_sink(sink.kind, sink.settings, reach(self._parts)).send(delivery)
             cosigned = _cosigned(sink, note, lines) if sink.kind == "witness" else None
         except AffidavitError as error:
             told = Progress(before.size, before.at, now, error.message)
@@ -158,7 +159,7 @@ class OutsideDesk:
         """Have an RFC 3161 authority date the newest checkpoint; ``authority`` is a PEM file of roots it must answer to."""
         roots = read_authorities(read_file(authority))
         size, note = self.newest()
-        token, seconds = timestamp(url, note.encode(), roots)
+        token, seconds = timestamp(url, note.encode(), roots, private=reach(self._parts))
         kept = Attestation(TIMESTAMP, url, size, seconds * MICROSECONDS, note, token)
         with self._parts.database.write():
             self._rows.keep(kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ _ALLOWED = (
 _KINDS = {"id": "user", "group": "group", "service": "service"}
 _LONGEST_LINE = 1_000_000
 _BATCH = 500
+PROVIDER = "provider"
+"""Who changed what a sign-in changed."""
+REFUSED = "directory.refused"
+"""A directory would have changed a group that comes with grants."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,9 @@ def _entry(line: bytes, where: str) -> Entry:
 class PeopleDesk:
     """Changes who there is and who is in what."""
 
+    _by = ""
+    """Who says so where nobody else does, as it goes on record."""
+
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._people = parts.people
@@ -157,10 +164,15 @@ class PeopleDesk:
         facts = self._people.facts(tenant.id, entry.principal, now)
         changed = facts is None or dict(facts) != entry.facts
         if changed:
-            body: Json = {"principal": entry.principal, "facts": entry.facts}
+            body: dict[str, Json] = {"principal": entry.principal, "facts": entry.facts}
             change = "added" if facts is None else "changed"
             position = tx.append(
-                Event(EventKind.PERSON_CHANGED, tenant.id, facts={"change": change}, body=body)
+                Event(
+                    EventKind.PERSON_CHANGED,
+                    tenant.id,
+                    facts={"change": change},
+                    body={**body, **_stated(self._by)},
+                )
             )
             self._people.set_facts(tenant.id, entry.principal, entry.facts, position)
         moved = self._move(tenant, entry.principal, entry.groups, tx)
@@ -175,7 +187,7 @@ class PeopleDesk:
         joined, left = sorted(groups - have), sorted(have - groups)
         if joined or left:
             facts: dict[str, int | str] = {"joined": len(joined), "left": len(left)}
-            body: Json = {"principal": who, "joined": joined, "left": left, **_stated(by)}
+            body: Json = {"principal": who, "joined": joined, "left": left, **_stated(by or self._by)}
             position = tx.append(Event(EventKind.MEMBERSHIP_CHANGED, tenant.id, facts=facts, body=body))
             self._people.leave(tenant.id, who, left, position)
             self._people.join(tenant.id, who, joined, position)
@@ -202,7 +214,7 @@ class PeopleDesk:
                 have = self._people.groups_of(tenant.id, member, tx.next_position)
                 self._move(tenant, member, frozenset(have - {who}), tx)
         end_all(self._parts.database, tx, tenant.id, who, {"principal": who, "by": "removal"})
-        body: Json = {"principal": who}
+        body: Json = {"principal": who, **_stated(self._by)}
         position = tx.append(
             Event(EventKind.PERSON_CHANGED, tenant.id, facts={"change": "removed"}, body=body)
         )
@@ -228,6 +240,10 @@ class PeopleDesk:
                 f"there is no {who} in {tenant.name}", "import them first: affidavit people import FILE"
             )
         have = frozenset(self._people.groups_of(tenant.id, who, tx.next_position))
+        if not join and group not in have and not self._people.heard_of(tenant.id, group, tx.next_position):
+            raise UnknownNameError(
+                f"there is no {group} in {tenant.name}", "`affidavit people list` shows who is known"
+            )
         self._move(tenant, who, have | {group} if join else have - {group}, tx, by)
 
     def remove(self, tenant: Tenant, who: str) -> None:
@@ -258,13 +274,24 @@ class PeopleDesk:
 
     # -- by sign-in
 
-    def arrive(self, tenant: Tenant, who: str, groups: frozenset[str], prefix: str, *, create: bool) -> None:
+    def arrive(
+        self,
+        tenant: Tenant,
+        who: str,
+        groups: frozenset[str],
+        prefix: str,
+        *,
+        create: bool,
+        role_groups: Collection[str] = (),
+    ) -> None:
         """``who`` signed in with a provider that says they are in ``groups``, all of which begin with ``prefix``.
 
-        Their other groups stay as they are; with "" for a prefix all do. Whoever was removed once is not made again by signing
-        in. Raises UnknownNameError.
+        Their other groups stay as they are; with "" for a prefix all do; and so do those that come with grants, unless
+        ``role_groups`` names them: that the provider would have it otherwise goes on record. Whoever was removed once is not
+        made again by signing in. Raises UnknownNameError.
         """
         principal(who)
+        named = frozenset(f"group:{group}" for group in role_groups)
 
         def write(tx: Transaction) -> None:
             if self._people.facts(tenant.id, who, tx.next_position) is None:
@@ -276,7 +303,17 @@ class PeopleDesk:
             if prefix:
                 have = self._people.groups_of(tenant.id, who, tx.next_position)
                 others = {g for g in have if not g.startswith(prefix)}
-                self._move(tenant, who, frozenset(others | groups), tx)
+                wanted = others | groups
+                ours = {
+                    group
+                    for group in (have ^ wanted) - named
+                    if self._people.gives(tenant.id, group, tx.next_position)
+                }
+                self._move(tenant, who, frozenset((wanted - ours) | (have & ours)), tx, PROVIDER)
+                if ours:
+                    body: Json = {"by": PROVIDER, "principal": who, "groups": sorted(ours)}
+                    facts: dict[str, int | str] = {"action": REFUSED}
+                    tx.append(Event(EventKind.AUDIT_PERFORMED, tenant.id, facts=facts, body=body))
 
         self._parts.log.write(write)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 from affidavit.app.authority import is_operator
+from affidavit.app.standing import fault
 from affidavit.app.wiring import Parts
 from affidavit.domain.canonical import Json
 from affidavit.domain.clock import MICROSECONDS
@@ -22,8 +23,20 @@ LASTS = 7 * 86_400 * MICROSECONDS
 MOST = 1000
 """Proposals of a tenant that wait at a time."""
 ALL = "all"
-AGREED, CONFIRMED = "agreed", "confirmed"
-"""Agreed: a second person said yes, and whoever asked has not taken what it gives."""
+AGREED, CONFIRMED, VOID = "agreed", "confirmed", "void"
+"""Agreed: a second person said yes, and whoever asked has not taken what it gives. Void: when it came to be done, one of the two
+could not have asked for it or agreed to it any more."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody wants done, ``asked`` as JSON, within ``scopes``; ``speaker`` speaks for them."""
+
+    operation: str
+    principal: str
+    speaker: str
+    scopes: frozenset[str] | None
+    asked: str
 
 
 class ProposalDesk:
@@ -60,36 +73,42 @@ class ProposalDesk:
 
     # -- what waits
 
-    def propose(
-        self,
-        tenant: Tenant,
-        operation: str,
-        principal: str,
-        speaker: str,
-        scopes: frozenset[str] | None,
-        asked: str,
-    ) -> Proposal:
-        """What waits from now on, ``asked`` as JSON; asking for the same again changes nothing.
+    def propose(self, tenant: Tenant, wanted: Wanted, proof: str = "") -> Proposal:
+        """What waits from now on; asking for the same again changes nothing while the first asking still holds. ``proof`` is
+        the id of the credential that it is asked by.
 
         Raises BusyError if too much waits.
         """
         now = self._parts.clock.now()
         id = "p" + base64.b32encode(self._parts.randomness.token(10)).decode().lower()[1:]
-        made = Proposal(id, tenant.id, operation, principal, speaker, scopes, asked, now + LASTS, MADE, 0)
+        made = Proposal(
+            id,
+            tenant.id,
+            wanted.operation,
+            wanted.principal,
+            wanted.speaker,
+            wanted.scopes,
+            proof,
+            wanted.asked,
+            now + LASTS,
+            MADE,
+            0,
+        )
 
         def write(tx: Transaction) -> Proposal:
             waiting = self._rows.waiting(tenant.id, now)
             for one in waiting:
-                if replace(one, id=id, expires=made.expires, since=0) == made:
+                if _wanted(one) == wanted and not self.fault(tenant, one):
                     return one
             if len(waiting) >= MOST:
                 raise BusyError("too much waits for a second person already", "confirm or decline some of it")
             body: Json = {
-                "operation": operation,
-                "principal": principal,
-                "speaker": speaker,
-                "scopes": None if scopes is None else sorted(scopes),
-                "asked": asked,
+                "operation": made.operation,
+                "principal": made.principal,
+                "speaker": made.speaker,
+                "scopes": None if made.scopes is None else sorted(made.scopes),
+                "proof": proof,
+                "asked": made.asked,
                 "expires": made.expires,
             }
             facts: dict[str, int | str] = {"subject": id, "change": MADE}
@@ -98,6 +117,10 @@ class ProposalDesk:
             return made
 
         return self._parts.log.write(write)
+
+    def fault(self, tenant: Tenant, one: Proposal) -> str:
+        """Why ``one`` no longer holds, whatever its asker may do now; "" if it does."""
+        return fault(self._parts, tenant, one.principal, one.speaker, one.proof, one.since)
 
     def waiting(self, tenant: Tenant) -> list[Proposal]:
         """What can be confirmed, oldest first."""
@@ -115,38 +138,59 @@ class ProposalDesk:
             raise UnknownNameError(f"there is no proposal {id} that waits", "list them: /v1/proposals")
         return found
 
-    def take(
-        self,
-        tenant: Tenant,
-        operation: str,
-        principal: str,
-        speaker: str,
-        scopes: frozenset[str] | None,
-        asked: str,
-    ) -> bool:
-        """Whether a second person said yes to exactly this, which counts once: it is used up now, on record."""
-        wanted = (tenant.id, operation, principal, speaker, scopes, asked)
+    def take(self, tenant: Tenant, wanted: Wanted, still: Callable[[str], bool]) -> bool:
+        """Whether a second person said yes to exactly this, which counts once: it is used up now, on record.
+
+        Both count as they stand now: the asking holds, and so does the yes, if whoever gave it ``still`` may give it.
+        """
 
         def write(tx: Transaction) -> bool:
             for one in self._rows.in_state(tenant.id, AGREED, self._parts.clock.now()):
-                if (one.tenant, one.operation, one.principal, one.speaker, one.scopes, one.asked) == wanted:
-                    facts: dict[str, int | str] = {"subject": one.id, "change": CONFIRMED}
-                    event = Event(EventKind.PROPOSAL_CHANGED, tenant.id, facts=facts, body={"by": principal})
-                    self._rows.resolve(one.id, CONFIRMED, tx.append(event))
+                if _wanted(one) != wanted:
+                    continue
+                by, proof = self._agreed(one)
+                why = (
+                    self.fault(tenant, one)
+                    or fault(self._parts, tenant, by, "", proof, one.until)
+                    or ("" if still(by) else f"{by} may not agree to it any more")
+                )
+                body: Json = {"by": one.principal, "reason": why, "checked": _checked(one, by, proof)}
+                self._end(tx, one, VOID if why else CONFIRMED, body)
+                if not why:
                     return True
             return False
 
         return self._parts.log.write(write)
 
-    def resolve(self, tenant: Tenant, id: str, state: str, by: str, reason: str) -> Proposal:
-        """It waits no more: of two who say something to it at once, the second comes too late. Raises UnknownNameError."""
+    def _agreed(self, one: Proposal) -> tuple[str, str]:
+        """Who said yes to ``one``, and by what; ("", "") of whoever was erased since."""
+        said = self._parts.events.body(self._parts.events.event(one.until))
+        return (said["by"], said["proof"]) if isinstance(said, Mapping) else ("", "")
+
+    def _end(self, tx: Transaction, one: Proposal, state: str, body: Json) -> None:
+        facts: dict[str, int | str] = {"subject": one.id, "change": state}
+        event = Event(EventKind.PROPOSAL_CHANGED, one.tenant, facts=facts, body=body)
+        self._rows.resolve(one.id, state, tx.append(event))
+
+    def resolve(self, tenant: Tenant, id: str, state: str, by: str, reason: str, proof: str = "") -> Proposal:
+        """It waits no more: of two who say something to it at once, the second comes too late. ``proof`` is the id of the
+        credential that ``by`` says it by. Raises UnknownNameError."""
 
         def write(tx: Transaction) -> Proposal:
             found = self.get(tenant, id)
-            facts: dict[str, int | str] = {"subject": id, "change": state}
-            body: Json = {"by": by, "reason": reason}
-            event = Event(EventKind.PROPOSAL_CHANGED, tenant.id, facts=facts, body=body)
-            self._rows.resolve(id, state, tx.append(event))
+            body: dict[str, Json] = {"by": by, "reason": reason, "proof": proof}
+            if state in (AGREED, CONFIRMED):
+                body["checked"] = _checked(found, by, proof)
+            self._end(tx, found, state, body)
             return found
 
         return self._parts.log.write(write)
+
+
+def _wanted(one: Proposal) -> Wanted:
+    return Wanted(one.operation, one.principal, one.speaker, one.scopes, one.asked)
+
+
+def _checked(one: Proposal, by: str, proof: str) -> Json:
+    """Who was looked at as they stand at this moment: whoever asked, and whoever said yes, each with what they proved it by."""
+    return {"asked": {"by": one.principal, "proof": one.proof}, "agreed": {"by": by, "proof": proof}}

@@ -17,6 +17,7 @@ from affidavit.domain.access import principal
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.errors import ProvisioningError, UnknownNameError
 from affidavit.events.log import Transaction
+from affidavit.store.directory import CONDITIONS, Directory
 from affidavit.store.people import Tenant
 
 USER, GROUP = "User", "Group"
@@ -47,12 +48,23 @@ Resource = dict[str, Any]
 
 
 class ProvisionDesk(PeopleDesk):
-    """Changes people and groups as a directory says. ``check_gain`` is asked before somebody comes to be a principal, or in a
-    group, that may hold grants; what it raises undoes all of the change."""
+    """Changes people and groups as a directory says; ``by`` is the directory, as it goes on record.
 
-    def __init__(self, parts: Parts, check_gain: Callable[[str], None] = lambda who: None) -> None:
+    ``check_gain`` is asked before somebody comes to be a person that may hold grants, ``check_group`` before anybody comes into
+    a group or leaves it; what they raise undoes all of the change.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        by: str,
+        check_gain: Callable[[str], None] = lambda who: None,
+        check_group: Callable[[str], None] = lambda group: None,
+    ) -> None:
         super().__init__(parts)
+        self._by = by
         self._check_gain = check_gain
+        self._check_group = check_group
 
     # -- looking
 
@@ -71,30 +83,33 @@ class ProvisionDesk(PeopleDesk):
         fits: Callable[[Resource], bool] = lambda _: True,
     ) -> tuple[list[Resource], int]:
         """``count`` resources from the ``start``-th on, counted from 1, and how many there are: the active ones, or those that
-        are as was ``asked`` (attribute in small letters, value), all of which ``fits`` looks at again."""
+        are as was ``asked`` (attribute in small letters, value). Of one that is asked for by name or id, ``fits`` says whether
+        it is as asked; all others the database finds.
+
+        Raises ProvisioningError for what it cannot find by.
+        """
+        conditions = dict(asked)
+        one = self._one(kind, conditions)
+        if len(conditions) < len(asked):
+            raise ProvisioningError("invalidFilter", "an attribute has one value", "ask for each by itself")
         with self._parts.database.read():
             head = self._parts.log.head()
-            names = self._candidates(tenant, kind, dict(asked), head)
-            if not asked:
-                return [
-                    self._resource(tenant, kind, w, head) for w in names[start - 1 : start - 1 + count]
-                ], len(names)
-            found = [r for w in names if (r := self._known_resource(tenant, kind, w, head)) and fits(r)]
-            return found[start - 1 : start - 1 + count], len(found)
+            if one is not None:
+                found = [r for w in one if (r := self._known_resource(tenant, kind, w, head)) and fits(r)]
+                return found[start - 1 : start - 1 + count], len(found)
+            names, total = Directory(self._parts.database).page(
+                tenant.id, KINDS[kind], _findable(kind, conditions), head, start - 1, count
+            )
+            return [self._resource(tenant, kind, who, head) for who in names], total
 
-    def _candidates(self, tenant: Tenant, kind: str, asked: Mapping[str, str], at: int) -> list[str]:
-        """Who may be as ``asked``: few where names or ids are asked for, as directories do before each change."""
+    def _one(self, kind: str, asked: Mapping[str, str]) -> list[str] | None:
+        """Who alone can be as ``asked``, as directories ask before each change; None where there can be many."""
         name = asked.get(NAME[kind].lower())
         if name is not None:
             return [KINDS[kind] + as_name(name)]
         if "id" in asked:
             return [w for w in (from_id(asked["id"]),) if w.startswith(KINDS[kind])]
-        if "externalid" in asked:
-            path = f"$.{_FACT}.externalId"
-            found = self._people.with_fact(tenant.id, path, asked["externalid"], at)
-        else:
-            found = self._people.principals(tenant.id, at)
-        return [who for who in found if who.startswith(KINDS[kind])]
+        return None
 
     def _known_resource(self, tenant: Tenant, kind: str, who: str, at: int) -> Resource | None:
         try:
@@ -160,6 +175,8 @@ class ProvisionDesk(PeopleDesk):
 
         def write(tx: Transaction) -> None:
             self._resource(tenant, kind, who, tx.next_position)
+            if kind == GROUP:
+                self._check_group(who)
             self._set(
                 tenant, Entry(who, frozenset(), self._rest(tenant, who, tx)), ImportReport(tenant.name), tx
             )
@@ -192,7 +209,7 @@ class ProvisionDesk(PeopleDesk):
         facts = {**self._rest(tenant, who, tx), **({_FACT: kept} if kept else {})}
         groups = frozenset(self._people.groups_of(tenant.id, who, tx.next_position))
         if active and not self._there(tenant, who, tx.next_position):
-            self._check_gain(who)
+            (self._check_gain if kind == USER else self._check_group)(who)
         if active or self._facts(tenant, who, tx.next_position) != facts:
             self._set(tenant, Entry(who, groups, facts), ImportReport(tenant.name), tx)
         if not active and self._there(tenant, who, tx.next_position):
@@ -208,8 +225,8 @@ class ProvisionDesk(PeopleDesk):
         """Exactly ``wanted`` are in ``group``, and whatever services are."""
         have = self._people.members_of(tenant.id, group, tx.next_position)
         have = {m for m in have if not m.startswith("service:")}
-        if wanted - have:
-            self._check_gain(group)
+        if wanted != have:
+            self._check_group(group)
         for who in sorted(wanted - have):
             if not self._there(tenant, who, tx.next_position):
                 raise ProvisioningError(
@@ -220,6 +237,24 @@ class ProvisionDesk(PeopleDesk):
         for who in sorted(have - wanted):
             groups = self._people.groups_of(tenant.id, who, tx.next_position)
             self._move(tenant, who, frozenset(groups - {group}), tx)
+
+
+def _findable(kind: str, asked: Mapping[str, str]) -> dict[str, str]:
+    """``asked`` as the database takes it. Raises ProvisioningError where it would have to look at everybody."""
+    out = {}
+    for name, value in asked.items():
+        if name == "active":
+            if not flag(value):
+                raise ProvisioningError(
+                    "invalidFilter", "who is not active is not listed", "ask for one of them by userName"
+                )
+            continue
+        if name not in CONDITIONS:
+            raise ProvisioningError(
+                "invalidFilter", f"{name[:100]} cannot be asked for", f"one of: {', '.join(CONDITIONS)}"
+            )
+        out[name] = from_id(value) if name.startswith("members") else value
+    return out
 
 
 def as_name(text: str) -> str:

@@ -17,10 +17,10 @@ from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.ports.connector import Connector
-from affidavit.store.catalog import Source
 from affidavit.store.levels import Levels
 from affidavit.store.people import Tenant
 from affidavit.store.quality import Quality
+from affidavit.store.shapes import Source
 
 SAMPLE, _MOST = 100, 100_000
 _LISTED = 50

@@ -11,7 +11,7 @@ from affidavit.domain.errors import NotRepeatableError
 from affidavit.domain.events import EventKind
 from affidavit.domain.tools import ENDED, CallState
 from affidavit.events.read import ErasedBody
-from affidavit.gateway.ledger import asked_for
+from affidavit.gateway.callbook import asked_for
 from affidavit.gateway.rules import Proposal
 from affidavit.runs.replay import Divergence, Rerun, compare
 

@@ -13,8 +13,7 @@ from affidavit.app.recall import replay_call
 from affidavit.app.recorded import RecordedRun, recorded_run
 from affidavit.app.resync import replay_sync
 from affidavit.app.wiring import Parts
-from affidavit.ask.asker import Asker, Question
-from affidavit.ask.conversation import Conversations
+from affidavit.ask.asker import Question
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Past
 from affidavit.ask.searcher import Searcher
@@ -131,19 +130,7 @@ class Replayer:
             searcher.find(rerun, question, given["k"], release, past, chunks=given["chunks"])
             rerun.finish(RunStatus.ANSWERED.value, {})
         else:
-            asker = Asker(
-                parts.database,
-                parts.log,
-                parts.scopes,
-                retriever,
-                parts.clock,
-                parts.randomness,
-                parts.models.caller,
-                parts.models.writer,
-                Conversations(parts.events, parts.catalog),
-                parts.guards.of,
-                supposing,
-            )
+            asker = parts.asker(retriever, supposing)
             answer = asker.answer(rerun, question, release, past, Timer())
             rerun.finish(answer.status.value, {})
 

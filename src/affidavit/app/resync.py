@@ -14,7 +14,7 @@ from affidavit.events.read import ErasedBody, Recorded
 from affidavit.ingest.chunk import chunk, chunk_input
 from affidavit.ingest.parse.pool import shared
 from affidavit.runs.replay import Divergence
-from affidavit.store.catalog import chunk_details
+from affidavit.store.shapes import chunk_details
 
 
 def replay_sync(parts: Parts, recorded: RecordedRun) -> Divergence | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from affidavit.app.callstory import of_run
@@ -25,6 +26,7 @@ from affidavit.store.runs import RunRow, Runs, Wanted
 AUDIT = "audit:read"
 _WITHHELD = 10
 _LOOKED_AT = 1_000
+_FIRST, _TOGETHER = 60, 250
 _OPEN = ("waiting", "unfinished")
 
 
@@ -39,11 +41,12 @@ class RunFilter:
     since: int = 0
     until: int = FOREVER
 
-    def fits(self, line: Mapping[str, Any]) -> bool:
-        """Whether a line of the list is one that the list of runs cannot tell by itself."""
-        asked = line["question"]
-        said = asked.casefold() if isinstance(asked, str) else ""
-        return self.status in ("", line["status"]) and self.text.casefold() in said
+    def says(self, body: Mapping[str, Any]) -> bool:
+        """Whether the question that a run began with holds the words: the list of runs cannot tell that by itself."""
+        if not self.text:
+            return True
+        asked = body.get("question")
+        return isinstance(asked, str) and self.text.casefold() in asked.casefold()
 
 
 @dataclass(frozen=True)
@@ -104,18 +107,29 @@ class RunDesk:
         """``rows`` as far as they fit a page. Each is looked up in the log: whose a run is, the list alone does not decide."""
         items: list[dict[str, Any]] = []
         last = FOREVER
-        for looked_at, row in enumerate(rows):
+        for looked_at, (row, event, body) in enumerate(self._begun(rows)):
             if len(items) == limit or looked_at >= _LOOKED_AT:
                 return RunPage(items, last)
             last = row.position
-            event = self._events.event(row.position)
-            line = _headline(event, self._events.body(event))
-            if who is not None and line["principal"] != who:
-                continue
-            line["status"] = row.status or _unfinished(of_run(self._parts, row.run))
-            if wanted.fits(line):
-                items.append(line)
+            if (who is None or body.get("principal") == who) and wanted.says(body):
+                line = _headline(event, body)
+                calls = of_run(self._parts, row.run) if not row.status or row.journey == "call" else []
+                line["status"] = row.status or _unfinished(calls)
+                if calls:
+                    line["tool"] = calls[0]["tool"]
+                if wanted.status in ("", line["status"]):
+                    items.append(line)
         return RunPage(items, None)
+
+    def _begun(self, rows: Iterator[RunRow]) -> Iterator[tuple[RunRow, Recorded, dict[str, Any]]]:
+        """Each row with the event that begins its run, read some at a time: few at first, since a page is soon
+        full, then more, for a long search."""
+        together = _FIRST
+        while some := list(islice(rows, together)):
+            told = self._events.told([row.position for row in some])
+            for row, (event, body) in zip(some, told, strict=True):
+                yield row, event, body
+            together = _TOGETHER
 
     def show(
         self, tenant: Tenant, run: str, principal: str | None, *, audit: bool = False, own: bool = False

@@ -58,6 +58,9 @@ class LimitSettings:
 
     hands: int = setting(4, "Pieces of work at a time, in each process.", lowest=1, highest=256)
     queue: int = setting(32, "Requests of one tenant that wait, in each process.", lowest=1, highest=10_000)
+    person_queue: int = setting(
+        16, "Requests of one person that wait, in each process.", lowest=1, highest=10_000
+    )
     total: int = setting(256, "Requests that wait in all, in each process.", lowest=1, highest=100_000)
     body_bytes: int = setting(1_000_000, "The largest body of a request.", lowest=1_000, highest=2**30)
     header_bytes: int = setting(16_384, "The largest head of a request.", lowest=1_024, highest=2**20)
@@ -68,14 +71,29 @@ class LimitSettings:
         30, "How long the server finishes what was begun when it is stopped.", lowest=1, highest=3600
     )
     person_per_minute: int = setting(
-        300, "Requests of one person a minute, in each process; 0: no limit.", highest=10**9
+        300, "Requests of one person a minute, to all processes together; 0: no limit.", highest=10**9
     )
     tenant_per_minute: int = setting(
-        6_000, "Requests of one tenant a minute, in each process; 0: no limit.", highest=10**9
+        6_000, "Requests of one tenant a minute, to all processes together; 0: no limit.", highest=10**9
     )
     streams: int = setting(
         64, "Open event streams of one tenant, in each process.", lowest=1, highest=100_000
     )
+    person_streams: int = setting(
+        16, "Open event streams of one person, in each process.", lowest=1, highest=100_000
+    )
+
+
+@dataclass(frozen=True)
+class QuotaSettings:
+    """How much may be asked for in a day (UTC), to all processes together; 0: as much as anybody likes. Money has budgets."""
+
+    person_requests: int = setting(0, "Requests of one person, of any kind.", highest=10**12)
+    person_questions: int = setting(0, "Questions, searches and embeddings of one person.", highest=10**12)
+    person_calls: int = setting(0, "Tool calls of one person.", highest=10**12)
+    tenant_requests: int = setting(0, "Requests of one tenant, of any kind.", highest=10**12)
+    tenant_questions: int = setting(0, "Questions, searches and embeddings of one tenant.", highest=10**12)
+    tenant_calls: int = setting(0, "Tool calls of one tenant.", highest=10**12)
 
 
 @dataclass(frozen=True)
@@ -117,13 +135,36 @@ class SignInSettings:
 
 
 @dataclass(frozen=True)
+class NetworkSettings:
+    """Where the server connects to of its own accord: webhooks, witnesses, followers, timestamps, the sign-in provider."""
+
+    allow_private: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Networks that are not public and may be connected to; without any, public addresses alone. Link-local ones never are.",
+    )
+
+
+@dataclass(frozen=True)
+class DirectorySettings:
+    """What a directory may change: with SCIM, or by the groups that the sign-in provider sends."""
+
+    role_groups: tuple[str, ...] = setting(
+        (),
+        "Groups with grants or roles whose members the directory may change all the same; people change the others.",
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of them. ``folder`` is what names of files are relative to; ``file`` is None where there is none."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    quotas: QuotaSettings = field(default_factory=QuotaSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     signin: SignInSettings = field(default_factory=SignInSettings)
+    directory: DirectorySettings = field(default_factory=DirectorySettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     folder: Path = field(default_factory=Path)
     file: Path | None = None
 
@@ -160,8 +201,11 @@ class Settings:
 SECTIONS: Mapping[str, type[Any]] = {
     "server": ServerSettings,
     "limits": LimitSettings,
+    "quotas": QuotaSettings,
     "logs": LogSettings,
     "signin": SignInSettings,
+    "directory": DirectorySettings,
+    "network": NetworkSettings,
 }
 
 
@@ -261,10 +305,13 @@ def _check(settings: Settings) -> None:
             "signin.issuer needs signin.client_id and server.public_url",
             "the provider sends people back there",
         )
-    for network in server.trusted_proxies:
-        if not _network(network):
-            hint = "write 10.1.2.3 or 10.1.0.0/16"
-            raise UsageError(f"server.trusted_proxies: {network!r} is not a network", hint)
+    for name, networks in (
+        ("server.trusted_proxies", server.trusted_proxies),
+        ("network.allow_private", settings.network.allow_private),
+    ):
+        for network in networks:
+            if not _network(network):
+                raise UsageError(f"{name}: {network!r} is not a network", "write 10.1.2.3 or 10.1.0.0/16")
 
 
 def _web(url: str) -> bool:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.oidc import Attempt, Client, Provider
+from affidavit.app.binding import BindingDesk
 from affidavit.app.credentials import LINK, CredentialDesk
 from affidavit.app.people import PeopleDesk
 from affidavit.app.provisioning import as_name
@@ -44,7 +46,8 @@ class SignIn:
     provider vouches for it, else ``sub``. Groups that ``groups_claim`` lists are ours with ``groups_prefix`` before their names:
     each sign-in brings the groups with that prefix in line, and no others. ``create`` lets in whom nobody knew before.
     ``resource`` is the audience that access tokens for the API must name; "": none is accepted. Sessions last ``hours``, and end
-    when left alone for ``idle`` minutes.
+    when left alone for ``idle`` minutes. ``role_groups`` are those that come with grants, and that the provider may change;
+    ``reach`` is what besides public addresses may be connected to for the provider.
     """
 
     public_url: str = ""
@@ -59,9 +62,18 @@ class SignIn:
     resource: str = ""
     hours: int = 8
     idle: int = 60
+    role_groups: tuple[str, ...] = ()
+    reach: Reach = True
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], public_url: str, client_secret: str) -> SignIn:
+    def of(
+        cls,
+        said: Mapping[str, Any],
+        public_url: str,
+        client_secret: str,
+        role_groups: tuple[str, ...] = (),
+        reach: Reach = True,
+    ) -> SignIn:
         """As the settings' section `signin` says, by the names there. An empty ``resource`` is ``public_url``."""
         settings = cls(
             public_url.rstrip("/"),
@@ -69,6 +81,8 @@ class SignIn:
             resource=said["resource"] or public_url.rstrip("/"),
             hours=said["session_hours"],
             idle=said["idle_minutes"],
+            role_groups=role_groups,
+            reach=reach,
             **{name: said[name] for name in _AS_SAID},
         )
         settings.check()
@@ -112,11 +126,12 @@ class SignInDesk:
         self._parts = parts
         self._people = people
         self._credentials = CredentialDesk(parts)
+        self._bindings = BindingDesk(parts)
         self._settings = settings
         client = Client(
             settings.client_id, settings.client_secret, settings.public_url.rstrip("/") + CALLBACK
         )
-        self.provider = provider or Provider(settings.issuer, client, parts.clock)
+        self.provider = provider or Provider(settings.issuer, client, parts.clock, reach=settings.reach)
         self._key = parts.signer.derived("sign-in")
         names = (settings.principal_claim,) if settings.principal_claim else ("email", "email_verified")
         self._wanted = tuple(n for n in (*names, settings.groups_claim) if n)
@@ -144,12 +159,26 @@ class SignInDesk:
         claims = self.provider.redeem(Attempt(state, nonce, verifier), answer, self._wanted)
         tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
         groups, prefix = self._groups(claims)
+        issuer, subject = self._settings.issuer, claims["sub"]
         try:
-            self._people.arrive(tenant, who, groups, prefix, create=self._settings.create)
+            self._bindings.check(tenant, who, issuer, subject)
+        except UnauthenticatedError as error:
+            self._bindings.refused(tenant, who, issuer, error.message)
+            raise
+        try:
+            self._people.arrive(
+                tenant,
+                who,
+                groups,
+                prefix,
+                create=self._settings.create,
+                role_groups=self._settings.role_groups,
+            )
         except UnknownNameError as error:
             raise UnauthenticatedError(
                 f"you signed in as {who}, whom nobody made known here", "ask an administrator to add you"
             ) from error
+        self._bindings.bind(tenant, who, issuer, subject)
         sid = claims.get("sid")
         proof = f"{OIDC}{self._mark(claims['sub'])} {self._mark(sid if isinstance(sid, str) else '')}"
         return Arrival(tenant, who, next, proof)
@@ -192,7 +221,12 @@ class SignInDesk:
         said = claims.get("scope", claims.get("scp", ""))
         words = frozenset(said.split() if isinstance(said, str) else ())
         scopes = words & {*EVERYBODY, *ACTIONS}
-        return self._parts.tenant(self._settings.tenant), self.whose(claims), scopes or None
+        tenant, who = self._parts.tenant(self._settings.tenant), self.whose(claims)
+        with self._parts.database.read():
+            known = self._parts.people.facts(tenant.id, who, self._parts.log.head()) is not None
+        if known:  # of a stranger nothing is kept
+            self._bindings.bind(tenant, who, self._settings.issuer, claims["sub"])
+        return tenant, who, scopes or None
 
     # -- claims
 

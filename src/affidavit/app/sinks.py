@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.sinks.file import FileSink
 from affidavit.adapters.sinks.git import GitSink
 from affidavit.adapters.sinks.http import check_url
@@ -102,15 +103,16 @@ def _secret_place(variable: str, file: Path | None) -> Settings:
     return {} if file is None else {"secret_file": str(file.expanduser().resolve())}
 
 
-def make_sink(kind: str, settings: Settings) -> Sink:
-    """The sink that ``settings`` describe; nothing is opened yet. Raises SinkError when its secret is not to be had."""
+def make_sink(kind: str, settings: Settings, private: Reach = ()) -> Sink:
+    """The sink that ``settings`` describe; nothing is opened yet. ``private`` are the networks that it may reach besides public
+    ones. Raises SinkError when its secret is not to be had."""
     match kind:
         case "file":
             return FileSink(Path(str(settings["path"])))
         case "git":
             return GitSink(Path(str(settings["path"])), git_environment(), push=bool(settings["push"]))
         case "webhook":
-            return WebhookSink(str(settings["url"]), _secret(settings))
+            return WebhookSink(str(settings["url"]), _secret(settings), private=private)
         case "email":
             return MailSink(
                 recipient=str(settings["to"]),
@@ -122,7 +124,7 @@ def make_sink(kind: str, settings: Settings) -> Sink:
                 sender=str(settings["from"]),
             )
         case "witness":
-            return WitnessSink(str(settings["url"]))
+            return WitnessSink(str(settings["url"]), private=private)
     raise UsageError(
         f"there is no sink of kind {kind!r}", "a newer affidavit may have added it: use that one"
     )

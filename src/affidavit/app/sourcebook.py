@@ -11,9 +11,9 @@ from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
 from affidavit.domain.events import EventKind
 from affidavit.events.read import Recorded
-from affidavit.store.catalog import Source
 from affidavit.store.people import Tenant
 from affidavit.store.runs import Runs, Wanted
+from affidavit.store.shapes import Source
 
 _SYNCS, _LOOKED_AT = 12, 200
 """Syncs of a source that are told of, among so many of the newest: a page must not read the whole log."""

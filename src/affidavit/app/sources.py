@@ -21,9 +21,9 @@ from affidavit.events.log import Transaction
 from affidavit.ingest.sync import Sync, SyncReport
 from affidavit.ports.connector import Connector, Fault
 from affidavit.runs.recorder import Run, new_run_id
-from affidavit.store.catalog import Source
 from affidavit.store.keeping import Keeping
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import Source
 
 KINDS = ("folder", "jsonl")
 

@@ -19,9 +19,10 @@ from affidavit.domain.errors import AccessDeniedError, UnknownNameError, UsageEr
 from affidavit.domain.labels import ASKER
 from affidavit.domain.tools import CallState, Contract
 from affidavit.events.log import Transaction
+from affidavit.gateway.callbook import day
 from affidavit.gateway.contracts import Callee, Entry, Registry, deprecated, retired
 from affidavit.gateway.gateway import PATIENCE, Done, Gateway
-from affidavit.gateway.ledger import Ledger, day
+from affidavit.gateway.ledger import Ledger
 from affidavit.gateway.rules import People, Proposal, Rules, Secrets, Standing, no_secrets
 from affidavit.runs.recorder import Run, new_run_id
 from affidavit.store.calls import OPEN, CallRow, Calls

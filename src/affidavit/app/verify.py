@@ -33,10 +33,10 @@ from affidavit.domain.errors import ErasedError
 from affidavit.domain.events import EventKind
 from affidavit.domain.records import FOREVER, Span
 from affidavit.events.verify import LogVerifier
-from affidavit.store.catalog import chunk_details, unpack_fields, unpack_path
 from affidavit.store.credentials import EMPTIED
 from affidavit.store.database import Row
 from affidavit.store.proposals import LEFT
+from affidavit.store.shapes import chunk_details, unpack_fields, unpack_path
 from affidavit.store.tokenvectors import TokenVectors
 
 _GOVERNANCE = ("owner", "classification", "rank", "fresh_days", "deprecated")

@@ -15,12 +15,15 @@ from affidavit.app.feed import CatalogFeed
 from affidavit.app.guarding import GuardShop
 from affidavit.app.models import ModelShop
 from affidavit.app.redaction import Redactions
+from affidavit.app.times import moment
+from affidavit.ask.asker import Agents, Asker, nobody_acts
 from affidavit.ask.caches import Caches
+from affidavit.ask.conversation import Conversations
 from affidavit.ask.retrieve import Retriever
 from affidavit.ask.scopes import Scopes
 from affidavit.domain.canonical import Json, canonical
 from affidavit.domain.clock import Clock, Randomness, SystemClock, SystemRandomness
-from affidavit.domain.errors import UnknownNameError, WorkspaceDamagedError
+from affidavit.domain.errors import UnknownNameError, UsageError, WorkspaceDamagedError
 from affidavit.domain.release import Release, load
 from affidavit.domain.routes import Target
 from affidavit.events.log import Log, Signer
@@ -121,6 +124,25 @@ class Parts:
         late = self.release().retrieval.late > 0
         return Vectors(self.database, self.log, self.catalog, self.bodies, embedder, late=late)
 
+    def asker(
+        self, retriever: Retriever | None = None, agents: Agents = nobody_acts, caches: Caches | None = None
+    ) -> Asker:
+        """Who answers questions, through ``retriever`` where it is not the serving one, acting by ``agents``."""
+        return Asker(
+            self.database,
+            self.log,
+            self.scopes,
+            retriever or self.retriever,
+            self.clock,
+            self.randomness,
+            self.models.caller,
+            self.models.writer,
+            Conversations(self.events, self.catalog),
+            self.guards.of,
+            agents,
+            caches,
+        )
+
     def serve(self, spec: EmbedderSpec) -> None:
         """From now on questions are embedded by ``spec``."""
         before = self.embedder
@@ -152,6 +174,21 @@ class Parts:
         if len(tenants) == 1:
             return tenants[0]
         raise UnknownNameError("which tenant?", f"add --tenant NAME; known tenants: {names}")
+
+    def position(self, when: str) -> int:
+        """The position that ``when`` names: a number, or an ISO 8601 time (UTC unless it says otherwise)."""
+        if when.isdecimal():
+            return int(when)
+        try:
+            at = moment(when)
+        except UsageError as error:
+            raise UsageError(
+                f"{when!r} is neither a position nor a time", "write 1234 or 2026-11-21T10:00"
+            ) from error
+        position = self.log.position_at(at)
+        if position < 0:
+            raise UsageError(f"the workspace is younger than {when}", "`affidavit run list` shows times")
+        return position
 
     def release(self) -> Release:
         """The release that answers."""

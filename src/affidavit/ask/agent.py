@@ -42,7 +42,7 @@ from affidavit.models.outcome import GOOD, Judged, Outcome
 from affidavit.models.stretches import level_of, stretches
 from affidavit.ports.model import ChatRequest, ChatResult, ToolSpec
 from affidavit.runs.recorder import Run
-from affidavit.store.catalog import ChunkView
+from affidavit.store.shapes import ChunkView
 
 CHOOSE = "choose-tool"
 TOOLS, READABLE = "act.tools", "act.readable"

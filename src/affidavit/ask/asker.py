@@ -80,6 +80,11 @@ Agents = Callable[[Release, Caller | None, Question], "Agent | None"]
 """Who acts upon a question under a release; None where no model can."""
 
 
+def nobody_acts(release: Release, caller: Caller | None, question: Question) -> Agent | None:
+    """``Agents`` where questions are only answered."""
+    return None
+
+
 class Asker:
     """Answers questions. Safe to share between threads."""
 
@@ -95,7 +100,7 @@ class Asker:
         writers: Callable[[Release, Caller | None], Writer | None] = lambda release, caller: None,
         conversations: Conversations | None = None,
         guards: Callable[[Release], Guards] = lambda release: Guards(),
-        agents: Agents = lambda release, caller, question: None,
+        agents: Agents = nobody_acts,
         caches: Caches | None = None,
     ) -> None:
         self._agents = agents

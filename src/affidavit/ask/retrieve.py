@@ -23,8 +23,9 @@ from affidavit.policy.scope import Identity, decide_read
 from affidavit.ports.embedder import Embedder
 from affidavit.ports.index import Feed, Index, Query, SearchResult
 from affidavit.store.bodies import Bodies
-from affidavit.store.catalog import Catalog, ChunkView
+from affidavit.store.catalog import Catalog
 from affidavit.store.database import Database
+from affidavit.store.shapes import ChunkView
 from affidavit.store.tokenvectors import TokenVectors
 from affidavit.text.analyze import terms
 from affidavit.text.tokenvectors import Kept, space, unpack

@@ -12,7 +12,9 @@ AffidavitError
 ├── SecondPersonError        what was asked for waits until somebody else confirms it
 ├── UnauthenticatedError     nobody is signed in, or with something that is no longer valid
 ├── InProgressError          the same request is being answered already; ask again for its answer
+├── PreconditionError        what was to be changed is no longer what whoever asks looked at; `required` if they said nothing
 ├── OverloadedError          too much is asked for at once; `after` says in how many seconds to ask again
+│   └── QuotaError           as much was asked for as may be in a day
 ├── WorkspaceError           the workspace cannot be used as it is
 │   ├── WorkspaceMissingError
 │   ├── WorkspaceVersionError
@@ -122,6 +124,15 @@ class InProgressError(AffidavitError):
     retryable = True
 
 
+class PreconditionError(AffidavitError):
+    code = "precondition"
+
+    def __init__(self, message: str, hint: str = "", *, required: bool = False) -> None:
+        """``required``: nothing was said of what was looked at, and it must be."""
+        super().__init__(message, hint)
+        self.required = required
+
+
 class OverloadedError(AffidavitError):
     code = "overloaded"
     retryable = True
@@ -131,6 +142,10 @@ class OverloadedError(AffidavitError):
         super().__init__(message, hint)
         self.after = after
         self.by_caller = by_caller
+
+
+class QuotaError(OverloadedError):
+    code = "quota"
 
 
 class WorkspaceError(AffidavitError):

@@ -19,9 +19,11 @@ EVERYBODY = frozenset(
 ACTIONS = (
     "access:look",
     "approval:resolve",
+    "budget:change",
     "call:resolve",
     "credential:change",
     "drill:run",
+    "level:change",
     "money:read",
     "people:change",
     "people:read",

@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from affidavit.adapters.cloudevents import WebhookFollower
+from affidavit.adapters.guarded import transport
 from affidavit.adapters.ocsf import OcsfFollower
 from affidavit.adapters.otlp import OtlpFollower
 from affidavit.adapters.post import address
 from affidavit.adapters.prometheus import MetricsFollower
 from affidavit.app.config import environment
 from affidavit.app.follow import Following, Notices, Progress
+from affidavit.app.reach import reach
 from affidavit.app.workspace import Workspace
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import FollowerError, UsageError
@@ -170,7 +172,10 @@ def follow_otel(
     with opened(workspace, as_json) as (ws, out):
         _warn_plain(out, endpoint, secret=content or bool(header_env))
         follower = OtlpFollower(
-            endpoint, _headers(header_env), unfinished_after=unfinished_after * 60 * MICROSECONDS
+            endpoint,
+            _headers(header_env),
+            unfinished_after=unfinished_after * 60 * MICROSECONDS,
+            transport=transport(reach(ws.parts)),
         )
         place = address(endpoint).place
         _run(ws, out, follower, _following(ws, name, place, since, tenant, once=once, content=content))
@@ -212,7 +217,12 @@ def follow_webhook(
             out.warn("unsigned: the receiver cannot tell who sends; use --secret-env")
         _warn_plain(out, url, secret=content or bool(header_env))
         follower = WebhookFollower(
-            url, ws.parts.clock.now, secret, _headers(header_env), structured=structured
+            url,
+            ws.parts.clock.now,
+            secret,
+            _headers(header_env),
+            structured=structured,
+            transport=transport(reach(ws.parts)),
         )
         place = address(url).place
         _run(ws, out, follower, _following(ws, name, place, since, tenant, once=once, content=content))

@@ -113,6 +113,7 @@ def key_rotate(
 @key.command("end")
 def key_end(
     id: Annotated[str, typer.Argument(help="The key, as `affidavit key list` shows it.")],
+    alone: Annotated[bool, typer.Option("--alone", help="Leave the keys that were made with it.")] = False,
     by: By = "",
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
@@ -120,11 +121,19 @@ def key_end(
 ) -> None:
     """Take a key back: the very next request with it is refused, by every server over this workspace.
 
+    Keys that were made with it over the network end too: whoever held it may hold them.
+
     Example: `affidavit key end ID --by operator:dave`
     """
     with opened(workspace, as_json) as (ws, out):
-        ws.credentials.end_key(ws.parts.tenant(tenant), id, by)
-        out.json({"ended": id}) if as_json else out.say(f"{id} is not valid any more")
+        _, *made = ws.credentials.end_key(ws.parts.tenant(tenant), id, by, alone=alone)
+        if as_json:
+            out.json({"ended": id, "made_with_it": made})
+            return
+        out.say(
+            f"{id} is not valid any more"
+            + (f", nor is what was made with it: {' '.join(made)}" if made else "")
+        )
 
 
 def signin(

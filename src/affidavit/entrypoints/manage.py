@@ -119,6 +119,27 @@ def people_leave(
         out.json({"left": group}) if as_json else out.say(f"{named(who)} is not in group:{group}")
 
 
+@people.command("unbind")
+def people_unbind(
+    who: Who,
+    by: Annotated[str, typer.Option("--by", help="Who does this: operator:NAME at this machine.")] = "",
+    workspace: WorkspaceOption = None,
+    tenant: TenantOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Let somebody sign in with another account of the sign-in provider's.
+
+    A person is the account that they first signed in with, and no other that later has their name or address. After
+    this whoever signs in as them next is them: be sure who that will be.
+
+    Example: `affidavit people unbind alice --by operator:dave`
+    """
+    with opened(workspace, as_json) as (ws, out):
+        ended = ws.bindings.unbind(ws.parts.tenant(tenant), who, by)
+        said = f"{named(who)} is bound to no account" + ("" if ended else ", and was not before")
+        out.json({"ended": ended}) if as_json else out.say(said)
+
+
 @people.command("remove")
 def people_remove(
     who: Who, workspace: WorkspaceOption = None, tenant: TenantOption = "", as_json: JsonOption = False

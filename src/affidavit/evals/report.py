@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from affidavit.evals.compared import Evaluation
 from affidavit.evals.measure import Difference
+from affidavit.text.markup import plain
 
 _STYLE = """
 :root{--ink:#1b1b1b;--paper:#fff;--line:#ddd;--bar:#3b6ea8;--better:#146c2e;--worse:#b3261e}
@@ -27,19 +27,19 @@ def page(
 ) -> str:
     """The whole page. Everything from outside is escaped."""
     first = next(iter(evaluation.values))
-    about = ", ".join(f"{_text(k)} {_text(v)}" for k, v in evaluation.about.items())
+    about = ", ".join(f"{plain(k)} {plain(v)}" for k, v in evaluation.about.items())
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
         f"<title>Retrieval, {len(evaluation.questions)} questions</title><style>{_STYLE}</style>",
         f"<h1>Retrieval, {len(evaluation.questions)} questions</h1><p>{about}</p>",
         _means(evaluation, differences),
-        f"<h2>{_text(first)} over the questions</h2>",
+        f"<h2>{plain(first)} over the questions</h2>",
         _histogram(list(evaluation.values[first].values())),
         "<p>How many questions have which value: a hill at 0 is questions for which nothing right was found.</p>",
     ]
     if baseline is not None and first in baseline.values:
-        parts += [f"<h2>{_text(first)}, question by question, against the baseline</h2>"]
+        parts += [f"<h2>{plain(first)}, question by question, against the baseline</h2>"]
         parts += [_changes(evaluation.values[first], baseline.values[first])]
     parts += [_questions(evaluation, baseline, first)]
     return "\n".join(parts) + "\n</html>\n"
@@ -49,13 +49,13 @@ def _means(evaluation: Evaluation, differences: Mapping[str, Difference] | None)
     rows, bars = [], []
     means = evaluation.means()
     for number, (name, mean) in enumerate(means.items()):
-        cells = f'<td>{_text(name)}</td><td class="n">{mean.mean:.4f}</td><td class="n">{mean.low:.3f} – {mean.high:.3f}</td>'
+        cells = f'<td>{plain(name)}</td><td class="n">{mean.mean:.4f}</td><td class="n">{mean.low:.3f} – {mean.high:.3f}</td>'
         if differences is not None:
             cells += _difference(differences.get(name))
         rows.append(f"<tr>{cells}</tr>")
         top = 26 * number
         bars.append(
-            f'<text x="0" y="{top + 15}">{_text(name)}</text>'
+            f'<text x="0" y="{top + 15}">{plain(name)}</text>'
             + _rect("bar", 90, top + 4, 500 * mean.mean, 14)
             + _line("range", 90 + 500 * mean.low, 90 + 500 * mean.high, top + 11)
             + f'<text x="{96 + 500 * max(mean.mean, mean.high):.1f}" y="{top + 15}">{mean.mean:.3f}</text>'
@@ -123,20 +123,15 @@ def _questions(evaluation: Evaluation, baseline: Evaluation | None, first: str) 
     values = evaluation.values[first]
     worst = sorted(values, key=lambda q: (values[q], q))[:_SHOWN]
     old = {} if baseline is None else baseline.values.get(first, {})
-    titles = "".join(f'<th class="n">{_text(name)}</th>' for name in evaluation.values)
+    titles = "".join(f'<th class="n">{plain(name)}</th>' for name in evaluation.values)
     rows = []
     for q in worst:
         measured = "".join(f'<td class="n">{by[q]:.3f}</td>' for by in evaluation.values.values())
         was = f'<td class="n">{old[q]:.3f}</td>' if q in old else "<td></td>" if old else ""
-        found = "<br>".join(_text(name) for name in evaluation.found.get(q, ())[:3])
-        rows.append(f"<tr><td>{_text(evaluation.questions[q])}</td>{measured}{was}<td>{found}</td></tr>")
-    before = f'<th class="n">{_text(first)} before</th>' if old else ""
+        found = "<br>".join(plain(name) for name in evaluation.found.get(q, ())[:3])
+        rows.append(f"<tr><td>{plain(evaluation.questions[q])}</td>{measured}{was}<td>{found}</td></tr>")
+    before = f'<th class="n">{plain(first)} before</th>' if old else ""
     return (
         f"<h2>The questions, worst first</h2><table><tr><th>Question</th>{titles}{before}<th>Found first</th></tr>"
         f"{''.join(rows)}</table>"
     )
-
-
-def _text(value: object) -> str:
-    """Text of others' making: no markup, and nothing that changes the direction of what follows."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in str(value)))

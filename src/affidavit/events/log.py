@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -160,6 +161,7 @@ class Log:
         self._queue: list[_Job[object]] = []
         self._queue_lock = threading.Lock()
         self._leader = threading.Lock()
+        self._conditions = threading.local()
 
     def head(self) -> int:
         """The last position, -1 while the log is empty."""
@@ -173,13 +175,38 @@ class Log:
         )
         return -1 if found is None else int(found)
 
+    @contextmanager
+    def only_if(self, check: Callable[[], None]) -> Iterator[None]:
+        """The first change that this thread writes inside is made only if ``check`` does not raise; what it raises is raised.
+
+        It is called in the change's own transaction, before it: between the two nobody writes. It must not write itself.
+        """
+        self._conditions.check = check
+        try:
+            yield
+        finally:
+            self._conditions.check = None
+
+    def _conditional(self, change: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+        check: Callable[[], None] | None = getattr(self._conditions, "check", None)
+        if check is None:
+            return change
+        self._conditions.check = None
+        holds = check
+
+        def checked(tx: Transaction) -> T:
+            holds()
+            return change(tx)
+
+        return checked
+
     def write(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` in a durable transaction and give back what it returns.
 
         Returns only once the commit is on disk. If ``change`` raises, nothing of it is written and the
         error is raised here.
         """
-        job: _Job[T] = _Job(change)
+        job: _Job[T] = _Job(self._conditional(change))
         with self._queue_lock:
             self._queue.append(job)  # type: ignore[arg-type]  # the queue does not look at results
         with self._leader:

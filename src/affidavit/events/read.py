@@ -10,7 +10,7 @@ from typing import Any
 from affidavit.domain.errors import ErasedError, LogDamagedError
 from affidavit.domain.events import EventKind, commit_body
 from affidavit.domain.records import FOREVER
-from affidavit.store.bodies import Bodies
+from affidavit.store.bodies import ERASED, Bodies, unpack
 from affidavit.store.database import Database
 
 _COLUMNS = "position, kind, tenant, run, at, header, body"
@@ -92,6 +92,31 @@ class Reader:
             if event.run in ended:
                 yield event.run, event.facts["journey"]
 
+    def told(self, positions: Sequence[int]) -> list[tuple[Recorded, Any]]:
+        """The events at ``positions`` with their bodies, in that order, at a fraction of the cost of one after the other. Raises
+        LogDamagedError if one is missing or its body is not the one that was recorded."""
+        found = {
+            row[0]: row
+            for row in self._db.all(
+                "SELECT e.position, e.kind, e.tenant, e.run, e.at, e.header, e.body, b.salt, b.codec, b.size, b.data "
+                "FROM json_each(?) wanted JOIN events e ON e.position = wanted.value LEFT JOIN bodies b ON b.id = e.body",
+                (json.dumps(list(positions)),),
+            )
+        }
+        out = []
+        for position in positions:
+            if position not in found:
+                self.event(position)  # says so
+            *event, salt, codec, size, data = found[position]
+            recorded = _recorded(tuple(event))
+            out.append((recorded, self._told(recorded, salt, codec, size, data)))
+        return out
+
+    def _told(self, event: Recorded, salt: Any, codec: int | None, size: Any, data: Any) -> Any:
+        if event.body_id is None or codec is None or codec == ERASED:
+            return self.body(event)
+        return _checked(event, bytes(salt), unpack(event.body_id, codec, size, data))
+
     def body(self, event: Recorded) -> Any:
         """The event's body as JSON, None without one, an ``ErasedBody`` where it was erased.
 
@@ -103,12 +128,17 @@ class Reader:
             salt, data = self._bodies.opened(event.body_id)
         except ErasedError:
             return ErasedBody(erased=True)
-        if commit_body(salt, data) != event.commitment:
-            raise LogDamagedError(
-                f"position {event.position}: the body was changed: its commitment does not match",
-                "run `affidavit audit verify`; restore the workspace from a backup",
-            )
-        return json.loads(data)
+        return _checked(event, salt, data)
+
+
+def _checked(event: Recorded, salt: bytes, data: bytes) -> Any:
+    """``data`` as JSON, if it is what the event commits to."""
+    if commit_body(salt, data) != event.commitment:
+        raise LogDamagedError(
+            f"position {event.position}: the body was changed: its commitment does not match",
+            "run `affidavit audit verify`; restore the workspace from a backup",
+        )
+    return json.loads(data)
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:

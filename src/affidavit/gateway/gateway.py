@@ -18,9 +18,10 @@ from affidavit.domain.labels import Label, Origin
 from affidavit.domain.tools import CallState
 from affidavit.events.log import Log, Transaction
 from affidavit.events.read import ErasedBody, Reader
+from affidavit.gateway.callbook import day
 from affidavit.gateway.contracts import Context, Entry, Registry
 from affidavit.gateway.execution import End, Outcome, attempt
-from affidavit.gateway.ledger import Claim, Ledger, day
+from affidavit.gateway.ledger import Claim, Ledger
 from affidavit.gateway.rules import Proposal, Secrets, no_secrets
 from affidavit.models.breaker import Breaker, Permit
 from affidavit.store.calls import CallRow

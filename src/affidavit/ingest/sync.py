@@ -24,8 +24,9 @@ from affidavit.ingest.vectors import Made, Vectors
 from affidavit.models.caller import CHARGED, EMBED
 from affidavit.ports.connector import Connector, Fault, Item, Page
 from affidavit.runs.recorder import Run
-from affidavit.store.catalog import Catalog, Known, NewRevision, Source, chunk_details, revision_details
+from affidavit.store.catalog import Catalog
 from affidavit.store.database import Database
+from affidavit.store.shapes import Known, NewRevision, Source, chunk_details, revision_details
 
 BATCH_DOCUMENTS = 64
 BATCH_CHARACTERS = 4_000_000

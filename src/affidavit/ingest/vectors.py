@@ -16,8 +16,9 @@ from affidavit.events.log import Log, Transaction
 from affidavit.ingest.chunk import chunk_input
 from affidavit.ports.embedder import Embedder, Reads, charges, reads
 from affidavit.store.bodies import Bodies
-from affidavit.store.catalog import Catalog, unpack_fields, unpack_path
+from affidavit.store.catalog import Catalog
 from affidavit.store.database import Database, Row
+from affidavit.store.shapes import unpack_fields, unpack_path
 from affidavit.store.tokenvectors import TokenVectors
 from affidavit.text.tokenvectors import FORMAT, pack, space
 

@@ -59,6 +59,14 @@ class People:
         sql = "SELECT 1 FROM people WHERE tenant = ? AND principal = ?"
         return self._db.value(sql, (tenant, principal)) is not None
 
+    def removed_since(self, tenant: int, principal: str, position: int) -> bool:
+        """Whether there was no such ``principal`` for a while after ``position``."""
+        sql = (
+            f"SELECT 1 FROM people p WHERE tenant = ? AND principal = ? AND until > ? AND until < {FOREVER} AND NOT EXISTS ("
+            "SELECT 1 FROM people n WHERE n.tenant = p.tenant AND n.principal = p.principal AND n.since = p.until)"
+        )
+        return self._db.value(sql, (tenant, principal, position)) is not None
+
     def last(self, tenant: int, principal: str) -> Mapping[str, Json] | None:
         """What was known of ``principal`` last, also of one who was removed; None if there never was such a one."""
         text = self._db.value(
@@ -71,14 +79,6 @@ class People:
         rows = self._db.all(
             f"SELECT principal FROM people WHERE tenant = ? AND {_AT} ORDER BY principal",
             (tenant, position, position),
-        )
-        return [row[0] for row in rows]
-
-    def with_fact(self, tenant: int, path: str, value: str, position: int) -> list[str]:
-        """Those of whom the fact at the JSON ``path`` is ``value``."""
-        rows = self._db.all(
-            f"SELECT principal FROM people WHERE tenant = ? AND {_AT} AND json_extract(facts, ?) = ? ORDER BY principal",
-            (tenant, position, position, path, value),
         )
         return [row[0] for row in rows]
 
@@ -159,6 +159,23 @@ class People:
     def holders(self, tenant: int, action: str, position: int) -> frozenset[str]:
         """The principals that may do ``action``, by a grant of it or of a role that includes it."""
         return frozenset().union(*(self.grants(tenant, grant, position) for grant in granting(action)))
+
+    def heard_of(self, tenant: int, principal: str, position: int) -> bool:
+        """Whether there is such a one, with facts, members or grants."""
+        sql = f"SELECT 1 FROM grants WHERE tenant = ? AND principal = ? AND {_AT}"
+        return (
+            self.facts(tenant, principal, position) is not None
+            or bool(self.members_of(tenant, principal, position))
+            or self._db.value(sql, (tenant, principal, position, position)) is not None
+        )
+
+    def gives(self, tenant: int, principal: str, position: int) -> bool:
+        """Whether being ``principal``, or in it, comes with a grant or a role."""
+        rows = self._db.all(
+            f"SELECT DISTINCT principal FROM grants WHERE tenant = ? AND {_AT}", (tenant, position, position)
+        )
+        holders = {row[0] for row in rows}
+        return bool(holders and holders & self.closure(tenant, principal, position))
 
     def roles_of(self, tenant: int, principals: Set[str], position: int) -> frozenset[str]:
         """The roles that somebody holds who is all of ``principals``."""

@@ -10,16 +10,17 @@ from affidavit.domain.records import FOREVER
 from affidavit.store.database import Database, Row
 
 _OPEN = f"until = {FOREVER}"
-_COLUMNS = "id, tenant, operation, principal, speaker, scopes, asked, expires, state, since, until"
+_COLUMNS = "id, tenant, operation, principal, speaker, scopes, proof, asked, expires, state, since, until"
 MADE = "made"
-LEFT = ["", "", None, "", 0]
-"""What is left in a row of an erased person's: principal, speaker, scopes, asked, expires."""
+LEFT = ["", "", None, "", "", 0]
+"""What is left in a row of an erased person's: principal, speaker, scopes, proof, asked, expires."""
 
 
 @dataclass(frozen=True)
 class Proposal:
     """``principal`` asked for ``operation`` with ``asked`` (JSON), by what is good for ``scopes``; ``speaker`` is the service
-    that spoke for them. It can be confirmed until ``expires`` (microseconds)."""
+    that spoke for them, ``proof`` the id of the credential that they asked by, if it was one. It can be confirmed until
+    ``expires`` (microseconds)."""
 
     id: str
     tenant: int
@@ -27,6 +28,7 @@ class Proposal:
     principal: str
     speaker: str
     scopes: frozenset[str] | None
+    proof: str
     asked: str
     expires: int
     state: str
@@ -79,7 +81,7 @@ class Proposals:
     def add(self, made: Proposal) -> None:
         scopes = None if made.scopes is None else sorted(made.scopes)
         self._db.run(
-            f"INSERT INTO proposals ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO proposals ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 made.id,
                 made.tenant,
@@ -87,6 +89,7 @@ class Proposals:
                 made.principal,
                 made.speaker,
                 canonical(scopes).decode(),
+                made.proof,
                 made.asked,
                 made.expires,
                 made.state,
@@ -101,14 +104,14 @@ class Proposals:
     def empty(self, tenant: int, principal: str) -> int:
         """Take everything out of the rows of ``principal`` but what was to be done, its times and its end; how many."""
         return self._db.changed(
-            "UPDATE proposals SET principal = '', speaker = '', scopes = 'null', asked = '', expires = 0 "
+            "UPDATE proposals SET principal = '', speaker = '', scopes = 'null', proof = '', asked = '', expires = 0 "
             "WHERE tenant = ? AND principal = ?",
             (tenant, principal),
         )
 
 
 def _proposal(row: Row) -> Proposal:
-    id, tenant, operation, principal, speaker, scopes, asked, *rest = row
+    id, tenant, operation, principal, speaker, scopes, proof, asked, *rest = row
     limits = json.loads(scopes)
     given = None if limits is None else frozenset(limits)
-    return Proposal(id, tenant, operation, principal, speaker, given, asked, *rest)
+    return Proposal(id, tenant, operation, principal, speaker, given, proof, asked, *rest)

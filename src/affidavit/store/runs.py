@@ -78,6 +78,14 @@ class Runs:
         row = self._db.one("SELECT tenant, who FROM runs WHERE run = ?", (run,))
         return None if row is None else (row[0], row[1])
 
+    def counted(self, since: int) -> list[tuple[int, str, str, int]]:
+        """(tenant, who, journey, how many) of the runs that began at position ``since`` or later."""
+        rows = self._db.all(
+            "SELECT tenant, who, journey, count(*) FROM runs WHERE position >= ? GROUP BY tenant, who, journey",
+            (since,),
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
     # -- what `audit verify` compares with the log
 
     def at(self, position: int) -> tuple[int, str, str] | None:

@@ -144,8 +144,11 @@ CREATE UNIQUE INDEX secrets_by_name ON secrets (tenant, name) WHERE until = 4611
 CREATE TABLE credentials (
   id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, kind TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
   scopes TEXT NOT NULL, acts_for TEXT NOT NULL, expires INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
-  seen INTEGER NOT NULL) WITHOUT ROWID;
+  seen INTEGER NOT NULL, made_by TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX credentials_by_principal ON credentials (tenant, principal, until);
+CREATE INDEX credentials_by_expiry ON credentials (expires);
+CREATE UNIQUE INDEX credentials_bound ON credentials (tenant, digest) WHERE kind = 'bound' AND until = 4611686018427387904;
+CREATE INDEX credentials_by_maker ON credentials (made_by) WHERE made_by <> '';
 -- What requests with an idempotency key were answered, for a day. Not on the log; every erasure empties it.
 CREATE TABLE replies (
   tenant INTEGER NOT NULL, caller TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, run TEXT NOT NULL, owner TEXT NOT NULL,
@@ -158,7 +161,7 @@ CREATE TABLE four_eyes (
 CREATE UNIQUE INDEX four_eyes_by_tenant ON four_eyes (tenant) WHERE until = 4611686018427387904;
 CREATE TABLE proposals (
   id TEXT PRIMARY KEY, tenant INTEGER NOT NULL, operation TEXT NOT NULL, principal TEXT NOT NULL, speaker TEXT NOT NULL,
-  scopes TEXT NOT NULL, asked TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
+  scopes TEXT NOT NULL, proof TEXT NOT NULL, asked TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
   until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX proposals_by_tenant ON proposals (tenant, until);
 -- Tools of strangers that an operator accepted, by the digest of what was accepted; the content is in the event at `since`.

@@ -1,19 +1,14 @@
-"""What was spent, counted: a file beside the catalog that can be lost, since it is worked out again from the log.
-
-It holds no names. Commits here reach the disk with the next checkpoint only (``synchronous=NORMAL``): they survive the death of a
-process, and after a power failure the counters are at most some seconds behind.
-"""
+"""What was spent, counted. No names. After a power failure the counters are at most some seconds behind."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from affidavit.domain.errors import WorkspaceDamagedError
-from affidavit.store.database import Database, Row
+from affidavit.store.database import Row
+from affidavit.store.derived import DerivedFile
 
 FILE = "money.db"
 _SCHEMA = """
@@ -25,7 +20,6 @@ CREATE TABLE reserved (
   token INTEGER, budget INTEGER, who TEXT, period INTEGER, micro INTEGER NOT NULL, lease INTEGER NOT NULL,
   PRIMARY KEY (token, budget)) WITHOUT ROWID;
 CREATE INDEX reserved_by_counter ON reserved (budget, who, period);
-CREATE TABLE folded (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, leaf BLOB NOT NULL);
 CREATE TABLE costs (
   day TEXT, tenant INTEGER, who TEXT, stage TEXT, task TEXT, provider TEXT, model TEXT, release TEXT, source TEXT, currency TEXT,
   calls INTEGER NOT NULL, input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL, micro INTEGER NOT NULL,
@@ -74,47 +68,18 @@ def squared(cost: int) -> int:
     return min((-(-cost // _MILLI)) ** 2, _LARGEST_SQUARE)
 
 
-class Ledger:
+class Ledger(DerivedFile):
     """Counters, reservations and the cost view. Safe to share between threads and processes."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._guard = threading.Lock()
-        self._opened: Database | None = None
-
-    @property
-    def _db(self) -> Database:
-        with self._guard:
-            if self._opened is None:
-                self._opened = self._open()
-            return self._opened
-
-    def _open(self) -> Database:
-        database = Database(self._path, synchronous="NORMAL")
-        try:
-            database.create(_SCHEMA)
-            database.value("SELECT count(*) FROM folded")
-        except WorkspaceDamagedError as error:
-            database.close()
-            raise WorkspaceDamagedError(
-                f"{self._path} is damaged: it only counts what the log says",
-                f"stop what uses the workspace and delete {FILE}; it is made anew from the log",
-            ) from error
-        return database
-
-    def close(self) -> None:
-        """Let go of the file; it is opened again when it is needed."""
-        with self._guard:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+        super().__init__(folder / FILE, _SCHEMA, ["costs"])
 
     # -- counters
 
     def counted(self, budget: int, who: str, period: int, now: int) -> Spent | None:
         """What was counted and what is reserved at ``now``; None where nothing was counted yet."""
-        with self._db.read():
-            row = self._db.one(
+        with self.db.read():
+            row = self.db.one(
                 "SELECT micro, requests, squares FROM counters WHERE budget = ? AND who = ? AND period = ?",
                 (budget, who, period),
             )
@@ -125,20 +90,20 @@ class Ledger:
             "SELECT coalesce(sum(micro), 0), count(*) FROM reserved "
             "WHERE budget = ? AND who = ? AND period = ? AND lease > ?"
         )
-        return self._db.one(sql, (budget, who, period, now)) or (0, 0)
+        return self.db.one(sql, (budget, who, period, now)) or (0, 0)
 
     def seed(self, budget: int, who: str, period: int, spent: Spent) -> None:
         """Begin a counter, unless another process just did."""
-        with self._db.write():
-            self._db.run(
+        with self.db.write():
+            self.db.run(
                 "INSERT INTO counters VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING",
                 (budget, who, period, spent.micro, spent.requests, spent.squares),
             )
 
     def recount(self, budget: int, who: str, period: int, spent: Spent) -> None:
         """Set a counter to what the log says, where that is more."""
-        with self._db.write():
-            self._db.run(
+        with self.db.write():
+            self.db.run(
                 "UPDATE counters SET micro = max(micro, ?), requests = max(requests, ?), squares = max(squares, ?) "
                 "WHERE budget = ? AND who = ? AND period = ?",
                 (spent.micro, spent.requests, spent.squares, budget, who, period),
@@ -146,7 +111,7 @@ class Ledger:
 
     def people(self, budget: int, period: int) -> list[str]:
         """For whom a budget of each person has counted."""
-        rows = self._db.all("SELECT who FROM counters WHERE budget = ? AND period = ?", (budget, period))
+        rows = self.db.all("SELECT who FROM counters WHERE budget = ? AND period = ?", (budget, period))
         return [row[0] for row in rows]
 
     # -- reservations
@@ -156,14 +121,14 @@ class Ledger:
 
         One write transaction of SQLite: no other process reserves in between. What nobody settled in time is let go.
         """
-        with self._db.write():
-            self._db.run("DELETE FROM reserved WHERE lease <= ?", (now,))
+        with self.db.write():
+            self.db.run("DELETE FROM reserved WHERE lease <= ?", (now,))
             for want in wants:
                 spent = self._now(want, now)
                 if _too_much(want, spent):
                     self._due(want, SPENT)
                     return want, spent
-            self._db.many(
+            self.db.many(
                 "INSERT INTO reserved VALUES (?, ?, ?, ?, ?, ?)",
                 [(token, w.budget, w.who, w.period, w.micro, lease) for w in wants],
             )
@@ -171,13 +136,13 @@ class Ledger:
 
     def _now(self, want: Want, now: int) -> Spent:
         at = want.budget, want.who, want.period
-        row = self._db.one(
+        row = self.db.one(
             "SELECT micro, requests, squares FROM counters WHERE budget = ? AND who = ? AND period = ?", at
         )
         return Spent(*(row or (0, 0, 0)), *self._under_way(*at, now))
 
     def _due(self, want: Want, level: int) -> None:
-        self._db.run(
+        self.db.run(
             "UPDATE counters SET due = max(due, ?) WHERE budget = ? AND who = ? AND period = ?",
             (level, want.budget, want.who, want.period),
         )
@@ -187,10 +152,10 @@ class Ledger:
 
         From ``percent`` of the amount or of the requests on, a warning is due.
         """
-        with self._db.write():
-            self._db.run("DELETE FROM reserved WHERE token = ?", (token,))
+        with self.db.write():
+            self.db.run("DELETE FROM reserved WHERE token = ?", (token,))
             for want in wants:
-                self._db.run(
+                self.db.run(
                     "INSERT INTO counters VALUES (?, ?, ?, ?, 1, ?, 0, 0) ON CONFLICT DO UPDATE SET "
                     "micro = micro + excluded.micro, requests = requests + 1, squares = squares + excluded.squares",
                     (want.budget, want.who, want.period, cost, squared(cost)),
@@ -201,52 +166,37 @@ class Ledger:
 
     def release(self, token: int) -> None:
         """Nothing was spent."""
-        with self._db.write():
-            self._db.run("DELETE FROM reserved WHERE token = ?", (token,))
+        with self.db.write():
+            self.db.run("DELETE FROM reserved WHERE token = ?", (token,))
 
     def due(self) -> list[tuple[int, str, int, int]]:
         """(budget, who, period, level) of every warning that is not on record yet."""
-        rows = self._db.all("SELECT budget, who, period, due FROM counters WHERE due > told")
+        rows = self.db.all("SELECT budget, who, period, due FROM counters WHERE due > told")
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def told(self, budget: int, who: str, period: int, level: int) -> None:
         """A warning is on record."""
-        with self._db.write():
-            self._db.run(
+        with self.db.write():
+            self.db.run(
                 "UPDATE counters SET told = max(told, ?) WHERE budget = ? AND who = ? AND period = ?",
                 (level, budget, who, period),
             )
 
     # -- the cost view
 
-    def folded(self) -> tuple[int, bytes]:
-        """The last position that is in the view, and its leaf; -1 for none."""
-        row = self._db.one("SELECT position, leaf FROM folded WHERE id = 1")
-        return (-1, b"") if row is None else (row[0], bytes(row[1]))
-
     def fold(self, before: int, position: int, leaf: bytes, lines: Iterable[tuple[Key, Amounts]]) -> bool:
         """Add ``lines`` and move from ``before`` to ``position``, both or neither; False if another process moved it."""
-        with self._db.write():
-            if self.folded()[0] != before:
-                return False
-            keys = ", ".join("?" * len(KEYS + AMOUNTS))
-            added = ", ".join(f"{name} = {name} + excluded.{name}" for name in AMOUNTS)
-            self._db.many(
+        keys = ", ".join("?" * len(KEYS + AMOUNTS))
+        added = ", ".join(f"{name} = {name} + excluded.{name}" for name in AMOUNTS)
+        return self.move(
+            before,
+            position,
+            leaf,
+            lambda: self.db.many(
                 f"INSERT INTO costs VALUES ({keys}) ON CONFLICT DO UPDATE SET {added}",
                 [(*key, *amounts) for key, amounts in lines],
-            )
-            self._db.run(
-                "INSERT INTO folded VALUES (1, ?, ?) "
-                "ON CONFLICT DO UPDATE SET position = excluded.position, leaf = excluded.leaf",
-                (position, leaf),
-            )
-        return True
-
-    def forget(self) -> None:
-        """Empty the view: the log is not the one it was made of."""
-        with self._db.write():
-            self._db.run("DELETE FROM costs")
-            self._db.run("DELETE FROM folded")
+            ),
+        )
 
     def spent(
         self, days: tuple[str, str], tenant: int | None, who: str | None, task: str, currency: str
@@ -258,7 +208,7 @@ class Ledger:
             if value is not None:
                 where += f" AND {column} = ?"
                 values.append(value)  # type: ignore[arg-type]  # numbers and text
-        row = self._db.one(
+        row = self.db.one(
             f"SELECT coalesce(sum(CASE WHEN currency = ? THEN micro ELSE 0 END), 0), coalesce(sum(calls), 0), "
             f"coalesce(sum(CASE WHEN currency = ? THEN squares ELSE 0 END), 0) FROM costs WHERE {where}",
             (currency, currency, *values),
@@ -272,7 +222,7 @@ class Ledger:
         where, values = "day >= ? AND day <= ?", [since, until]
         if tenant is not None:
             where += f" AND tenant = {int(tenant)}"
-        return self._db.all(f"SELECT {columns}, {sums} FROM costs WHERE {where} GROUP BY {columns}", values)
+        return self.db.all(f"SELECT {columns}, {sums} FROM costs WHERE {where} GROUP BY {columns}", values)
 
 
 def near(limit: int, spent: int, percent: int) -> bool:

@@ -464,7 +464,7 @@ class Miscounting(Workspace):
 
     def ask(self, *rest: Any, **more: Any) -> Answer:
         answer = super().ask(*rest, **more)
-        ledger = self.money.ledger._db
+        ledger = self.money.ledger.db
         with ledger.write():
             ledger.run("UPDATE counters SET micro = micro / 2")
         return answer

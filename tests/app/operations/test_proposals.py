@@ -24,6 +24,7 @@ from affidavit.domain.errors import (
     UnknownNameError,
     UsageError,
 )
+from affidavit.domain.events import EventKind
 from affidavit.domain.roles import ACTIONS
 from affidavit.entrypoints.http.application import make_app
 from affidavit.store.people import Tenant
@@ -246,3 +247,112 @@ def test_a_secret_goes_to_whoever_asked_and_never_to_the_second_person(
 
 def test_every_action_that_can_be_granted_can_take_two(workspace: affidavit.Workspace, acme: Tenant) -> None:
     assert workspace.proposals.require(acme, ACTIONS, DAVE) == sorted(ACTIONS)
+
+
+# -- both are looked at again when it comes to be done
+
+
+def _key(ws: affidavit.Workspace, tenant: Tenant, who: str, **limits: Any) -> Caller:
+    made, _ = ws.credentials.make_key(tenant, who, "k", 3, DAVE, **limits)
+    return Caller(tenant, who, "key", scopes=made.scopes, proof=made.id)
+
+
+def _session(ws: affidavit.Workspace, tenant: Tenant, who: str) -> Caller:
+    made, _ = ws.credentials.begin_session(tenant, who, "link", 8)
+    return Caller(tenant, who, "session", proof=made.id)
+
+
+def _spoken(ws: affidavit.Workspace, tenant: Tenant) -> Caller:
+    ws.people.join(tenant, "user:alice", "staff")
+    made, _ = ws.credentials.make_key(
+        tenant, "service:bot", "k", 3, DAVE, ["mode:change"], acts_for=["group:staff"]
+    )
+    return Caller(tenant, "user:alice", "key", "service:bot", made.scopes, proof=made.id)
+
+
+def _again(ws: affidavit.Workspace, tenant: Tenant) -> None:
+    """alice is removed, and made known again with what she had."""
+    ws.people.remove(tenant, "user:alice")
+    ws.load_people([Entry("user:alice", frozenset(), {})], "acme")
+
+
+TAKEN_BACK: dict[str, tuple[Any, Any]] = {
+    "key": (
+        lambda ws, t: _key(ws, t, "user:alice"),
+        lambda ws, t, who: ws.credentials.end_key(t, who.proof, DAVE),
+    ),
+    "session": (
+        lambda ws, t: _session(ws, t, "user:alice"),
+        lambda ws, t, who: ws.credentials.sign_out(t, "alice", DAVE),
+    ),
+    "person": (lambda ws, t: Caller(t, "user:alice", "token"), lambda ws, t, who: _again(ws, t)),
+    "grant": (
+        lambda ws, t: Caller(t, "user:alice", "token"),
+        lambda ws, t, who: ws.people.grant(t, "user:alice", "mode:change", revoke=True),
+    ),
+    "speaker": (_spoken, lambda ws, t, who: ws.people.remove(t, "service:bot")),
+    "spoken for": (_spoken, lambda ws, t, who: ws.people.leave(t, "user:alice", "staff")),
+}
+
+
+@pytest.mark.parametrize("what", TAKEN_BACK)
+def test_what_somebody_asked_by_still_holds_when_it_is_done(
+    workspace: affidavit.Workspace, acme: Tenant, what: str
+) -> None:
+    asking, taken_back = TAKEN_BACK[what]
+    alice = asking(workspace, acme)
+    id = proposed(workspace, alice)
+    taken_back(workspace, acme, alice)
+    with pytest.raises(ForbiddenError, match="this is not done"):
+        confirm(workspace, Caller(acme, "user:bob", "session"), id)
+    assert workspace.controls.mode(acme) == "read-only"
+    assert workspace.parts.database.all("SELECT state FROM proposals") == [("void",)]
+    with pytest.raises(UnknownNameError):  # nor later, when it is given back
+        confirm(workspace, Caller(acme, "user:bob", "session"), id)
+
+
+def test_leaving_the_browser_takes_nothing_back(workspace: affidavit.Workspace, acme: Tenant) -> None:
+    alice, bob = _session(workspace, acme, "user:alice"), _key(workspace, acme, "user:bob")
+    id = proposed(workspace, alice)
+    workspace.credentials.sign_out(acme, "alice", "user:alice")
+    assert confirm(workspace, bob, id)["result"] == {"mode": "live"}
+    event = next(iter(workspace.parts.events.of_kind(EventKind.PROPOSAL_CHANGED, newest_first=True)))
+    assert workspace.parts.events.body(event)["checked"] == {
+        "asked": {"by": "user:alice", "proof": alice.proof},
+        "agreed": {"by": "user:bob", "proof": bob.proof},
+    }
+
+
+def test_asked_again_by_what_holds_it_waits_anew(workspace: affidavit.Workspace, acme: Tenant) -> None:
+    first, second = _key(workspace, acme, "user:alice"), _key(workspace, acme, "user:alice")
+    id = proposed(workspace, first)
+    assert proposed(workspace, second) == id
+    workspace.credentials.end_key(acme, first.proof, DAVE)
+    assert proposed(workspace, second) != id
+
+
+YES_TAKEN_BACK: dict[str, Any] = {
+    "key": lambda ws, t, who: ws.credentials.end_key(t, who.proof, DAVE),
+    "role": lambda ws, t, who: ws.people.grant(t, "user:bob", "role:admin", revoke=True),
+    "person": lambda ws, t, who: ws.people.remove(t, "user:bob"),
+    "erased": lambda ws, t, who: ws.erasing.erase(t, Target("person", "user:bob"), "operator:dpo", "17"),
+}
+
+
+@pytest.mark.parametrize("what", YES_TAKEN_BACK)
+def test_a_yes_still_holds_when_the_secret_is_given(
+    workspace: affidavit.Workspace, acme: Tenant, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(PROPOSING, "table", TABLE)
+    workspace.proposals.require(acme, ["credential:change"], DAVE)
+    for who in ("user:alice", "user:bob"):
+        workspace.people.grant(acme, who, "role:admin")
+    alice, bob = _session(workspace, acme, "user:alice"), _key(workspace, acme, "user:bob")
+    operation = TABLE["keys.make"]
+    wanted = operation.takes.model_validate({"principal": "user:alice", "name": "mine"})
+    with pytest.raises(SecondPersonError) as caught:
+        perform(workspace, alice, operation, wanted)
+    confirm(workspace, bob, caught.value.proposal)
+    YES_TAKEN_BACK[what](workspace, acme, bob)
+    with pytest.raises(SecondPersonError):
+        perform(workspace, alice, operation, wanted)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from affidavit.app.config import EmbedderSpec
 from affidavit.app.operations.operation import Method, Operation
 from affidavit.app.operations.table import TABLE
 from affidavit.domain.errors import UsageError
+from affidavit.domain.events import EventKind
 from affidavit.entrypoints.http.application import make_app
 from affidavit.testing.clock import FixedClock, SeededRandomness
 
@@ -38,7 +42,7 @@ class Asker:
         path = "/v1" + row.path.format(**{k: said.pop(k) for k in list(said) if f"{{{k}}}" in row.path})
         method = row.method.value
         sent: dict[str, Any] = {"params": said} if row.method is Method.READ else {"json": said}
-        headers = {"Authorization": f"Bearer {self._key(who)}"}
+        headers = {"Authorization": f"Bearer {self._key(who)}", **({"If-Match": "*"} if row.guarded else {})}
         answer = self._client.request(method, path, headers=headers, **(sent if said else {}))
         assert answer.status_code == status, answer.text
         return answer.json()
@@ -183,9 +187,57 @@ def test_what_people_say_and_incidents(world: TwoSides, ask: Asker) -> None:
     assert ask("incidents.close", incident=id, text="it was nothing")["status"] == "closed"
     assert ask("incidents.show", incident=id)["timeline"]
     assert id in [i["incident"] for i in ask("incidents.list", status="closed")["items"]]
+    packed = ask("incidents.pack", incident=id)
+    data = base64.b64decode(packed["data"])
+    assert hashlib.sha256(data).hexdigest() == packed["sha256"]
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        held = {n.partition("/")[2]: hashlib.sha256(archive.read(n)).hexdigest() for n in archive.namelist()}
+    assert {f["file"]: f["sha256"] for f in packed["files"]}.items() <= held.items()
+    assert {"proof.json", "timeline.json", "replay.json", "SHA256SUMS"} <= held.keys()
     first = ask("incidents.list", limit=1)
     second = ask("incidents.list", limit=1, after=first["next"])
     assert first["items"] != second["items"]
+
+
+def test_who_looks_after_incidents_is_not_thereby_given_what_the_run_saw(world: TwoSides, ask: Asker) -> None:
+    side, person = world.ours, world.ours.known["person"]
+    id = ask("incidents.open", run=side.known["run"], reason="to pack it")["incident"]
+    world.ws.people.grant(side.tenant, person, "incident:manage")
+    ask("incidents.show", person, incident=id)
+    ask("incidents.pack", person, 403, incident=id)
+    world.ws.people.grant(side.tenant, person, "incident:manage", revoke=True)
+
+
+def test_what_is_promised_and_what_may_be_spent(world: TwoSides, ask: Asker) -> None:
+    admin, person = world.ours.admin.principal, world.ours.known["person"]
+    made = ask("levels.set", level="freshness", percent="99.5", within_seconds=3600)
+    assert (made["percent"], made["days"]) == ("99.5", 30)
+    levels = [one for one in ask("levels.list")["items"] if one["level"] == "freshness"]
+    assert {one["objective"]["percent"] for one in levels} == {"99.50"}
+    ask("levels.set", person, 403, level="citations", percent="100")
+    ask("levels.set", "", 400, level="citations", percent="100", within_seconds=5)
+    assert ask("levels.remove", level="freshness") == {"level": "freshness", "source": ""}
+    assert not any(one["objective"] for one in ask("levels.list")["items"] if one["level"] == "freshness")
+    (tenants,) = (b for b in ask("money.budgets")["items"] if b["scope"] == "tenant")
+    each = ask("money.budget", amount="none", requests=1000, per="day", each=True)
+    assert (each["scope"], each["person"], each["requests"]) == ("person", "each", 1000)
+    ask("money.unlimited", person, 403, budget=each["budget"])
+    assert ask("money.unlimited", budget=each["budget"]) == {"budget": each["budget"]}
+    theirs = world.ws.budgets.set("tenant", "5", "day", "operator:test", world.theirs.tenant)["budget"]
+    ask("money.unlimited", "", 404, budget=theirs)  # as if there were none
+    whole = world.ws.budgets.set("workspace", "500", "day", "operator:test")["budget"]
+    ask("money.unlimited", "", 404, budget=whole)
+    assert [b["budget"] for b in ask("money.budgets")["items"]] == [tenants["budget"]]
+    told = {b["budget"]: b["scope"] for b in world.ws.budgets.show()}
+    assert (told[theirs], told[whole]) == ("tenant", "workspace")
+    world.ws.budgets.remove(theirs, "operator:test")
+    world.ws.budgets.remove(whole, "operator:test")
+    set_by = [
+        world.ws.parts.events.body(event)["by"]
+        for kind in (EventKind.LEVEL_CHANGED, EventKind.BUDGET_CHANGED)
+        for event in world.ws.parts.events.of_kind(kind)
+    ]
+    assert admin in set_by
 
 
 def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
@@ -201,6 +253,8 @@ def test_tools_calls_and_approvals(world: TwoSides, ask: Asker) -> None:
     assert [w["call"] for w in ask("approvals.list", person)["items"]] == [waiting["call"]]
     world.ws.people.grant(world.ours.tenant, admin, "role:approver")
     assert waiting["call"] in [w["call"] for w in ask("approvals.list")["items"]]
+    assert ask("approvals.count") == {"count": 1, "more": False}
+    assert ask("approvals.count", person) == {"count": 0, "more": False}
     assert ask("approvals.show", call=waiting["call"])["does"]
     assert ask("approvals.deny", call=waiting["call"], reason="not now")["state"] == "denied"
     another = ask("tools.call", person, name="close_account", arguments={"account": "A-9"})
@@ -270,6 +324,19 @@ def test_people_and_keys(world: TwoSides, ask: Asker) -> None:
     assert made["secret"] not in json.dumps(ask("keys.list", limit=200))
     rotated = ask("keys.rotate", id=id, days=3, overlap=0)
     assert ask("keys.end", id=rotated["key"]["id"])["id"] == rotated["key"]["id"]
+
+
+def test_letting_somebody_sign_in_with_another_account(world: TwoSides, ask: Asker) -> None:
+    nobody, clerk, boss = "user:gerbil-nobody", "user:gerbil-clerk", "user:gerbil-boss"
+    world.ws.load_people([affidavit.app.people.Entry(who, frozenset(), {}) for who in (clerk, boss)], "acme")
+    world.ws.people.grant(world.ours.tenant, clerk, "credential:change")
+    world.ws.people.grant(world.ours.tenant, boss, "role:admin")
+    for who in (nobody, boss):
+        world.ws.bindings.bind(world.ours.tenant, who, "https://login.example", who)
+    assert ask("people.unbind", name=nobody) == {"principal": nobody, "ended": 1}
+    assert ask("people.unbind", clerk, name=nobody)["ended"] == 0
+    ask("people.unbind", clerk, 403, name=boss)  # they could then sign in as the boss
+    ask("people.unbind", "", 404, name="user:quokka")
 
 
 def test_nobody_gives_what_they_do_not_have(world: TwoSides, ask: Asker) -> None:

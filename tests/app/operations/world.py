@@ -17,6 +17,7 @@ from tests.acting_world import Outside, tools_of
 import affidavit
 from affidavit.app.operations.operation import Caller, Operation, perform
 from affidavit.app.people import Entry
+from affidavit.app.proposals import Wanted
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.store.people import Tenant
@@ -73,7 +74,7 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
     ws.controls.kill(tenant, f"source:{word}-old", BY, f"the {secret} is gone")
     ws.budgets.set("tenant", "5", "month", BY, tenant)
     wanted = json.dumps({"mode": "read-only", "reason": f"the {secret} rests"})
-    proposal = ws.proposals.propose(tenant, "modes.set", reader, "", None, wanted)
+    proposal = ws.proposals.propose(tenant, Wanted("modes.set", reader, "", None, wanted))
     with ws.parts.database.read():
         (state,) = ws.parts.catalog.states(tenant.id, f"{word}-source", f"{word}.md", ws.parts.log.head())
     known = {

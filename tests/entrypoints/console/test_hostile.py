@@ -172,7 +172,7 @@ def test_whatever_is_written_anywhere_is_text_on_every_page(admin: TestClient) -
     while todo:
         path = todo.pop().partition("#")[0]
         shape = re.sub(r"run-[a-z2-7]{16}|=[^&]*", "", path)
-        if path in seen or path.startswith("/static/") or not path or shapes.get(shape, 0) >= 15:
+        if path in seen or path.startswith(("/static/", "/v1/")) or not path or shapes.get(shape, 0) >= 15:
             continue
         seen.add(path)
         shapes[shape] = shapes.get(shape, 0) + 1
@@ -196,8 +196,8 @@ def test_the_record_of_it_is_text_too(admin: TestClient) -> None:
     for path, fields in (
         (f"/runs/{run}/explain", {}),
         (f"/runs/{run}/replay", {}),
-        (f"/runs/{run}/what-if", {"what": "as", "to": "user:<i>bob</i>"}),
-        (f"/runs/{run}/what-if", {"what": "without", "to": ATTACKS["image"]}),
+        (f"/runs/{run}/what-if", {"as": "user:<i>bob</i>"}),
+        (f"/runs/{run}/what-if", {"without": ATTACKS["image"]}),
     ):
         answer = admin.post(path, data={"csrf": token(admin.get("/").text), **fields})
         assert answer.status_code < 500

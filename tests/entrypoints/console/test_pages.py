@@ -116,7 +116,7 @@ def test_a_replay_is_identical_and_a_counterfactual_stands_side_by_side(
     acme.people.grant(acme.parts.tenant(""), "user:dave", "audit:replay")
     client = browse("dave")
     assert "Identical" in send(client, f"/runs/{run}", f"/runs/{run}/replay")
-    page = send(client, f"/runs/{run}/what-if", f"/runs/{run}/what-if", what="as", to="user:bob")
+    page = send(client, f"/runs/{run}/what-if", f"/runs/{run}/what-if", **{"as": "user:bob"})
     assert "It would be otherwise" in page
     assert re.search(r"<ins>[^<]*15", page)
     assert "<del>" in page
@@ -190,7 +190,7 @@ def test_the_record_of_what_was_erased_is_a_page_without_it(
             if gone:
                 assert "25 days" not in answer.text, path
         for path in ("explain", "replay", "what-if"):
-            form = {"csrf": token(client.get("/").text), "what": "as", "to": "user:bob"}
+            form = {"csrf": token(client.get("/").text), "as": "user:bob"}
             assert client.post(f"/runs/{run}/{path}", data=form).status_code in (200, 409), path
         assert "were erased" in client.get(f"/runs/{run}").text
 
@@ -199,5 +199,5 @@ def test_a_sync_is_a_run_too(browse: Browse) -> None:
     client = browse("dave")
     run = re.search(r"/runs/(run-[a-z2-7]{16})", client.get("/runs?journey=sync").text)
     assert run
-    assert "What the sync did" in client.get(f"/runs/{run[1]}").text
+    assert "What the sync brought" in client.get(f"/runs/{run[1]}").text
     assert client.get(f"/answers/{run[1]}").url.path == f"/runs/{run[1]}"

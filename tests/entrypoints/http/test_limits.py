@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import Message
+from tests.patience import LONG
 from tests.server_world import World, people
 
 import affidavit
 from affidavit.app.settings import LimitSettings, Settings
 from affidavit.domain.errors import OverloadedError
 from affidavit.entrypoints.http.admission import Admission
-from affidavit.entrypoints.http.limits import Buckets, limited
+from affidavit.entrypoints.http.limits import limited
 
 Write = Callable[[dict[str, str | bytes]], Path]
 
@@ -27,50 +29,6 @@ Write = Callable[[dict[str, str | bytes]], Path]
 @pytest.fixture
 def world(workspace: affidavit.Workspace) -> World:
     return people(workspace)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@given(st.lists(st.tuples(st.floats(0, 90), st.sampled_from("ab")), max_size=60), st.integers(1, 30))
-def test_in_no_minute_more_than_a_bucket_and_what_flows_in(steps: list[tuple[float, str]], most: int) -> None:
-    clock = Clock()
-    buckets = Buckets(most, clock)
-    taken: dict[str, list[float]] = {"a": [], "b": []}
-    for wait, key in steps:
-        clock.at += wait
-        got, level = buckets.take(key)
-        assert 0 <= level.left < most + 1 and level.after >= 0
-        if got:
-            taken[key].append(clock.at)
-        else:
-            assert level.left == 0 and level.after >= 1
-            clock.at += level.after  # who comes back when told to is served
-            assert buckets.take(key)[0]
-            taken[key].append(clock.at)
-    for times in taken.values():
-        for at in times:
-            assert sum(at <= t <= at + 60 for t in times) <= 2 * most
-
-
-def test_nobody_is_limited_without_a_limit() -> None:
-    buckets = Buckets(0)
-    assert all(buckets.take("a")[0] for _ in range(1000))
-
-
-def test_buckets_that_are_full_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("affidavit.entrypoints.http.limits._MANY", 10)
-    clock = Clock()
-    buckets = Buckets(5, clock)
-    for key in range(50):
-        buckets.take(key)
-        clock.at += 60
-    assert len(buckets._levels) <= 11
 
 
 def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_not_kept(world: World) -> None:
@@ -133,8 +91,8 @@ async def _served(hands: int, asked: list[int], queue: int) -> tuple[list[int], 
     # nobody is served before all have asked: what is measured is the order, not the speed
     turns = admission._turn
 
-    async def turn(tenant: int) -> None:
-        await turns(tenant)
+    async def turn(tenant: int, person: str) -> None:
+        await turns(tenant, person)
         order.append(tenant)
         await closed
 
@@ -212,5 +170,123 @@ def test_work_without_end_in_every_hand_of_one_tenant_keeps_no_other_waiting() -
         assert await admission.run(1, lambda: 7) == 7
         assert (admission._free, dict(admission._held)) == (3, {})
         admission.close()
+
+    asyncio.run(go())
+
+
+# -- fairness between many
+
+
+class Busy:
+    """An admission of which every hand holds work that ends when it is told to."""
+
+    def __init__(self, hands: int, spare: int, own: int = 0) -> None:
+        self.admission = Admission(hands, 1_000, 10_000, spare, own)
+        self.tasks: list[asyncio.Task[None]] = []
+        self.running: list[tuple[int, str]] = []
+        self._ends: deque[threading.Event] = deque()
+
+    async def ask(self, tenant: int, person: str = "") -> None:
+        """Ask, and see it begin, wait or be refused."""
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            end = threading.Event()
+
+            def begun() -> None:
+                self.running.append((tenant, person))
+                self._ends.append(end)
+
+            loop.call_soon_threadsafe(begun)
+            end.wait()
+
+        self.tasks.append(asyncio.create_task(self.admission.run(tenant, work, person)))
+        await asyncio.sleep(0)
+        await self._settled()
+
+    async def _settled(self) -> None:
+        """Whoever has a hand has begun."""
+        async with asyncio.timeout(LONG):
+            while sum(self.admission._held.values()) != len(self._ends):
+                await asyncio.sleep(0.001)
+
+    async def complete(self) -> None:
+        """The piece of work that began first ends; another one, if any may, has begun."""
+        self._ends.popleft().set()
+        await self._settled()
+
+    async def end(self) -> None:
+        while self._ends:
+            await self.complete()
+        assert not self.admission.waiting
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert not self.admission._held and not self.admission._hers and not self.admission._waiting
+        self.admission.close()
+
+
+@pytest.mark.parametrize(("hands", "spare"), [(4, 1), (1, 1), (2, 0)])
+def test_two_tenants_in_every_hand_keep_a_third_waiting_for_three_pieces_of_work_at_most(
+    hands: int, spare: int
+) -> None:
+    async def go() -> None:
+        busy = Busy(hands, spare)
+        for tenant in [1] * 30 + [2] * 30 + [3]:
+            await busy.ask(tenant)
+        assert 3 not in [tenant for tenant, _ in busy.running]
+        begun = len(busy.running)
+        for _ in range(
+            1 if hands == 4 else 3
+        ):  # with few hands the others have nothing in hand either when one ends
+            await busy.complete()
+        assert 3 in [tenant for tenant, _ in busy.running[begun:]]  # before the fifty that came earlier
+        await busy.end()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("tenants", [3, 7])
+def test_of_tenants_that_have_nothing_in_hand_each_waits_for_the_others_like_it(tenants: int) -> None:
+    async def go() -> None:
+        busy = Busy(3, 1)
+        for tenant in [1] * 20 + [2] * 20:
+            await busy.ask(tenant)
+        newcomers = list(range(10, 10 + tenants))
+        for tenant in newcomers:
+            await busy.ask(tenant)
+        begun = len(busy.running)
+        for _ in range(tenants + 2):  # two of them are the others', when those have nothing in hand any more
+            await busy.complete()
+        assert [tenant for tenant, _ in busy.running[begun:] if tenant not in (1, 2)] == newcomers
+        await busy.end()
+
+    asyncio.run(go())
+
+
+def test_one_person_keeps_a_colleague_waiting_for_one_piece_of_work() -> None:
+    async def go() -> None:
+        busy = Busy(3, 1)
+        for _ in range(20):
+            await busy.ask(1, "alice")
+        await busy.ask(1, "carol")
+        await busy.ask(1, "bob")
+        begun = len(busy.running)
+        await busy.complete()
+        await busy.complete()
+        assert busy.running[begun:] == [(1, "carol"), (1, "bob")]
+        await busy.end()
+
+    asyncio.run(go())
+
+
+def test_one_person_does_not_fill_the_queue_of_their_organisation() -> None:
+    async def go() -> None:
+        busy = Busy(1, 0, own=2)
+        for _ in range(5):
+            await busy.ask(1, "alice")
+        refused = [task for task in busy.tasks if task.done()]
+        assert len(refused) == 2 and isinstance(refused[0].exception(), OverloadedError)
+        await busy.ask(1, "bob")
+        assert busy.admission.waiting == 3
+        await busy.end()
 
     asyncio.run(go())

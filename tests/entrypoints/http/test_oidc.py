@@ -22,10 +22,11 @@ from tests.oidc_provider import NOW, Key, OidcProvider, providing
 import affidavit
 from affidavit.adapters.oidc import Client, Provider
 from affidavit.app.credentials import LINK
-from affidavit.app.people import Entry
+from affidavit.app.people import REFUSED, Entry
 from affidavit.app.signin import SignIn
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import ProviderError, UnauthenticatedError, UsageError
+from affidavit.domain.events import EventKind
 from affidavit.entrypoints.http.application import make_app
 from affidavit.store.people import Tenant
 from affidavit.testing.clock import FixedClock
@@ -605,6 +606,47 @@ def test_whoever_was_removed_is_not_made_again_by_signing_in(
     assert me(browser) == ""
 
 
+def test_an_address_that_is_given_to_somebody_else_does_not_make_them_who_had_it(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    first, second = make(resource=API, groups_claim="groups", groups_prefix="sso-"), make()
+    come_back(first, provider)
+    assert me(first) == "user:alice@acme.example"
+    provider.claims |= {"sub": "the next alice", "groups": ["board"]}
+    assert come_back(second, provider).status_code == 401
+    assert me(second) == ""
+    assert me(first) == "user:alice@acme.example"  # the first is still signed in
+    assert "group:sso-board" not in groups(workspace, acme)
+    theirs = access(provider, sub="the next alice")
+    assert make(resource=API).get("/v1/me", headers=bearer(theirs)).status_code == 401
+    events = workspace.parts.events
+    noted = [events.body(e) for e in events.of_kind(EventKind.AUDIT_PERFORMED)]
+    assert [one["principal"] for one in noted] == ["user:alice@acme.example"]
+    assert workspace.bindings.unbind(acme, "alice@acme.example", "operator:dave") == 1
+    assert me(first) == ""
+    come_back(second, provider)
+    assert me(second) == "user:alice@acme.example"
+    assert workspace.bindings.unbind(acme, "alice", "operator:dave") == 0
+    workspace.verify()
+
+
+def test_an_account_is_one_person_whatever_it_is_called_later(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    browser, other = make(), make(create=True)
+    come_back(browser, provider)
+    provider.claims["email"] = "bob@acme.example"
+    assert come_back(other, provider).status_code == 401
+    assert "user:bob@acme.example" not in workspace.people.names(acme)
+    # who was removed and is made known anew begins anew
+    workspace.people.remove(acme, "user:alice@acme.example")
+    workspace.load_people([Entry("user:alice@acme.example", frozenset(), {})], "acme")
+    provider.claims |= {"email": "alice@acme.example", "sub": "the next alice"}
+    assert come_back(other, provider).status_code == 303
+    assert me(other) == "user:alice@acme.example"
+    workspace.verify()
+
+
 def groups(ws: affidavit.Workspace, acme: Tenant) -> list[str]:
     found: list[str] = ws.people.show(acme, "user:alice@acme.example")["groups"]
     return found
@@ -626,6 +668,33 @@ def test_groups_come_and_go_with_the_provider_and_ours_stay(
     come_back(browser, provider)
     assert groups(workspace, acme) == ["group:staff"]
     workspace.verify()
+
+
+def test_groups_that_come_with_grants_are_not_the_providers_unless_the_settings_say_so(
+    make: Make, provider: OidcProvider, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    for name, grant in (("sso-chiefs", "role:admin"), ("sso-readers", "audit:read")):
+        workspace.people.grant(acme, f"group:{name}", grant)
+    workspace.people.join(acme, "user:alice@acme.example", "sso-readers")
+    provider.claims["groups"] = ["chiefs", "plain"]
+    come_back(make(groups_claim="groups", groups_prefix="sso-"), provider)
+    assert groups(workspace, acme) == ["group:sso-plain", "group:sso-readers", "group:staff"]
+    events = workspace.parts.events
+    noted = [
+        events.body(e) for e in events.of_kind(EventKind.AUDIT_PERFORMED) if e.facts["action"] == REFUSED
+    ]
+    assert [(one["by"], one["groups"]) for one in noted] == [
+        ("provider", ["group:sso-chiefs", "group:sso-readers"])
+    ]
+    named = ("sso-chiefs", "sso-readers")
+    come_back(make(groups_claim="groups", groups_prefix="sso-", role_groups=named), provider)
+    assert groups(workspace, acme) == ["group:sso-chiefs", "group:sso-plain", "group:staff"]
+    moved = events.body(list(events.of_kind(EventKind.MEMBERSHIP_CHANGED))[-1])
+    assert (moved["by"], moved["joined"], moved["left"]) == (
+        "provider",
+        ["group:sso-chiefs"],
+        ["group:sso-readers"],
+    )
 
 
 @pytest.mark.parametrize(

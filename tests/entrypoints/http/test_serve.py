@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,21 @@ def test_several_processes_answer_and_end_well(world: World) -> None:
         assert again.status_code == 200
         assert server.stop() == 0
     world.ws.verify()
+
+
+def test_limits_hold_for_all_processes_together(world: World) -> None:
+    (world.ws.parts.folder / "server.toml").write_text(
+        "[limits]\nperson_per_minute = 2\n[quotas]\nperson_questions = 2\n"
+    )
+    began = time.monotonic()
+    with serving(world) as one, serving(world) as other, one.client() as first, other.client() as second:
+        alice, answers = world.key("alice"), []
+        for _ in range(6):
+            answers += [client.get("/v1/me", headers=alice).status_code for client in (first, second)]
+        # one flows back each half minute
+        assert 2 <= answers.count(200) <= 2 + (time.monotonic() - began) // 30 + 1
+        assert answers.count(200) + answers.count(429) == 12
+        assert one.stop() == other.stop() == 0
 
 
 def test_nobody_is_left_when_the_first_process_is_killed(world: World) -> None:

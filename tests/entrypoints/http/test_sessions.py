@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import affidavit
-from affidavit.app.credentials import MINUTE
+from affidavit.app.credentials import DAY, MINUTE
 from affidavit.app.people import Entry
 from affidavit.app.signin import SignIn
+from affidavit.domain.errors import LogDamagedError, UnauthenticatedError
+from affidavit.domain.events import Event, EventKind
 from affidavit.entrypoints.http.application import make_app
 from affidavit.entrypoints.http.sessions import local_path
 from affidavit.store.people import Tenant
@@ -241,3 +245,111 @@ def test_nobody_is_sent_elsewhere(text: str) -> None:
 
 def test_people_come_back_to_where_they_were() -> None:
     assert local_path("/runs?after=12&status=ok#top") == "/runs?after=12&status=ok#top"
+
+
+# -- what travels, what is forgotten, what is kept
+
+
+@pytest.mark.parametrize(
+    ("base", "server"),
+    [
+        ("http://ask.example.com", ("10.0.0.5", 8080)),
+        ("http://ask.example.com", ("127.0.0.1", 8080)),  # a proxy that does not say what it speaks
+        ("http://localhost", ("10.0.0.5", 8080)),
+        ("http://127.0.0.1", None),
+    ],
+)
+def test_no_cookie_travels_unencrypted(
+    workspace: affidavit.Workspace, acme: Tenant, base: str, server: tuple[str, int] | None
+) -> None:
+    app = make_app(workspace)
+    with TestClient(_at(app, server), base_url=base, follow_redirects=False) as client:
+        token = workspace.credentials.make_link(acme, "alice", "operator:dave")
+        answer = client.post("/signin/link", data={"token": token}, headers={"Origin": base})
+        assert (answer.status_code, "https" in answer.text) == (403, True)
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(("proxy", "believed"), [("10.0.0.9", True), ("10.0.0.10", False)])
+def test_https_is_believed_of_the_proxies_in_the_settings_alone(
+    workspace: affidavit.Workspace, acme: Tenant, proxy: str, believed: bool
+) -> None:
+    served = _at(make_app(workspace), ("10.0.0.5", 8080))
+    app: Any = ProxyHeadersMiddleware(served, ["10.0.0.9"])  # as `serve` does
+    base = "http://ask.example.com"
+    headers = {"X-Forwarded-Proto": "https", "Sec-Fetch-Site": "same-origin"}
+    with TestClient(app, base_url=base, follow_redirects=False, client=(proxy, 5000)) as client:
+        token = workspace.credentials.make_link(acme, "alice", "operator:dave")
+        answer = client.post("/signin/link", data={"token": token}, headers=headers)
+    assert answer.status_code == (303 if believed else 403)
+    said = answer.headers.get("set-cookie", "")
+    assert (said.startswith("__Host-affidavit=") and "; Secure" in said) == believed
+
+
+def _at(app: Any, server: tuple[str, int] | None) -> Any:
+    """``app`` reached at the address ``server``."""
+
+    async def reached(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["server"] = server
+        await app(scope, receive, send)
+
+    return reached
+
+
+def test_signing_out_forgets_what_was_shown_and_ends_a_look(
+    browser: TestClient, workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    workspace.people.grant(acme, "user:alice", "role:admin")
+    token = sign_in(browser, workspace, acme)
+    look, secret = workspace.looking.begin(acme, "user:alice", "user:<b>bob</b>", "he asked me to")
+    browser.cookies.set("__Host-affidavit-look", secret)
+    assert browser.get("/v1/me").json()["principal"] == look.person
+    answer = browser.post("/signout", data={"csrf": token}, headers=OURS)
+    assert answer.headers["clear-site-data"] == '"cache", "storage"'
+    dropped = [said.partition("=")[0] for said in answer.headers.get_list("set-cookie")]
+    assert sorted(dropped) == ["__Host-affidavit", "__Host-affidavit-look"]
+    with pytest.raises(UnauthenticatedError):
+        workspace.looking.of(secret)
+
+
+def test_a_session_ends_eight_hours_after_it_began_however_busy(
+    browser: TestClient, workspace: affidavit.Workspace, acme: Tenant, clock: FixedClock
+) -> None:
+    sign_in(browser, workspace, acme)
+    for _ in range(11):
+        clock.advance(40 * MINUTE)
+        assert browser.get("/v1/me").status_code == 200
+    clock.advance(40 * MINUTE)
+    assert browser.get("/v1/me").status_code == 401
+
+
+def test_the_rows_of_sessions_that_are_long_over_are_not_kept(
+    browser: TestClient, workspace: affidavit.Workspace, acme: Tenant, clock: FixedClock
+) -> None:
+    key, _ = workspace.credentials.make_key(acme, "alice", "x", 1, "operator:dave")
+    sign_in(browser, workspace, acme)  # a link and a session
+    clock.advance(7 * DAY)
+    sign_in(browser, workspace, acme)
+    assert _kinds(workspace) == ["key", "link", "link", "session", "session"]
+    clock.advance(2 * DAY)
+    browser.cookies.clear()
+    sign_in(browser, workspace, acme)
+    assert _kinds(workspace) == ["key", "link", "link", "session", "session"]
+    assert workspace.credentials.rows.get(key.id)
+    workspace.verify()
+
+
+def test_a_key_that_somebody_swept_by_hand_is_missed(workspace: affidavit.Workspace, acme: Tenant) -> None:
+    key, _ = workspace.credentials.make_key(acme, "alice", "x", 1, "operator:dave")
+    facts: dict[str, int | str] = {"subject": "all", "change": "swept"}
+    event = Event(EventKind.CREDENTIAL_CHANGED, acme.id, facts=facts, body={"ids": [key.id]})
+    workspace.parts.log.write(lambda tx: tx.append(event))
+    with workspace.parts.database.write():
+        workspace.credentials.rows.sweep([key.id])
+    with pytest.raises(LogDamagedError):
+        workspace.verify()
+
+
+def _kinds(ws: affidavit.Workspace) -> list[str]:
+    return [row[0] for row in ws.parts.database.all("SELECT kind FROM credentials ORDER BY kind")]

@@ -245,6 +245,23 @@ def test_a_follower_whose_key_is_taken_back_hears_no_more(
     assert said[-1][0] == "problem" and said[-1][2]["code"] == "unauthenticated"
 
 
+def test_one_person_does_not_take_all_streams_of_their_organisation() -> None:
+    places = Places(3, own=2)
+    first, _ = places.take(1, "alice"), places.take(1, "alice")
+    with pytest.raises(OverloadedError, match="yours"):
+        places.take(1, "alice")
+    places.take(2, "alice")  # of another organisation
+    places.take(1, "bob")
+    with pytest.raises(OverloadedError, match="organisation"):
+        places.take(1, "carol")
+    first()
+    first()
+    places.take(1, "alice")
+    with pytest.raises(OverloadedError, match="yours"):
+        places.take(1, "alice")
+    assert places.open == {1: 3, 2: 1}
+
+
 def test_a_tenant_has_so_many_streams_and_no_more(world: World) -> None:
     places = Places(2)
     first, _ = places.take(1), places.take(1)

@@ -86,8 +86,9 @@ def names(world: World, who: str) -> list[str]:
 
 
 def text(result: Any) -> str:
-    (only,) = result.content
-    return str(only.text)
+    first, *links = result.content
+    assert {link.type for link in links} <= {"resource_link"}
+    return str(first.text)
 
 
 OPEN = ["ask", "call_status", "get_document", "search"]
@@ -110,6 +111,10 @@ def test_what_a_tool_does_is_hinted_at(world: World) -> None:
     assert "cannot be undone" in by_name["close_account_v1"].description
     assert by_name["refund_v1"].input_schema["required"] == ["order", "account", "note"]
     assert "act" not in by_name["ask"].input_schema["properties"]
+    looked_up = by_name["order-look_v1"].output_schema["properties"]["result"]["anyOf"]
+    assert looked_up[0]["type"] == "object"
+    assert looked_up[1] == {"type": "null"}
+    assert by_name["close_account_v1"].output_schema["properties"]["result"]["anyOf"][0]["type"] == "string"
     assert listed.cache_scope == "private"
 
 
@@ -194,6 +199,8 @@ def test_a_call_waits_and_another_person_says_yes(world: World, mode: Any) -> No
     assert waits.is_error is False
     assert waits.structured_content["status"] == "waiting"
     assert waits.structured_content["roles"] == ["approver"]
+    assert waits.structured_content["next"] == "call_status"
+    assert waits.structured_content["run"] in text(waits)
     assert waits.structured_content["call"] in text(waits)
     assert "call_status" in text(waits)
     assert "Nothing has happened" in text(waits)
@@ -217,6 +224,8 @@ def test_a_denial_is_a_result(world: World) -> None:
     result = call(world, "erin", "order-look_v1", order=7)
     assert result.is_error is True
     assert result.structured_content["status"] == "denied"
+    assert result.structured_content["next"] == "tell_the_person"
+    assert result.structured_content["run"] in text(result)
     assert "nothing was done" in text(result)
 
 

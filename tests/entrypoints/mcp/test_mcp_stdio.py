@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +48,11 @@ def within(
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_whoever_sits_at_the_machine_names_a_person(served: Served, mode: Any) -> None:
+def test_an_agent_acts_for_whose_key_it_has(served: Served, tmp_path: Path, mode: Any) -> None:
+    file = tmp_path / "agent.key"
+    file.write_text(f"{served.keys['alice']}\nshown once, and kept nowhere\n")
+    file.chmod(0o600)
+
     async def work(client: Any) -> tuple[list[str], Any, Any]:
         listed = await client.list_tools()
         return (
@@ -56,7 +61,7 @@ def test_whoever_sits_at_the_machine_names_a_person(served: Served, mode: Any) -
             await client.call_tool("ask", {"question": PAY}),
         )
 
-    names, leave, pay = within(served, work, "--as", "alice", mode=mode)
+    names, leave, pay = within(served, work, "--key-file", str(file), mode=mode)
     assert names == ["ask", "call_status", "get_document", "search"]
     assert leave.structured_content["answer"] == LEAVE_SAYS
     assert pay.structured_content["status"] == "refused"
@@ -92,8 +97,11 @@ def test_a_service_speaks_for_those_it_may(served: Served) -> None:
 @pytest.mark.parametrize(
     ("arguments", "key", "said"),
     [
-        ((), "", "for whom?"),
-        (("--as", "mallory"), "", "there is no user:mallory"),
+        ((), "", "a name alone proves nothing"),
+        (("--as", "alice"), "", "a name alone proves nothing"),
+        (("--key-file", "/nowhere"), "", "cannot be read"),
+        (("--key-file", __file__), "", "holds no key"),
+        (("--as", "bob"), "alice's", "does not speak for user:bob"),
         (("--as", "alice"), "not a key", "holds no key"),
         ((), "aff_key_aaaaaaaaaaaaaaaa_" + 43 * "x", "not valid"),
     ],
@@ -102,6 +110,7 @@ def test_nobody_is_served_for_nothing(
     served: Served, arguments: tuple[str, ...], key: str, said: str
 ) -> None:
     folder = str(served.ws.parts.folder)
+    key = served.keys["alice"] if key == "alice's" else key
     done = CliRunner().invoke(app, ["-w", folder, "mcp", *arguments], env={"AFFIDAVIT_KEY": key})
     assert done.exit_code != 0
     assert said in done.output

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.guarded import transport as guarded
 from affidavit.domain.errors import SinkError, UsageError
 
@@ -56,8 +57,12 @@ def request(
     content: bytes = b"",
     headers: Mapping[str, str] | None = None,
     transport: httpx.BaseTransport | None = None,
+    private: Reach = True,
 ) -> Answer:
-    """One request. Raises SinkError when no answer can be had; every status is an answer."""
+    """One request, to a public address or one that ``private`` lets be reached.
+
+    Raises SinkError when no answer can be had; every status is an answer.
+    """
     import httpx  # noqa: PLC0415 - 0.1 s; most commands never ask anybody
 
     deadline = time.monotonic() + SECONDS
@@ -68,7 +73,7 @@ def request(
                 timeout=SECONDS / 3,
                 follow_redirects=False,
                 trust_env=False,
-                transport=transport or guarded(private=True),
+                transport=transport or guarded(private),
             ) as client,
             client.stream(method, url, content=content, headers=dict(headers or {})) as response,
         ):

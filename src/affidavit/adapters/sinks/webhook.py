@@ -9,6 +9,7 @@ import hmac
 import json
 from typing import TYPE_CHECKING
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.sinks.http import check_url, refused, request
 from affidavit.domain.errors import SinkError
 from affidavit.ports.sink import Delivery
@@ -25,12 +26,15 @@ class WebhookSink:
     ``webhook-id`` is the same for the same checkpoint, so that a receiver can tell a repetition. Any 2xx is a receipt.
     """
 
-    def __init__(self, url: str, secret: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, secret: str, transport: httpx.BaseTransport | None = None, private: Reach = True
+    ) -> None:
         self._url = check_url(url)
         if not secret:
             raise SinkError("the webhook has no secret to sign with", "set its variable or file")
         self._secret = _key(secret)
         self._transport = transport
+        self._private = private
 
     def __repr__(self) -> str:
         return f"WebhookSink({self._url!r})"
@@ -45,7 +49,7 @@ class WebhookSink:
             "webhook-timestamp": str(delivery.at),
             "webhook-signature": signature(self._secret, id, delivery.at, body),
         }
-        answer = request("POST", self._url, body, headers, self._transport)
+        answer = request("POST", self._url, body, headers, self._transport, self._private)
         if not 200 <= answer.status < 300:
             raise refused(self._url, answer)
         return ""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
+from affidavit.adapters.guarded import Reach
 from affidavit.adapters.sinks.http import Answer, check_url, refused, request
 from affidavit.adapters.sinks.notes import notes_in
 from affidavit.domain.errors import SinkError
@@ -21,9 +22,10 @@ _HOLD_ON = "stop: keep this workspace and the witness as they are, and find out 
 class WitnessSink:
     """Asks the witness at ``url`` to cosign. What it signed must still be checked with its key: this only carries it."""
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, private: Reach = True) -> None:
         self._url = check_url(url).rstrip("/")
         self._transport = transport
+        self._private = private
 
     def send(self, delivery: Delivery) -> str:
         answer = self._submit(delivery, min(delivery.before, delivery.size))
@@ -36,7 +38,7 @@ class WitnessSink:
     def held(self, origin: str) -> list[str]:
         """The newest checkpoint that the witness cosigned."""
         url = f"{self._url}/{hashlib.sha256(origin.encode()).hexdigest()}/checkpoint"
-        answer = request("GET", url, transport=self._transport)
+        answer = request("GET", url, transport=self._transport, private=self._private)
         if answer.status == _UNKNOWN:
             return []
         if answer.status != _OK:
@@ -46,7 +48,8 @@ class WitnessSink:
     def _submit(self, delivery: Delivery, old: int) -> Answer:
         proof = "".join(base64.b64encode(node).decode() + "\n" for node in delivery.prove(old))
         body = f"old {old}\n{proof}\n{delivery.note}".encode()
-        return request("POST", f"{self._url}/add-checkpoint", body, transport=self._transport)
+        url = f"{self._url}/add-checkpoint"
+        return request("POST", url, body, transport=self._transport, private=self._private)
 
     def _seen(self, answer: Answer, delivery: Delivery) -> int:
         """The size that the witness says it has. Raises SinkError if that is more than there is."""

@@ -8,7 +8,7 @@ from affidavit.app.drills.lab import Lab
 from affidavit.app.drills.promise import Promise
 from affidavit.domain.answer import Answer
 from affidavit.domain.errors import RefusedError
-from affidavit.gateway.ledger import APPROVAL_DAYS
+from affidavit.gateway.callbook import APPROVAL_DAYS
 
 
 class ApprovalExpired:

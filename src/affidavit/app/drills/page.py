@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from affidavit.app.drills.desk import Outcomes
 from affidavit.app.drills.promise import Outcome, Report
+from affidavit.text.markup import plain
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1b1b;background:#fff}
@@ -28,9 +27,9 @@ def page(outcomes: Outcomes, made_at: str) -> str:
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-        f"<title>Drills: {escape(verdict)}</title><style>{_STYLE}</style>",
-        f"<h1>Drills: {escape(verdict)}</h1>",
-        f"<p>{_text(outcomes.folder)}, {_text(made_at)}, {outcomes.seconds:.0f} s. A copy of the workspace was broken; the "
+        f"<title>Drills: {plain(verdict)}</title><style>{_STYLE}</style>",
+        f"<h1>Drills: {plain(verdict)}</h1>",
+        f"<p>{plain(outcomes.folder)}, {plain(made_at)}, {outcomes.seconds:.0f} s. A copy of the workspace was broken; the "
         "workspace itself was only read.</p>",
         *map(_report, outcomes.reports),
     ]
@@ -39,19 +38,14 @@ def page(outcomes: Outcomes, made_at: str) -> str:
 
 def _report(report: Report) -> str:
     rows = [
-        f'<tr><td class="{_CLASS[v.outcome]}">{v.outcome.value}</td><td>{_text(v.promise.text)}</td><td>{_text(v.saw)}'
+        f'<tr><td class="{_CLASS[v.outcome]}">{v.outcome.value}</td><td>{plain(v.promise.text)}</td><td>{plain(v.saw)}'
         f"{'' if v.seconds is None else f' ({v.seconds:.2f} s)'}</td></tr>"
         for v in report.verdicts
     ]
-    watched = "".join(f"<li>{_text(line)}</li>" for line in report.watched)
-    notes = "".join(f'<p class="note">{_text(note)}</p>' for note in report.notes)
+    watched = "".join(f"<li>{plain(line)}</li>" for line in report.watched)
+    notes = "".join(f'<p class="note">{plain(note)}</p>' for note in report.notes)
     return (
-        f"<h2>{_text(report.drill)}</h2><p>What was broken: {_text(report.breaks)}. It took {report.seconds:.1f} s.</p>"
+        f"<h2>{plain(report.drill)}</h2><p>What was broken: {plain(report.breaks)}. It took {report.seconds:.1f} s.</p>"
         f"<table><tr><th>Verdict</th><th>Promise</th><th>What was seen</th></tr>{''.join(rows)}</table>{notes}"
         f"<details><summary>What was done and given, in order</summary><ol>{watched}</ol></details>"
     )
-
-
-def _text(value: str) -> str:
-    """Text of others' making: no markup, and nothing that changes the direction of what follows."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in value))

@@ -109,6 +109,7 @@ CONTROLS = (
         {"mode": "read-only", "reason": "the holidays"},
         changes=True,
         command="mode live",
+        guards="modes.show",
     ),
     Operation(
         "kills.list",

@@ -316,6 +316,8 @@ DECIDING = (
         {**_EXAMPLE_RULES, "reason": "Nothing may be called during the audit"},
         changes=True,
         command="policy publish",
+        guards="policy.show",
+        guarded=True,
     ),
     Operation(
         "releases.list",
@@ -364,5 +366,6 @@ DECIDING = (
         {"release": "0123abcd", "reason": "The new prompts refuse too much"},
         changes=True,
         command="release rollback",
+        guards="releases.show",
     ),
 )

@@ -185,6 +185,7 @@ DOCUMENTS = (
         mcp=True,
         makes_run=True,
         command="document show",
+        passing=frozenset({"run", "position"}),
     ),
     Operation(
         "documents.chunks",
@@ -197,6 +198,7 @@ DOCUMENTS = (
         chunks,
         _EXAMPLE,
         makes_run=True,
+        passing=frozenset({"run"}),
     ),
     Operation(
         "access.why",

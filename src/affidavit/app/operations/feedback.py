@@ -247,6 +247,7 @@ INCIDENTS = (
         {**_INCIDENT, "text": "told the owner of the page"},
         changes=True,
         command="incident note",
+        guards="incidents.show",
     ),
     Operation(
         "incidents.close",
@@ -260,5 +261,6 @@ INCIDENTS = (
         {**_INCIDENT, "text": "the page was corrected"},
         changes=True,
         command="incident close",
+        guards="incidents.show",
     ),
 )

@@ -14,7 +14,10 @@ _COUNTED = Field(description="Microseconds within which so many in a hundred end
 
 
 class Days(Asked):
-    days: int = Field(30, ge=1, le=MOST_DAYS, description="How many days, today the last.")
+    days: int = Field(30, ge=1, le=MOST_DAYS, description="How many days.")
+    until: str = Field(
+        "", pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="The last of them, as 2026-11-01; empty: today."
+    )
 
 
 class Counts(Given):
@@ -68,7 +71,7 @@ class FiguresGiven(Given):
 
 
 def show(ws: Workspace, caller: Caller, asked: Days) -> dict[str, Any]:
-    return ws.figures.show(caller.tenant, asked.days)
+    return ws.figures.show(caller.tenant, asked.days, until=asked.until)
 
 
 FIGURES = (

@@ -10,12 +10,19 @@ from affidavit.app.credentials import LONGEST_DAYS
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation
+from affidavit.app.operations.people import check_gain
 from affidavit.app.times import iso
 from affidavit.app.workspace import Workspace
 from affidavit.domain.access import named
 from affidavit.domain.errors import ForbiddenError
+from affidavit.store.credentials import CredentialKind
 
-Days = Field(90, ge=1, le=LONGEST_DAYS, description="How long it is good for.")
+Days = Field(
+    90,
+    ge=1,
+    le=LONGEST_DAYS,
+    description="How long it is good for; a key that is made with a key ends with that one at the latest.",
+)
 
 
 class KeyInput(Asked):
@@ -38,6 +45,10 @@ class OneKey(Asked):
     id: str = Field(pattern=r"^[a-z2-7]{16}$")
 
 
+class End(OneKey):
+    alone: bool = Field(False, description="Leave the keys that were made with it.")
+
+
 class Rotation(OneKey):
     days: int = Days
     overlap: int = Field(24, ge=0, le=24, description="Hours that the old one is good for meanwhile.")
@@ -49,6 +60,7 @@ class Key(Given):
     name: str
     scopes: list[str] | None
     acts_for: list[str]
+    made_by: str = Field(description="The key that it was made with, and ends with.")
     expires: str
     expired: bool
 
@@ -65,6 +77,7 @@ class Made(Given):
 
 class Ended(Given):
     id: str
+    ended: list[str] = Field(description="It, and the keys that were made with it.")
 
 
 def _shown(told: dict[str, Any]) -> dict[str, Any]:
@@ -87,6 +100,7 @@ def make(ws: Workspace, caller: Caller, asked: KeyInput) -> dict[str, Any]:
         caller.principal,
         asked.scopes,
         asked.acts_for,
+        _by_key(ws, caller),
     )
     return {"key": _shown(ws.credentials.shown(made)), "secret": secret}
 
@@ -96,14 +110,23 @@ def rotate(ws: Workspace, caller: Caller, asked: Rotation) -> dict[str, Any]:
     if old is not None:
         _within(ws, caller, old["principal"], old["scopes"], old["acts_for"])
     made, secret = ws.credentials.rotate_key(
-        caller.tenant, asked.id, caller.principal, asked.days, asked.overlap
+        caller.tenant, asked.id, caller.principal, asked.days, asked.overlap, _by_key(ws, caller)
     )
     return {"key": _shown(ws.credentials.shown(made)), "secret": secret}
 
 
-def end(ws: Workspace, caller: Caller, asked: OneKey) -> dict[str, Any]:
-    ws.credentials.end_key(caller.tenant, asked.id, caller.principal)
-    return {"id": asked.id}
+def end(ws: Workspace, caller: Caller, asked: End) -> dict[str, Any]:
+    there = next((key for key in ws.credentials.keys(caller.tenant) if key["id"] == asked.id), None)
+    if there is not None and there["principal"] != caller.principal:
+        check_gain(ws, caller, there["principal"])  # nobody ends the key of somebody who may do more
+    ended = ws.credentials.end_key(caller.tenant, asked.id, caller.principal, alone=asked.alone)
+    return {"id": asked.id, "ended": ended}
+
+
+def _by_key(ws: Workspace, caller: Caller) -> str:
+    """The id of the key that ``caller`` asks by, "" if it is none."""
+    used = ws.credentials.rows.get(caller.proof) if caller.proof else None
+    return caller.proof if used is not None and used.kind is CredentialKind.KEY else ""
 
 
 def _within(
@@ -173,8 +196,8 @@ KEYS = (
         "credential:change",
         Method.END,
         "/keys/{id}",
-        "Take a key back: the very next request with it is refused.",
-        OneKey,
+        "Take a key back, and what was made with it: the very next request with it is refused.",
+        End,
         Ended,
         end,
         _ID,

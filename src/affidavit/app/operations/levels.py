@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
@@ -21,6 +21,9 @@ class Level(Given):
     meaning: str
     source: str | None
     state: str = Field(description="open (nothing is promised), kept, breached or unmeasured.")
+    each: bool = Field(
+        description="It is promised of every source alike, or of answers; not of this source alone."
+    )
     objective: Objective | None
     total: int
     good: int
@@ -54,6 +57,60 @@ class Quality(Given):
     duplicates: int = Field(description="Documents whose text another one of the source has too.")
     in_other_sources: int
     unparsed: int = Field(description="Files of the last sync that could not be read.")
+
+
+_PERCENT = r"^\d{1,3}(\.\d{1,2})?$"
+LevelName = Literal["freshness", "deletion", "revocation", "permissions", "citations"]
+
+
+class Which(Asked):
+    level: LevelName
+    source: str = Field("", max_length=256, description="Of this source; empty: of each, and of answers.")
+
+
+class PromiseInput(Which):
+    percent: str = Field(pattern=_PERCENT, description="How many of a hundred, such as 99.5.")
+    within_seconds: int = Field(
+        0, ge=0, le=366 * 86_400, description="For what takes time: freshness, deletion, revocation."
+    )
+    days: int = Field(30, ge=1, le=366, description="Measured over the last so many days.")
+
+
+class Promised(Given):
+    level: str
+    source: str
+    percent: str
+    within_seconds: int
+    days: int
+
+
+class NotPromised(Given):
+    level: str
+    source: str
+
+
+def promise(ws: Workspace, caller: Caller, asked: PromiseInput) -> dict[str, Any]:
+    made = ws.levels.set(
+        caller.tenant,
+        asked.level,
+        asked.percent,
+        caller.principal,
+        asked.within_seconds,
+        asked.days,
+        asked.source,
+    )
+    return {
+        "level": made.level,
+        "source": asked.source,
+        "percent": asked.percent,
+        "within_seconds": made.within,
+        "days": made.days,
+    }
+
+
+def withdraw(ws: Workspace, caller: Caller, asked: Which) -> dict[str, Any]:
+    ws.levels.remove(caller.tenant, asked.level, caller.principal, asked.source)
+    return {"level": asked.level, "source": asked.source}
 
 
 def quality(ws: Workspace, caller: Caller, asked: OneSource) -> dict[str, Any]:
@@ -90,6 +147,33 @@ LEVELS = (
         levels,
         {},
         command="level show",
+        passing=frozenset({"unread_seconds"}),
+    ),
+    Operation(
+        "levels.set",
+        "level:change",
+        Method.CHANGE,
+        "/levels/{level}",
+        "Promise a level of service, of one source, of each, or of answers; what was promised of the same goes.",
+        PromiseInput,
+        Promised,
+        promise,
+        {"level": "freshness", "percent": "99", "within_seconds": 3600},
+        changes=True,
+        command="level set",
+    ),
+    Operation(
+        "levels.remove",
+        "level:change",
+        Method.END,
+        "/levels/{level}",
+        "Promise it no longer. What was measured stays on record.",
+        Which,
+        NotPromised,
+        withdraw,
+        {"level": "freshness"},
+        changes=True,
+        command="level remove",
     ),
     Operation(
         "sources.quality",

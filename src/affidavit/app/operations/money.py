@@ -81,6 +81,44 @@ def budgets(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
     return {"items": page, "next": following}
 
 
+class BudgetInput(Asked):
+    amount: str = Field(
+        pattern=r"^(none|\d{1,9}(\.\d{1,6})?)$",
+        description="In the currency of the prices; none limits calls alone.",
+    )
+    per: Literal["day", "month"] = "month"
+    each: bool = Field(False, description="For each person, instead of for all of them together.")
+    person: str = Field("", max_length=300, description="For this person alone.")
+    task: str = Field("", pattern=r"^([a-z][a-z-]{0,31})?$", description="Only for this, such as answer.")
+    requests: int = Field(-1, ge=-1, le=10**9, description="How many calls at most; -1 does not limit them.")
+
+
+class OneBudget(Asked):
+    budget: int = Field(ge=1, le=2**53)
+
+
+class Removed(Given):
+    budget: int
+
+
+def declare(ws: Workspace, caller: Caller, asked: BudgetInput) -> dict[str, Any]:
+    return ws.budgets.set(
+        "person" if asked.person or asked.each else "tenant",
+        asked.amount,
+        asked.per,
+        caller.principal,
+        caller.tenant,
+        asked.person,
+        asked.task,
+        asked.requests,
+    )
+
+
+def drop(ws: Workspace, caller: Caller, asked: OneBudget) -> dict[str, Any]:
+    ws.budgets.remove(asked.budget, caller.principal, caller.tenant)
+    return {"budget": asked.budget}
+
+
 def _key(budget: dict[str, Any]) -> str:
     return f"{budget['budget']:012} {budget['person'] or ''}"
 
@@ -109,5 +147,31 @@ MONEY = (
         budgets,
         {},
         command="budget show",
+    ),
+    Operation(
+        "money.budget",
+        "budget:change",
+        Method.ASK,
+        "/budgets",
+        "Declare what may be spent on models in a day or a month; a budget of the same scope goes.",
+        BudgetInput,
+        Budget,
+        declare,
+        {"amount": "100", "per": "month"},
+        changes=True,
+        command="budget set",
+    ),
+    Operation(
+        "money.unlimited",
+        "budget:change",
+        Method.END,
+        "/budgets/{budget}",
+        "From now on nothing is counted against this budget.",
+        OneBudget,
+        Removed,
+        drop,
+        {"budget": 1},
+        changes=True,
+        command="budget remove",
     ),
 )

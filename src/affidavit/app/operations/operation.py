@@ -7,13 +7,15 @@ MCP tools, the console and the test "a stranger is refused by every operation" a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from affidavit.app.operations.places import Places
+from affidavit.app.proposals import Wanted
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError, ForbiddenError, SecondPersonError
 from affidavit.domain.roles import EVERYBODY
@@ -53,12 +55,25 @@ class Method(str, Enum):
     END = "DELETE"
 
 
+class Meter(Protocol):
+    """What counts for a caller. It knows whose quota is charged."""
+
+    def charge(self, operation: Operation[Any]) -> None:
+        """Count one ``operation``. Raises QuotaError."""
+        ...
+
+    def used(self, *, whole: bool) -> list[dict[str, Any]]:
+        """What may be asked for and what is left of it: the caller's, with ``whole`` also that of all of the tenant together."""
+        ...
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks, as proved: ``principal`` is whose permissions hold; ``via`` says by what, ``by`` who speaks for them.
 
     ``scopes`` are the actions that the proof is good for, None for all that the principal may do. ``run`` is the id of this one
-    request, and that of the run it makes if it makes one; "" leaves it to the run.
+    request, and that of the run it makes if it makes one; "" leaves it to the run. ``proof`` is the id of the credential that
+    proved it, "" where a provider's token or the machine did. ``meter`` counts what they do.
     """
 
     tenant: Tenant
@@ -67,6 +82,8 @@ class Caller:
     by: str = ""
     scopes: frozenset[str] | None = None
     run: str = ""
+    proof: str = ""
+    meter: Meter | None = field(default=None, compare=False, repr=False)
 
     @property
     def looking(self) -> bool:
@@ -88,7 +105,9 @@ class Operation(Generic[Takes]):
     the command line's way to the same, "" where there is none. ``changes`` says that asking twice is not the same as asking once.
     ``makes_run``: all that it does is on record under the caller's ``run``. ``once``: what it gives is a secret, which is shown
     once and kept nowhere. ``parts`` is ``function`` for whoever wants to be told as it comes, for an answer in parts. ``tails``:
-    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed.
+    it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed. ``passing``: fields
+    that say nothing of the thing itself and differ each time it is read, such as its age. ``guards`` names the operation that
+    reads what this one changes: whoever read it may ask that it be changed only as long as it is that; ``guarded``: they must.
     """
 
     name: str
@@ -107,6 +126,9 @@ class Operation(Generic[Takes]):
     once: bool = False
     parts: Callable[[Workspace, Caller, Takes, Callable[[Any], None]], Any] | None = None
     tails: bool = False
+    passing: frozenset[str] = frozenset()
+    guards: str = ""
+    guarded: bool = False
 
     @property
     def group(self) -> str:
@@ -132,27 +154,43 @@ class Table:
 
 
 def perform(
-    ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes, *, again: bool = False
+    ws: Workspace,
+    caller: Caller,
+    operation: Operation[Takes],
+    asked: Takes,
+    *,
+    again: bool = False,
+    only_if: Callable[[], None] | None = None,
 ) -> Any:
     """Ask ``operation``, if ``caller`` may. Raises ForbiddenError, and whatever the operation raises.
 
-    ``again``: for a request that was asked before and goes on, which a look has on record already.
+    ``again``: for a request that was asked before and goes on, which a look has on record already. ``only_if`` raises where
+    what is to be changed is not what whoever asks looked at: before anything is done, and again in the transaction that does it.
     Neither what it gives nor an error says where something is on the server's disk.
     """
+    if caller.looking and (operation.changes or operation.method is not Method.READ):
+        raise ForbiddenError(
+            f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
+        )
     check(ws, caller, operation.action)
-    if caller.looking:
-        if operation.changes or operation.method is not Method.READ:
-            raise ForbiddenError(
-                f"you look as {caller.principal}: nothing can be changed meanwhile", "stop looking first"
-            )
-        if not again:
-            ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.looking and not again:
+        ws.looking.saw(caller.tenant, caller.by, caller.principal, operation.name, asked.model_dump())
+    if caller.meter is not None and not again:
+        caller.meter.charge(operation)
     if operation.once and caller.by:  # with it the service could go on as them when its own key is taken back
         raise ForbiddenError(
             f"{caller.by} speaks for {caller.principal}, and is given no secret of theirs",
             "they ask in person",
         )
-    _second_person(ws, caller, operation, asked)
+    if only_if is not None:
+        only_if()
+    with ws.parts.log.only_if(only_if) if only_if else nullcontext():
+        _second_person(ws, caller, operation, asked)
+        return shown(ws, caller, operation, asked)
+
+
+def shown(ws: Workspace, caller: Caller, operation: Operation[Takes], asked: Takes) -> Any:
+    """What ``operation`` gives ``caller``, who may have it, without the places on the server's disk."""
     places = Places(ws, caller.tenant)
     try:
         return places.without(operation.function(ws, caller, asked))
@@ -166,17 +204,20 @@ def _second_person(ws: Workspace, caller: Caller, operation: Operation[Takes], a
     changes = operation.changes or operation.method in (Method.CHANGE, Method.END)
     if not changes or caller.via == CONFIRMED or operation.action not in ws.proposals.required(caller.tenant):
         return
-    wanted = (
-        caller.tenant,
+    wanted = Wanted(
         operation.name,
         caller.principal,
         caller.by,
         caller.scopes,
         asked.model_dump_json(),
     )
-    if operation.once and ws.proposals.take(*wanted):
+
+    def still(agreed: str) -> bool:
+        return may(ws, Caller(caller.tenant, agreed, CONFIRMED), operation.action)
+
+    if operation.once and ws.proposals.take(caller.tenant, wanted, still):
         return
-    made = ws.proposals.propose(*wanted)
+    made = ws.proposals.propose(caller.tenant, wanted, caller.proof)
     raise SecondPersonError(
         f"this takes two people: it waits as proposal {made.id}",
         f"somebody else who may {operation.action} confirms it: POST /v1/proposals/{made.id}/confirm"

@@ -29,6 +29,11 @@ class GrantInput(OnePerson):
     action: str = Field(min_length=1, max_length=64, description="An action, or role:NAME.")
 
 
+class Unbound(Given):
+    principal: str
+    ended: int = Field(description="1 if they were bound to an account, else 0.")
+
+
 class Names(Given):
     items: list[str]
     next: str | None
@@ -81,6 +86,13 @@ def revoke(ws: Workspace, caller: Caller, asked: GrantInput) -> dict[str, Any]:
     _may_give(ws, caller, asked.action)
     ws.people.grant(caller.tenant, who, asked.action, revoke=True, by=caller.principal)
     return ws.people.show(caller.tenant, who)
+
+
+def unbind(ws: Workspace, caller: Caller, asked: OnePerson) -> dict[str, Any]:
+    who = _known(ws, caller, asked.name)
+    if who != caller.principal:
+        check_gain(ws, caller, who)  # else whoever may do this could make themselves them
+    return {"principal": who, "ended": ws.bindings.unbind(caller.tenant, who, caller.principal)}
 
 
 def check_gain(ws: Workspace, caller: Caller, who: str) -> None:
@@ -164,6 +176,7 @@ PEOPLE = (
         {**_BOB, "group": "finance"},
         changes=True,
         command="people join",
+        guards="people.show",
     ),
     Operation(
         "people.leave",
@@ -177,6 +190,20 @@ PEOPLE = (
         {**_BOB, "group": "finance"},
         changes=True,
         command="people leave",
+        guards="people.show",
+    ),
+    Operation(
+        "people.unbind",
+        "credential:change",
+        Method.ASK,
+        "/people/unbind",
+        "Let somebody sign in with another account of the provider's: whoever does so next is them. Their sessions end.",
+        OnePerson,
+        Unbound,
+        unbind,
+        _BOB,
+        changes=True,
+        command="people unbind",
     ),
     Operation(
         "people.grant",
@@ -190,6 +217,7 @@ PEOPLE = (
         {**_BOB, "action": "role:approver"},
         changes=True,
         command="people grant",
+        guards="people.show",
     ),
     Operation(
         "people.revoke",
@@ -203,5 +231,6 @@ PEOPLE = (
         {**_BOB, "action": "role:approver"},
         changes=True,
         command="people grant",
+        guards="people.show",
     ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
+from affidavit.app import proposals as desk
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import (
@@ -21,7 +22,6 @@ from affidavit.app.operations.operation import (
     may,
     perform,
 )
-from affidavit.app.proposals import AGREED
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import ForbiddenError
 from affidavit.store.proposals import Proposal
@@ -88,15 +88,21 @@ class Proposing:
         there = ws.proposals.get(caller.tenant, asked.id)
         operation = self.table[there.operation]
         self._second(ws, caller, there, operation)
-        first = Caller(caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes)
-        check(ws, first, operation.action)
-        if (
-            operation.once
-        ):  # a secret is for whoever asked for it: shown to the second, they could act as the first
-            ws.proposals.resolve(caller.tenant, asked.id, AGREED, caller.principal, asked.reason)
+        first = Caller(
+            caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes, proof=there.proof
+        )
+        why = ws.proposals.fault(caller.tenant, there)
+        if not why and not may(ws, first, operation.action):
+            why = f"{there.principal} may not {operation.action} any more"
+        said = (caller.principal, why or asked.reason, caller.proof)
+        if why:
+            ws.proposals.resolve(caller.tenant, asked.id, desk.VOID, *said)
+            raise ForbiddenError(f"this is not done: {why}", "whoever wants it done asks for it again")
+        if operation.once:  # whoever is shown a secret can act by it: it is for the first, not for the second
+            ws.proposals.resolve(caller.tenant, asked.id, desk.AGREED, *said)
             return {"id": asked.id, "operation": operation.name}
         wanted = operation.takes.model_validate_json(there.asked)
-        ws.proposals.resolve(caller.tenant, asked.id, "confirmed", caller.principal, asked.reason)
+        ws.proposals.resolve(caller.tenant, asked.id, desk.CONFIRMED, *said)
         return {"id": asked.id, "operation": operation.name, "result": perform(ws, first, operation, wanted)}
 
     def decline(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
@@ -104,7 +110,9 @@ class Proposing:
         there = ws.proposals.get(caller.tenant, asked.id)
         if there.principal != caller.principal:
             self._second(ws, caller, there, self.table[there.operation])
-        ws.proposals.resolve(caller.tenant, asked.id, "declined", caller.principal, asked.reason)
+        ws.proposals.resolve(
+            caller.tenant, asked.id, "declined", caller.principal, asked.reason, caller.proof
+        )
         return {"id": asked.id, "operation": there.operation}
 
     def _second(self, ws: Workspace, caller: Caller, there: Proposal, operation: Operation[Any]) -> None:

@@ -44,6 +44,7 @@ class RunLine(Given):
     question: str | None = None
     source: str | None = None
     document: str | None = None
+    tool: str | None = Field(None, description="What was called, where it is a call of a tool.")
     by: str | None = Field(None, description="The service that asked for them, if one did.")
 
 

@@ -172,6 +172,7 @@ SOURCES = (
         sources,
         {},
         command="source list",
+        passing=frozenset({"age"}),
     ),
     Operation(
         "sources.show",
@@ -184,6 +185,7 @@ SOURCES = (
         source,
         _NAME,
         command="source list",
+        passing=frozenset({"age"}),
     ),
     Operation(
         "sources.sync",

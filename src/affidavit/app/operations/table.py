@@ -13,10 +13,12 @@ from affidavit.app.operations.follow import FOLLOW
 from affidavit.app.operations.history import HISTORY
 from affidavit.app.operations.keys import KEYS
 from affidavit.app.operations.levels import LEVELS
+from affidavit.app.operations.limits import LIMITS
 from affidavit.app.operations.log import LOG
 from affidavit.app.operations.looks import LOOKS
 from affidavit.app.operations.money import MONEY
 from affidavit.app.operations.operation import Table
+from affidavit.app.operations.packs import PACKS
 from affidavit.app.operations.people import PEOPLE
 from affidavit.app.operations.person import PERSON
 from affidavit.app.operations.proposals import PROPOSALS, PROPOSING
@@ -34,6 +36,7 @@ TABLE = Table(
     FOLLOW,
     FEEDBACK,
     INCIDENTS,
+    PACKS,
     HISTORY,
     TOOLS,
     AGENTS,
@@ -49,6 +52,7 @@ TABLE = Table(
     DRILLS,
     FIGURES,
     LEVELS,
+    LIMITS,
     STATUS,
     LOG,
     LOOKS,

@@ -10,8 +10,9 @@ from pydantic import Field, JsonValue
 from affidavit.app.callstory import summary
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
-from affidavit.app.operations.operation import Asked, Caller, Given, Method, Operation, may
+from affidavit.app.operations.operation import Asked, Caller, Given, Method, Nothing, Operation, may
 from affidavit.app.workspace import Workspace
+from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError
 from affidavit.domain.records import FOREVER
@@ -19,7 +20,10 @@ from affidavit.domain.tools import CallState
 from affidavit.store.calls import CallRow
 
 AUDIT = "audit:read"
+RESOLVE = "approval:resolve"
 _LOOKED_AT = 2_000
+_COUNTED = 100
+"""What waits is counted on every page of the console: it must cost next to nothing."""
 _STATES = tuple(state.value for state in CallState)
 ToolName = Field(min_length=1, max_length=200, description="NAME, or NAME@VERSION.")
 CallName = Field(min_length=1, max_length=80, description="As lists of calls show it.")
@@ -103,6 +107,11 @@ class Waiting(CallLine):
 class WaitingList(Given):
     items: list[Waiting]
     next: str | None
+
+
+class Count(Given):
+    count: int
+    more: bool = Field(description="There are more: so many were looked at and no further.")
 
 
 # -- tools
@@ -198,6 +207,19 @@ def approvals(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
     page = found[: asked.limit]
     more = len(found) > asked.limit
     return {"items": page, "next": listing.told(_id(ws, page[-1]["call"])) if more else None}
+
+
+def count(ws: Workspace, caller: Caller, asked: Nothing) -> dict[str, Any]:
+    """What the caller can decide: their own requests wait for somebody else, and what lapsed for nobody."""
+    roles = ws.tools.person(caller.tenant.id, caller.principal).roles
+    now = instant(ws.parts.clock.now())
+    found = ws.tools.waiting(caller.tenant, _COUNTED) if may(ws, caller, RESOLVE) else []
+    mine = [
+        one
+        for one in found
+        if one["principal"] != caller.principal and roles & set(one["roles"]) and one["until"] > now
+    ]
+    return {"count": len(mine), "more": len(found) == _COUNTED}
 
 
 def _id(ws: Workspace, name: str) -> int:
@@ -303,6 +325,7 @@ TOOLS = (
         _CALL,
         changes=True,
         command="tool undo",
+        guards="calls.show",
     ),
     Operation(
         "calls.cancel",
@@ -316,6 +339,7 @@ TOOLS = (
         {**_CALL, "reason": "it went to the wrong person"},
         changes=True,
         command="tool cancel",
+        guards="calls.show",
     ),
     Operation(
         "calls.resolve",
@@ -329,6 +353,7 @@ TOOLS = (
         {**_CALL, "happened": True, "reason": "the mail is in the sent folder"},
         changes=True,
         command="tool resolve",
+        guards="calls.show",
     ),
     Operation(
         "approvals.list",
@@ -341,6 +366,17 @@ TOOLS = (
         approvals,
         {},
         command="approvals list",
+    ),
+    Operation(
+        "approvals.count",
+        "approval:read",
+        Method.READ,
+        "/approvals/count",
+        "How many calls wait for your yes or no.",
+        Nothing,
+        Count,
+        count,
+        {},
     ),
     Operation(
         "approvals.show",
@@ -356,7 +392,7 @@ TOOLS = (
     ),
     Operation(
         "approvals.approve",
-        "approval:resolve",
+        RESOLVE,
         Method.ASK,
         "/approvals/{call}/approve",
         "Say yes: the call is carried out if nothing else is missing.",
@@ -366,10 +402,11 @@ TOOLS = (
         _SURE,
         changes=True,
         command="approvals approve",
+        guards="approvals.show",
     ),
     Operation(
         "approvals.deny",
-        "approval:resolve",
+        RESOLVE,
         Method.ASK,
         "/approvals/{call}/deny",
         "Say no.",
@@ -379,5 +416,6 @@ TOOLS = (
         {**_CALL, "reason": "the amount is too high"},
         changes=True,
         command="approvals deny",
+        guards="approvals.show",
     ),
 )

@@ -60,8 +60,10 @@ def line(
     *,
     low: float | None = 0.0,
     target: float | None = None,
+    links: Sequence[str] = (),
 ) -> Markup:
-    """Lines over ``labels``. ``low`` None lets the axis begin at the least value; ``target`` is a level to be kept."""
+    """Lines over ``labels``. ``low`` None lets the axis begin at the least value; ``target`` is a level to be kept; ``links`` are
+    where each label leads."""
     known = [v for s in series for v in s.values if v is not None]
     if not known or not labels:
         return _nothing(title)
@@ -78,10 +80,39 @@ def line(
         )
     drawn += [_path(s, i, x, y) for i, s in enumerate(series)]
     drawn.append(_below(labels, x))
-    rows = [(label, *(_or_none(s.values[i], form) for s in series)) for i, label in enumerate(labels)]
+    drawn += _hovered(labels, series, x, form, links)
+    rows = [
+        (_linked(visible(label), href), *(_or_none(s.values[i], form) for s in series))
+        for i, (label, href) in enumerate(zip(labels, links or [""] * len(labels), strict=True))
+    ]
     said = f"{', '.join(s.name for s in series)}; from {labels[0]} to {labels[-1]}"
     more = _legend([s.name for s in series]) if len(series) > 1 else Markup("")
-    return _figure(title, said, drawn, _HEIGHT, ("", *(s.name for s in series)), rows, more)
+    return _figure(
+        title, said, drawn, _HEIGHT, ("", *(s.name for s in series)), rows, more, leads=bool(links)
+    )
+
+
+def _hovered(
+    labels: Sequence[str], series: Sequence[Series], x: Scale, form: Form, links: Sequence[str]
+) -> list[Markup]:
+    """A column over each label that says its values to whoever points at it, and leads to what is behind them."""
+    wide = (x(1) - x(0)) if len(labels) > 1 else _WIDTH - _LEFT - _RIGHT
+    out = []
+    for i, label in enumerate(labels):
+        told = [f"{s.name} {form(v)}" for s in series if (v := s.values[i]) is not None]
+        if not told:
+            continue
+        said = visible(f"{label}: {', '.join(told)}")
+        left = max(x(i) - wide / 2, _LEFT)
+        column = Markup(
+            '<rect class="hover" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>'
+        ).format(
+            _n(left), _TOP, _n(min(x(i) + wide / 2, _WIDTH - _RIGHT) - left), _HEIGHT - _BOTTOM - _TOP, said
+        )
+        # by keyboard the same is reached in the table below
+        lead = Markup('<a href="{}" tabindex="-1" aria-label="{}">{}</a>')
+        out.append(lead.format(links[i], said, column) if links else column)
+    return out
 
 
 def bars(items: Sequence[tuple[str, float]], title: str, form: Form = plain, tone: str = "s1") -> Markup:
@@ -97,7 +128,8 @@ def bars(items: Sequence[tuple[str, float]], title: str, form: Form = plain, ton
         long = max(room * value / top, 1 if value else 0)
         drawn.append(
             Markup(
-                '<text class="axis end" x="{}" y="{}">{}</text><rect class="{}" x="{}" y="{}" width="{}" height="16" rx="3"/>'
+                '<text class="axis end" x="{}" y="{}">{}</text>'
+                '<rect class="{}" x="{}" y="{}" width="{}" height="16" rx="3"><title>{}: {}</title></rect>'
                 '<text class="value" x="{}" y="{}">{}</text>'
             ).format(
                 left - 8,
@@ -107,6 +139,8 @@ def bars(items: Sequence[tuple[str, float]], title: str, form: Form = plain, ton
                 left,
                 _n(middle - 8),
                 _n(long),
+                visible(name),
+                form(value),
                 _n(left + long + 8),
                 _n(middle + 4),
                 form(value),
@@ -166,8 +200,9 @@ def histogram(
     return _figure(title, said, drawn, _HEIGHT, ("between", "how often"), rows)
 
 
-def gauge(used: float, of: float, title: str, form: Form = plain) -> Markup:
-    """How much of a budget is used: calm below three quarters, a warning above, red when it is over."""
+def gauge(used: float, of: float, title: str, form: Form = plain, said: str = "") -> Markup:
+    """How much of a budget is used: calm below three quarters, a warning above, red when it is over. ``said`` beside it, else the
+    figures."""
     share = used / of if of else (1.0 if used else 0.0)
     tone = "bad" if share >= 1 else "wait" if share >= 0.75 else "good"
     room = _WIDTH - 2
@@ -177,7 +212,7 @@ def gauge(used: float, of: float, title: str, form: Form = plain) -> Markup:
             tone, _n(room * min(max(share, 0.0), 1.0))
         ),
     ]
-    said = f"{form(used)} of {form(of)}, {percent(round(share, 4))}"
+    said = said or f"{form(used)} of {form(of)}, {percent(round(share, 4))}"
     svg = _svg(title, said, drawn, 16, "gauge")
     return Markup('<figure class="chart"><figcaption>{} <b>{}</b></figcaption>{}</figure>').format(
         visible(title), said, svg
@@ -257,24 +292,31 @@ def _figure(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
     more: Markup | str = "",
+    *,
+    leads: bool = False,
 ) -> Markup:
     cells = Markup("").join(Markup('<th scope="col">{}</th>').format(visible(h)) for h in head)
     body = Markup("").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            visible(row[0]), Markup("").join(Markup("<td>{}</td>").format(visible(c)) for c in row[1:])
+            row[0] if isinstance(row[0], Markup) else visible(row[0]),
+            Markup("").join(Markup("<td>{}</td>").format(visible(c)) for c in row[1:]),
         )
         for row in rows
     )
     return Markup(
         '<figure class="chart"><figcaption>{}</figcaption>{}{}<details class="numbers"><summary>As a table</summary>'
         "<table><caption>{}</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></details></figure>"
-    ).format(visible(title), _svg(title, said, drawn, height), more, visible(title), cells, body)
+    ).format(visible(title), _svg(title, said, drawn, height, leads=leads), more, visible(title), cells, body)
 
 
-def _svg(title: str, said: str, drawn: Sequence[Markup], height: float, kind: str = "") -> Markup:
+def _svg(
+    title: str, said: str, drawn: Sequence[Markup], height: float, kind: str = "", *, leads: bool = False
+) -> Markup:
+    """A picture; a group of things where some of it ``leads`` elsewhere, which a picture cannot."""
     label = f"{title}: {said}" if said else title
-    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        f"plot {kind}".strip(), _WIDTH, _n(height), visible(label), Markup("").join(drawn)
+    role = "group" if leads else "img"
+    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="{}" aria-label="{}">{}</svg>').format(
+        f"plot {kind}".strip(), _WIDTH, _n(height), role, visible(label), Markup("").join(drawn)
     )
 
 
@@ -285,6 +327,9 @@ def _nothing(title: str) -> Markup:
 
 
 def _grid(steps: Sequence[float], y: Scale, form: Form) -> Markup:
+    """Lines across, each with its value; two that would read the same are not both drawn."""
+    told = {form(s): s for s in reversed(steps)}
+    steps = sorted(told.values())
     return Markup("").join(
         Markup(
             '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/><text class="axis end" x="{}" y="{}">{}</text>'

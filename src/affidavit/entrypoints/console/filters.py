@@ -15,7 +15,8 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 _SECOND = 1_000_000
 _TONES: Mapping[str, str] = {
     **dict.fromkeys(
-        ("answered", "done", "permit", "ok", "identical", "live", "approved", "fresh", "pass"), "good"
+        ("answered", "done", "permit", "ok", "identical", "live", "approved", "fresh", "pass", "ready"),
+        "good",
     ),
     **dict.fromkeys(
         (
@@ -42,7 +43,7 @@ def number(value: float, digits: int = 0) -> str:
 
 
 def duration(micros: float) -> str:
-    """Microseconds in the unit that fits: 640 µs, 12.3 ms, 4.20 s, 3 min 20 s."""
+    """Microseconds in the unit that fits: 640 µs, 12.3 ms, 4.20 s, 3 min 20 s, 5 h, 12 days."""
     if micros < 1000:
         return f"{micros:.0f}{THIN}µs"
     if micros < _SECOND:
@@ -52,7 +53,12 @@ def duration(micros: float) -> str:
     if seconds < 60:
         return f"{seconds:.2f}{THIN}s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}{THIN}min {rest}{THIN}s"
+    if minutes < 60:
+        return f"{minutes}{THIN}min" + (f" {rest}{THIN}s" if rest else "")
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours}{THIN}h" + (f" {minutes}{THIN}min" if minutes else "")
+    return f"{hours // 24}{THIN}days" + (f" {hours % 24}{THIN}h" if hours % 24 else "")
 
 
 def when(value: str | int | None) -> Markup:
@@ -70,6 +76,14 @@ def when(value: str | int | None) -> Markup:
             moment = moment.astimezone(UTC)
     text = f"{moment.day} {moment:%b %Y}, {moment:%H:%M:%S}"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(moment.isoformat(), text, text)
+
+
+def score(value: object) -> str:
+    """What a passage scored, as far as one can tell two apart by eye; the record holds all of it."""
+    try:
+        return f"{float(str(value)):.2f}"
+    except ValueError:
+        return "–"
 
 
 def tone(word: str) -> str:
@@ -117,6 +131,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "tone": tone,
     "pretty": pretty,
     "short": short,
+    "score": score,
     "who": who,
     "words": words,
     "count": count,

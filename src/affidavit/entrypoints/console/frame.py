@@ -26,7 +26,7 @@ List the module in ``pages.py``. Classes to use are in ``static/console.css``; m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -43,7 +43,13 @@ from starlette.routing import Route
 
 from affidavit.app.operations.operation import Caller, Table, perform
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import AffidavitError, ArgumentsError, OverloadedError, UnauthenticatedError
+from affidavit.domain.errors import (
+    AffidavitError,
+    ArgumentsError,
+    OverloadedError,
+    SecondPersonError,
+    UnauthenticatedError,
+)
 from affidavit.domain.version import VERSION
 from affidavit.entrypoints.console import charts, filters
 from affidavit.entrypoints.console.assets import Assets
@@ -73,12 +79,13 @@ SECURITY = {
 
 @dataclass(frozen=True)
 class Nav:
-    """An entry of the navigation, shown to whoever may do ``action``."""
+    """An entry of the navigation, shown to whoever may do ``action``; ``count`` tells how much of it waits for them."""
 
     label: str
     group: str
     action: str
     path: str = ""
+    count: Callable[[Visit], str] | None = None
 
 
 Handler = Callable[["Visit"], Response]
@@ -101,7 +108,7 @@ class Console:
     def page(self, path: str, handler: Handler, nav: Nav | None = None) -> None:
         """A page at ``path``, in the navigation if ``nav`` says so."""
         if nav is not None:
-            self.nav.append(Nav(nav.label, nav.group, nav.action, nav.path or path))
+            self.nav.append(replace(nav, path=nav.path or path))
         self._route(path, handler, "GET")
 
     def form(self, path: str, handler: Handler) -> None:
@@ -161,7 +168,9 @@ class Console:
                 # it may wait for the disk or the sign-in provider: nobody else should
                 caller = await run_in_threadpool(self._who, request)
                 return await self._admission.run(
-                    caller.tenant.id, lambda: self._visit(request, caller, form, handler)
+                    caller.tenant.id,
+                    lambda: self._visit(request, caller, form, handler),
+                    caller.principal,
                 )
             except AffidavitError as error:
                 return self.failed(request, error)
@@ -172,6 +181,8 @@ class Console:
         visit = Visit(self, request, caller, form)
         try:
             return guarded(handler(visit))
+        except SecondPersonError:
+            return guarded(visit.go("/approvals#proposals", "proposed"))
         except AffidavitError as error:
             return self.failed(request, error, visit if visit.known else None)
 
@@ -284,10 +295,26 @@ class Visit:
                 out.setdefault(entry.group, []).append(entry)
         return out
 
+    def waiting(self, *groups: str) -> list[dict[str, Any]]:
+        """Changes of these groups of operations that take two people and wait for the second; each with what it does."""
+        if self.caller.looking:
+            return []
+        found = self.ask("proposals.list", limit=200)["items"]
+        return [
+            {**one, "does": self.console.table[one["operation"]].summary}
+            for one in found
+            if not groups or one["operation"].partition(".")[0] in groups
+        ]
+
     def at(self, path: str) -> bool:
         """Whether this page belongs to the entry of the navigation at ``path``."""
         here = self.request.url.path
         return here == path or (path != "/" and here.startswith(f"{path}/"))
+
+    def do(self, name: str, path: str, notice: str, /, **fields: Any) -> Response:
+        """Perform ``name`` as the caller, then on to ``path``, where ``notice`` is shown."""
+        self.ask(name, **fields)
+        return self.go(path, notice)
 
     def go(self, path: str, notice: str = "") -> Response:
         """On to another page of ours, where ``notice`` is shown."""

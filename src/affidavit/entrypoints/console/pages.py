@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from affidavit.entrypoints.console import (
     pages_access,
+    pages_api,
     pages_approvals,
     pages_ask,
     pages_controls,
@@ -35,4 +36,5 @@ ADDING: tuple[Callable[[Console], None], ...] = (
     pages_controls.add,
     pages_access.add,
     pages_keys.add,
+    pages_api.add,
 )

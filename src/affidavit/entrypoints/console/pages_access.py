@@ -34,7 +34,7 @@ def add(console: Console) -> None:
 def people(visit: Visit) -> Response:
     """Everybody, or those whose name begins with what was asked for."""
     wanted = visit.query.get("prefix", "").strip()
-    found = visit.ask("people.list", prefix=wanted, limit=_SHOWN, after=visit.query.get("cursor", ""))
+    found = visit.ask("people.list", prefix=wanted, limit=_SHOWN, after=visit.query.get("after", ""))
     return visit.page("people.html", "People", names=found["items"], cursor=found["next"], wanted=wanted)
 
 
@@ -48,6 +48,7 @@ def person(visit: Visit) -> Response:
         may_look=visit.may(LOOK),
         may_change=visit.may("people:change"),
         grants=GRANTABLE,
+        waiting=visit.waiting("people"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Response
 
 from affidavit.domain.errors import UsageError
@@ -50,9 +52,16 @@ def controls(visit: Visit) -> Response:
         targets=targets,
         chosen=visit.query.get("what", ""),
         history=history,
+        undo=_undo(history, mode),
+        waiting=visit.waiting("modes", "kills"),
         may_mode=visit.may("mode:change"),
         may_kill=visit.may("kill:change"),
     )
+
+
+def _undo(history: list[dict[str, Any]], mode: str) -> dict[str, Any] | None:
+    """The change that brought the mode about, as far back as the history reaches."""
+    return next((one for one in history if one["what"] == f"mode {mode}"), None)
 
 
 def _sure(visit: Visit) -> None:
@@ -63,21 +72,25 @@ def _sure(visit: Visit) -> None:
 def set_mode(visit: Visit) -> Response:
     """From the next step on."""
     _sure(visit)
-    visit.ask("modes.set", mode=visit.form.get("mode", ""), reason=visit.form.get("reason", ""))
-    return visit.go("/controls", "mode")
+    return visit.do(
+        "modes.set", "/controls", "mode", mode=visit.form.get("mode", ""), reason=visit.form.get("reason", "")
+    )
 
 
 def kill(visit: Visit) -> Response:
     """Stop something."""
     _sure(visit)
-    visit.ask("kills.kill", what=visit.form.get("what", ""), reason=visit.form.get("reason", ""))
-    return visit.go("/controls", "killed")
+    return _switch(visit, "kills.kill", "killed")
 
 
 def revive(visit: Visit) -> Response:
     """Let it go on."""
-    visit.ask("kills.revive", what=visit.form.get("what", ""), reason=visit.form.get("reason", ""))
-    return visit.go("/controls", "revived")
+    return _switch(visit, "kills.revive", "revived")
+
+
+def _switch(visit: Visit, operation: str, notice: str) -> Response:
+    what, reason = visit.form.get("what", ""), visit.form.get("reason", "")
+    return visit.do(operation, "/controls", notice, what=what, reason=reason)
 
 
 def drills(visit: Visit) -> Response:

@@ -20,8 +20,10 @@ def add(console: Console) -> None:
 
 def listed(visit: Visit) -> Response:
     """Every key; never a secret."""
-    found = visit.ask("keys.list", limit=200, after=visit.query.get("cursor", ""))
-    return visit.page("keys.html", "Keys", items=found["items"], cursor=found["next"])
+    found = visit.ask("keys.list", limit=200, after=visit.query.get("after", ""))
+    return visit.page(
+        "keys.html", "Keys", items=found["items"], cursor=found["next"], waiting=visit.waiting("keys")
+    )
 
 
 def make(visit: Visit) -> Response:

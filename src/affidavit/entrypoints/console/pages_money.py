@@ -13,14 +13,21 @@ from affidavit.entrypoints.console.charts import Series
 from affidavit.entrypoints.console.filters import number, words
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 
+CHANGE = "budget:change"
 _BY = ("stage", "task", "model", "person", "source", "release")
 _MICRO = 1_000_000
 _SHOWN = 12
 
 
 def add(console: Console) -> None:
-    """One page."""
+    """One page, and what may be spent."""
     console.page("/costs", costs, Nav("Costs and budgets", "Oversight", "money:read"))
+    console.form("/costs/budget", declare)
+    console.form("/costs/unlimited", drop)
+    console.notices(
+        budgeted="The budget stands. What was spent in this period before counts.",
+        unlimited="That budget is gone: nothing is counted against it any more.",
+    )
 
 
 def costs(visit: Visit) -> Response:
@@ -34,10 +41,11 @@ def costs(visit: Visit) -> Response:
     rows = days["rows"][-30:]
     spent = [row["micro"] / _MICRO for row in rows]
     line = charts.line(
-        [row["day"][5:] for row in rows],
+        [row["day"][5:] for row in rows] if any(spent) else [],
         [Series("spent", spent)],
         f"Spent by day, in {days['currency']}",
         money,
+        links=[f"/runs?since={row['day']}&until={row['day']}" for row in rows],
     )
     bars = charts.bars(
         [(words(str(row[by])), row["micro"] / _MICRO) for row in found["rows"][:_SHOWN] if row["micro"]],
@@ -53,7 +61,30 @@ def costs(visit: Visit) -> Response:
         found=found,
         charts=[line, bars],
         budgets=[(b, _gauge(b)) for b in budgets],
+        may=visit.may(CHANGE),
+        waiting=visit.waiting("money"),
     )
+
+
+def declare(visit: Visit) -> Response:
+    """Say what may be spent, or how often models may be asked."""
+    form = visit.form
+    whose, requests = form.get("whose", ""), form.get("requests", "").strip()
+    visit.ask(
+        "money.budget",
+        amount=form.get("amount", "").strip() or "none",
+        per=form.get("per", ""),
+        each=whose == "each",
+        person=form.get("person", "").strip() if whose == "person" else "",
+        requests=requests or -1,
+    )
+    return visit.go("/costs", "budgeted")
+
+
+def drop(visit: Visit) -> Response:
+    """Limit it no longer."""
+    visit.ask("money.unlimited", budget=visit.form.get("budget", ""))
+    return visit.go("/costs", "unlimited")
 
 
 def _gauge(budget: dict[str, Any]) -> Markup:

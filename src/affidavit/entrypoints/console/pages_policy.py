@@ -32,7 +32,8 @@ def add(console: Console) -> None:
 
 def rules(visit: Visit) -> Response:
     """The rules in force, and a form to try them."""
-    return _rules(visit, {}, None, "")
+    asked = {k: v for k, v in visit.query.items() if k in ("tool", "person")}
+    return _rules(visit, asked, None, "")
 
 
 def _rules(visit: Visit, asked: dict[str, str], tried: dict[str, Any] | None, fault: str) -> Response:
@@ -48,7 +49,20 @@ def _rules(visit: Visit, asked: dict[str, str], tried: dict[str, Any] | None, fa
         tried=tried,
         fault=fault,
         may=visit.may(CHANGE),
+        before=_before(visit) if visit.may(CHANGE) else None,
+        waiting=visit.waiting("policy", "releases"),
     )
+
+
+def _before(visit: Visit) -> dict[str, Any] | None:
+    """The release to go back to: the one that was published before the one that answers, and where the two differ."""
+    found = visit.ask("releases.list", limit=200)["items"]
+    serving = next((n for n, one in enumerate(found) if one["serves"]), None)
+    if serving is None or serving + 1 >= len(found):
+        return None
+    there = found[serving + 1]
+    changes = visit.ask("releases.diff", release=found[serving]["release"], other=there["release"])["changes"]
+    return {**there, "where": [one["where"] for one in changes]}
 
 
 def comment(rule: dict[str, Any], files: dict[str, str]) -> str:
@@ -148,7 +162,16 @@ def publish(visit: Visit) -> Response:
 
 def releases(visit: Visit) -> Response:
     """All of them."""
-    return visit.page("releases.html", "Releases", items=visit.ask("releases.list")["items"])
+    found = visit.ask("releases.list", limit=50, after=visit.query.get("after", ""))
+    return visit.page(
+        "releases.html",
+        "Releases",
+        items=found["items"],
+        next=found["next"],
+        may=visit.may(CHANGE),
+        before=_before(visit) if visit.may(CHANGE) else None,
+        waiting=visit.waiting("releases", "policy"),
+    )
 
 
 def release(visit: Visit) -> Response:

@@ -21,6 +21,7 @@ def add(console: Console) -> None:
     console.page("/sources", listed, Nav("Sources", "Oversight", "source:read"))
     console.page("/sources/{name}", one)
     console.form("/sources/{name}/sync", sync)
+    console.form("/sources/{name}/check", check)
     console.page("/why", why, Nav("Who may read what", "Access", "document:read"))
     console.page("/chunks", chunks)
     console.notices(synced="The source is up to date. What it brought is below.")
@@ -45,6 +46,15 @@ def state(source: dict[str, Any]) -> str:
 
 def one(visit: Visit) -> Response:
     """One source, its faults and how its syncs went."""
+    return _one(visit, None)
+
+
+def check(visit: Visit) -> Response:
+    """Whether it can be reached and read now. Nothing is taken in."""
+    return _one(visit, visit.ask("sources.check", name=visit.path["name"]))
+
+
+def _one(visit: Visit, checked: dict[str, Any] | None) -> Response:
     found = visit.ask("sources.show", name=visit.path["name"])
     syncs = list(reversed(found["syncs"]))
     took = [s["took"] for s in syncs]
@@ -53,12 +63,15 @@ def one(visit: Visit) -> Response:
         [Series("took", took)],
         "How long syncs took",
         duration,
+        links=[f"/runs/{s['run']}" for s in syncs],
     )
     return visit.page(
         "source.html",
         found["name"],
         source=found,
         state=state(found),
+        checked=checked,
+        waiting=visit.waiting("sources"),
         chart=chart,
         quality=visit.ask("sources.quality", name=found["name"]),
         levels=_levels(visit, found["name"]),

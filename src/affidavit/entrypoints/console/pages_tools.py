@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Response
 
+from affidavit.domain.errors import AffidavitError
+from affidavit.entrypoints.console import charts
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
+from affidavit.entrypoints.console.told import happened, spans
 
 
 def add(console: Console) -> None:
@@ -21,7 +26,9 @@ def listed(visit: Visit) -> Response:
     tools = visit.ask("tools.list", limit=200)["items"]
     stopped = {k["what"].removeprefix("tool:") for k in _kills(visit)}
     calls = visit.ask("calls.list", limit=50)["items"]
-    return visit.page("tools.html", "Tools", tools=tools, calls=calls, stopped=stopped)
+    return visit.page(
+        "tools.html", "Tools", tools=tools, calls=calls, stopped=stopped, waiting=_waiting(visit)
+    )
 
 
 def _kills(visit: Visit) -> list[dict[str, str]]:
@@ -32,14 +39,50 @@ def _kills(visit: Visit) -> list[dict[str, str]]:
 def contract(visit: Visit) -> Response:
     """One tool."""
     found = visit.ask("tools.show", name=visit.path["name"])
-    return visit.page("tool.html", found["tool"], tool=found)
+    stops = [
+        k for k in _kills(visit) if k["what"] in (f"tool:{found['tool']}", f"tool:{_name(found['tool'])}")
+    ]
+    calls = [c for c in visit.ask("calls.list", limit=100)["items"] if c["tool"] == found["tool"]][:10]
+    return visit.page(
+        "tool.html", found["tool"], tool=found, stops=stops, calls=calls, waiting=_waiting(visit)
+    )
+
+
+def _name(tool: str) -> str:
+    return tool.partition("@")[0]
+
+
+def _waiting(visit: Visit) -> list[dict[str, Any]]:
+    """Proposals that concern tools: of them, and of stopping and letting go on."""
+    return [
+        one
+        for one in visit.waiting("tools", "calls", "kills")
+        if not one["operation"].startswith("kills.") or str(one["asked"].get("what", "")).startswith("tool:")
+    ]
 
 
 def call(visit: Visit) -> Response:
     """One call."""
     found = visit.ask("calls.show", call=visit.path["call"])
-    undoable = found["state"] == "done" and not found["undone_by"] and visit.may("tool:call")
-    return visit.page("call.html", found["tool"], call=found, undoable=undoable)
+    undo = _undo(visit, found["tool"]) if found["state"] == "done" and not found["undone_by"] else ""
+    laps = spans(found)
+    return visit.page(
+        "call.html",
+        found["tool"],
+        call=found,
+        moments=happened(found),
+        timeline=charts.timeline(laps, "Where the time went") if laps else None,
+        undo=undo,
+        undoable=bool(undo) and visit.may("tool:call"),
+    )
+
+
+def _undo(visit: Visit, tool: str) -> str:
+    """The tool that puts right what ``tool`` did; "" where its contract names none, and where it is no longer there."""
+    try:
+        return str(visit.ask("tools.show", name=tool).get("undo") or "")
+    except AffidavitError:
+        return ""
 
 
 def undo(visit: Visit) -> Response:

@@ -26,7 +26,7 @@ from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.around import Around, hosts_of
 from affidavit.entrypoints.http.drain import Drain
 from affidavit.entrypoints.http.idempotency import Once
-from affidavit.entrypoints.http.limits import Rated
+from affidavit.entrypoints.http.limits import Limits, Rated
 from affidavit.entrypoints.http.logs import CONTENT_TYPE, Metrics, RequestLog
 from affidavit.entrypoints.http.looking import Looking
 from affidavit.entrypoints.http.openai.router import OpenAI
@@ -61,8 +61,8 @@ def make_app(
     hosts = hosts_of(settings) if settings else frozenset[str]()
     settings = settings or _IN_PROCESS
     limits = settings.limits
-    admission = Admission(limits.hands, limits.queue, limits.total, spare=1)
-    drain, places, once = Drain(), Places(limits.streams), Once(ws)
+    admission = Admission(limits.hands, limits.queue, limits.total, 1, limits.person_queue)
+    drain, places, once = Drain(), Places(limits.streams, limits.person_streams), Once(ws)
     metrics = metrics or Metrics()
     metrics.gauge("affidavit_http_waiting", "Requests that wait for a hand.", lambda: admission.waiting)
     metrics.gauge("affidavit_http_streams", "Open event streams.", lambda: sum(places.open.values()))
@@ -76,6 +76,7 @@ def make_app(
         drain.begin()
         admission.close()
         once.close()
+        rates.close()
 
     app = FastAPI(
         title="affidavit",
@@ -89,16 +90,23 @@ def make_app(
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     app.add_exception_handler(HTTPException, problems.of_http)
-    signing = signin or SignIn.of(asdict(settings.signin), settings.server.public_url, settings.client_secret)
+    signing = signin or SignIn.of(
+        asdict(settings.signin),
+        settings.server.public_url,
+        settings.client_secret,
+        settings.directory.role_groups,
+        settings.network.allow_private,
+    )
     proofs = (*more, *add_sign_in(app, ws, signing, show), ByKey(ws))
     app.state.looking = looking = Looking(ws, proofs, Cookies(signing.public_url))
     again = Identification((looking, *proofs))
-    who = Rated(again, limits)
+    rates = Limits(ws.parts, settings)
+    who = Rated(again, rates)
     follows = Follows(places, lambda: _head(ws), drain)
     app.include_router(Routes(ws, who, again, admission, once, Told(places), follows).router(TABLE))
-    add_scim(app, ws, who, admission)
+    add_scim(app, ws, who, admission, settings.directory.role_groups)
     app.include_router(OpenAI(ws, who, admission, once, places).router())
-    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer))
+    mcp = McpEndpoint(ws, who, admission, Place(signing.resource, signing.issuer), places, drain)
     app.router.routes.extend(mcp.routes())
     _health(app, ws, drain)
     _metrics(app, ws, who, metrics)

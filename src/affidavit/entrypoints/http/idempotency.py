@@ -35,6 +35,7 @@ from affidavit.domain.errors import (
     InProgressError,
     NotRepeatableError,
     OverloadedError,
+    PreconditionError,
     RefusedError,
     StoppedError,
     UnsupportedError,
@@ -57,6 +58,7 @@ _BEFORE = (
     ErasedError,
     BusyError,
     OverloadedError,
+    PreconditionError,
     UnsupportedError,
 )
 """What is said instead of doing anything."""

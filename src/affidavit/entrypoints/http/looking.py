@@ -11,12 +11,12 @@ from affidavit.app.operations.operation import LOOKING, Caller, may
 from affidavit.app.workspace import Workspace
 from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import UnauthenticatedError
+from affidavit.entrypoints.http.sessions import LOOK as _COOKIE
 from affidavit.entrypoints.http.sessions import Cookies
 from affidavit.entrypoints.http.who import Proof
 from affidavit.store.people import Tenant
 
 HEADER = "Affidavit-Look"
-_COOKIE = "affidavit-look"
 
 
 class Looking:

@@ -22,6 +22,7 @@ from affidavit.domain.errors import (
     ModelError,
     NotRepeatableError,
     OverloadedError,
+    PreconditionError,
     ProviderError,
     RefusedError,
     SecondPersonError,
@@ -63,6 +64,8 @@ def status_of(error: AffidavitError) -> HTTPStatus:
     """The HTTP status of ``error``."""
     if isinstance(error, OverloadedError):
         return HTTPStatus.TOO_MANY_REQUESTS if error.by_caller else HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(error, PreconditionError):
+        return HTTPStatus.PRECONDITION_REQUIRED if error.required else HTTPStatus.PRECONDITION_FAILED
     return next((s for kind, s in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 

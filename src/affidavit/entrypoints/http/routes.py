@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -16,8 +15,8 @@ from pydantic import BaseModel, create_model
 
 from affidavit.app.operations.operation import Asked, Caller, Method, Operation, Table, perform
 from affidavit.app.operations.places import Places
+from affidavit.app.operations.versions import only_if, same, tag
 from affidavit.app.workspace import Workspace
-from affidavit.domain.canonical import sha256
 from affidavit.entrypoints.http import streams
 from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.idempotency import KEY, REPLAYED, Once, given
@@ -56,10 +55,21 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         (404, "It does not exist, or you may not know of it."),
         (409, "It cannot be done as things stand."),
         (410, "It was erased."),
+        (412, "It is no longer what you looked at: what If-Match names is another version."),
         (422, "The request is not of the declared form."),
         (429, "You ask too much at once; Retry-After says when to come back."),
         (503, "The server has too much to do; Retry-After says when to come back."),
     )
+}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "It is what If-None-Match names; nothing is sent."}
+}
+_REQUIRED: dict[int | str, dict[str, Any]] = {
+    428: {
+        "model": Problem,
+        "content": {"application/problem+json": {}},
+        "description": "Say with If-Match what you looked at.",
+    }
 }
 
 
@@ -87,6 +97,7 @@ class Routes:
 
     def router(self, table: Table) -> APIRouter:
         """Every operation under /v1."""
+        self._table = table
         router = APIRouter(prefix=f"/{VERSION}", dependencies=[Security(_KEY)])
         for operation in table:
             router.add_api_route(
@@ -99,7 +110,11 @@ class Routes:
                 description=f"{operation.summary}\n\nNeeds `{operation.action}`.",
                 tags=[operation.group],
                 response_model=operation.gives,
-                responses=_REFUSALS,
+                responses={
+                    **_REFUSALS,
+                    **(_UNCHANGED if operation.method is Method.READ else {}),
+                    **(_REQUIRED if operation.guarded else {}),
+                },
             )
         return router
 
@@ -107,39 +122,55 @@ class Routes:
         in_path = _FIELD.findall(operation.path)
 
         async def endpoint(
-            request: Request, caller: Caller, asked: BaseModel | None = None, key: str = "", **path: str
+            request: Request,
+            caller: Caller,
+            asked: BaseModel | None = None,
+            key: str = "",
+            match: str | None = None,
+            none_match: str = "",
+            **path: str,
         ) -> Any:
             taken = operation.takes.model_validate({**(asked.model_dump() if asked else {}), **path})
             # the id of the request is that of its run: one request of this kind makes one at most
             caller = replace(caller, run=request.state.id)
-            tenant = caller.tenant.id
+            whose = (caller.tenant.id, caller.principal)
             if streams.wanted(request) and operation.tails:
                 return await self._follows.follow(
-                    request, tenant, taken.after, partial(self._look, request, operation, taken)
+                    request, whose, taken.after, partial(self._look, request, operation, taken)
                 )
             if streams.wanted(request) and operation.parts is not None:
                 return await self._told.answer(
                     request,
-                    tenant,
+                    whose,
                     lambda part: given(
                         operation,
-                        self._do(request, key, caller, self._in_parts(caller, operation, part), taken),
+                        self._do(request, key, caller, self._in_parts(caller, operation, part), taken, match),
                     ),
-                    partial(self._admission.run, tenant),
+                    lambda work: self._admission.run(whose[0], work, whose[1]),
                 )
-            found = await self._admission.run(
-                tenant, partial(self._do, request, key, caller, operation, taken)
-            )
-            return _conditional(request, operation, found)
+            work = partial(self._do, request, key, caller, operation, taken, match)
+            found = await self._admission.run(caller.tenant.id, work, caller.principal)
+            return _conditional(request, operation, found, none_match)
 
         endpoint.__signature__ = inspect.Signature(self._parameters(operation, in_path))  # type: ignore[attr-defined]
         return endpoint
 
-    def _do(self, request: Request, key: str, caller: Caller, operation: Operation[Any], taken: Any) -> Any:
-        """What is asked for; once, if the request has a key."""
+    def _do(
+        self,
+        request: Request,
+        key: str,
+        caller: Caller,
+        operation: Operation[Any],
+        taken: Any,
+        match: str | None,
+    ) -> Any:
+        """What is asked for; once, if the request has a key; only to what ``match`` names, if it names something."""
 
         def work() -> Any:
-            return perform(self._ws, caller, operation, taken)
+            condition = None
+            if operation.method is not Method.READ:
+                condition = only_if(self._ws, caller, self._table, operation, taken, match)
+            return perform(self._ws, caller, operation, taken, only_if=condition)
 
         if not key:
             return work()
@@ -185,6 +216,7 @@ class Routes:
             said = "A key of your own for this request: sent again with it, it is answered as before and not done again."
             kind = Annotated[str, Header(alias=KEY, max_length=257, description=said)]
             parameters.append(inspect.Parameter("key", named, annotation=kind, default=""))
+        parameters.append(_condition(operation))
         rest = _without(operation.takes, in_path)
         if rest.model_fields:
             where = Query() if operation.method is Method.READ else Body(examples=[_rest(operation, in_path)])
@@ -207,13 +239,28 @@ def _without(takes: type[Asked], names: list[str]) -> type[BaseModel]:
     return create_model(takes.__name__, __base__=Asked, __module__=takes.__module__, **fields)
 
 
-def _conditional(request: Request, operation: Operation[Any], found: Any) -> Any:
+def _condition(operation: Operation[Any]) -> inspect.Parameter:
+    """The header by which a request says what it has seen already."""
+    named = inspect.Parameter.KEYWORD_ONLY
+    if operation.method is Method.READ:
+        said = "The ETag of what you have: if it still is that, nothing is sent (304)."
+        kind: Any = Annotated[str, Header(alias="If-None-Match", max_length=4096, description=said)]
+        return inspect.Parameter("none_match", named, annotation=kind, default="")
+    said = f"The ETag that `{operation.guards}` gave: done only as long as it is that (412), or `*`."
+    said += " Must be given (428)." if operation.guarded else ""
+    header = Header(
+        alias="If-Match", max_length=4096, description=said, include_in_schema=bool(operation.guards)
+    )
+    return inspect.Parameter("match", named, annotation=Annotated[str | None, header], default=None)
+
+
+def _conditional(request: Request, operation: Operation[Any], found: Any, none_match: str) -> Any:
     """What is read has an ETag, and is not sent again to whoever has it (RFC 9110, 13.1.2)."""
     if operation.method is not Method.READ:
         return found
-    tag = f'"{sha256(json.dumps(found, sort_keys=True, default=str).encode())[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-    if tag in {t.strip().removeprefix("W/") for t in request.headers.get("If-None-Match", "").split(",")}:
+    now = tag(operation, found)
+    headers = {"ETag": now, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+    if none_match and same(none_match, now):
         return Response(status_code=304, headers=headers)
     request.state.headers.update(headers)
     return found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from affidavit.app.noting import note
 from affidavit.app.operations.operation import Caller, check
 from affidavit.app.operations.people import check_gain
+from affidavit.app.people import REFUSED
 from affidavit.app.provisioning import GROUP, NAME, USER, ProvisionDesk, Resource, as_name
 from affidavit.app.scimpatch import filtered
 from affidavit.app.workspace import Workspace
@@ -40,13 +42,25 @@ _FIXED: Mapping[str, list[dict[str, Any]]] = {"ResourceTypes": RESOURCE_TYPES, "
 Work = Callable[[ProvisionDesk, Tenant, Mapping[str, str], Any], tuple[int, Any]]
 
 
-class Scim:
-    """The endpoints. ``who`` tells who asks, ``admission`` when it is their turn."""
+class RoleGroupError(ForbiddenError):
+    """A directory would change a group that comes with grants."""
 
-    def __init__(self, ws: Workspace, who: Callable[[Request], Caller], admission: Admission) -> None:
+
+class Scim:
+    """The endpoints. ``who`` tells who asks, ``admission`` when it is their turn; ``role_groups`` are the groups that come
+    with grants and that a directory may change all the same."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        who: Callable[[Request], Caller],
+        admission: Admission,
+        role_groups: Collection[str] = (),
+    ) -> None:
         self._ws = ws
         self._who = who
         self._admission = admission
+        self._role_groups = frozenset(f"group:{name}" for name in role_groups)
 
     def router(self) -> APIRouter:
         """Every endpoint."""
@@ -125,6 +139,32 @@ class Scim:
                 "changing people takes two here", "change them through /v1/people, where a second confirms it"
             )
 
+    def _desk(self, caller: Caller) -> ProvisionDesk:
+        def check_group(group: str) -> None:
+            with self._ws.parts.database.read():
+                gives = self._ws.parts.people.gives(caller.tenant.id, group, self._ws.parts.log.head())
+            if not gives:
+                return
+            if group not in self._role_groups:
+                raise RoleGroupError(
+                    f"{group} comes with grants, so a directory does not change it",
+                    "a person does: /v1/people/join; or directory.role_groups names it",
+                )
+            if caller.by or not caller.principal.startswith("service:"):
+                check_gain(self._ws, caller, group)
+
+        return ProvisionDesk(
+            self._ws.parts, caller.principal, partial(check_gain, self._ws, caller), check_group
+        )
+
+    def _done(self, work: Work, caller: Caller, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        """What ``work`` gives; on record where it would have changed who holds what."""
+        try:
+            return work(self._desk(caller), caller.tenant, query, body)
+        except RoleGroupError as error:
+            note(self._ws.parts, caller.tenant, REFUSED, caller.principal, {"why": error.message})
+            raise
+
     # -- the wire
 
     def _endpoint(self, work: Work) -> Callable[[Request], Any]:
@@ -137,10 +177,9 @@ class Scim:
                 def asked() -> tuple[int, Any]:
                     check(self._ws, caller, ACTION)
                     self._check_alone(caller)
-                    desk = ProvisionDesk(self._ws.parts, partial(check_gain, self._ws, caller))
-                    return work(desk, caller.tenant, query, body)
+                    return self._done(work, caller, query, body)
 
-                status, found = await self._admission.run(caller.tenant.id, asked)
+                status, found = await self._admission.run(caller.tenant.id, asked, caller.principal)
             except AffidavitError as error:
                 return _refused(error)
             headers = {"Location": found["meta"]["location"]} if status == 201 else {}
@@ -149,9 +188,15 @@ class Scim:
         return endpoint
 
 
-def add_scim(app: FastAPI, ws: Workspace, who: Callable[[Request], Caller], admission: Admission) -> None:
+def add_scim(
+    app: FastAPI,
+    ws: Workspace,
+    who: Callable[[Request], Caller],
+    admission: Admission,
+    role_groups: Collection[str] = (),
+) -> None:
     """Put the endpoints into ``app``."""
-    app.include_router(Scim(ws, who, admission).router())
+    app.include_router(Scim(ws, who, admission, role_groups).router())
 
 
 def _answer(status: int, found: Any, headers: Mapping[str, str]) -> Response:

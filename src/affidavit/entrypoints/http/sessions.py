@@ -23,6 +23,9 @@ from affidavit.store.credentials import CredentialKind
 FIELD = "csrf"
 HEADER = "X-CSRF-Token"
 _COOKIE = "affidavit"
+LOOK = "affidavit-look"
+CLEARED = '"cache", "storage"'
+"""Cookies are dropped by name: `"cookies"` would be every cookie of every host in the domain (Clear Site Data, 3.1)."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _LONGEST_NEXT = 2000
 _FORM_FIELDS = 200
@@ -44,8 +47,11 @@ class Cookies:
         return f"{parts.scheme}://{parts.netloc}".lower()
 
     def _plain(self, request: Request) -> bool:
-        parts = urlsplit(self.origin(request))
-        return parts.scheme == "http" and _loopback(parts.hostname or "")
+        """Whether everything between the browser and us is this machine: by our address in its bar, and by the one at which
+        the request came in."""
+        parts, server = urlsplit(self.origin(request)), request.scope.get("server")
+        here = server is not None and _loopback(server[0])
+        return parts.scheme == "http" and here and _loopback(parts.hostname or "")
 
     def name(self, request: Request, what: str = _COOKIE) -> str:
         """The cookie's name."""
@@ -56,11 +62,12 @@ class Cookies:
         return request.cookies.get(self.name(request, what), "")
 
     def set(self, request: Request, answer: Response, value: str, seconds: int, what: str = _COOKIE) -> None:
-        """Raises ForbiddenError where browsers would not keep it."""
+        """Raises ForbiddenError where it would travel unencrypted: no such cookie is made."""
         plain = self._plain(request)
-        if not plain and self.origin(request).startswith("http://") and self._public:
+        if not plain and not self.origin(request).startswith("https://"):
             raise ForbiddenError(
-                "signing in needs https", "set server.public_url to an https address, or use http://127.0.0.1"
+                "signing in needs https",
+                "set server.public_url to an https address, or server.trusted_proxies; or use http://127.0.0.1",
             )
         answer.set_cookie(
             self.name(request, what),
@@ -108,9 +115,21 @@ class Sessions:
         self._end_old(request)
 
     def end(self, request: Request, answer: Response) -> None:
-        """Sign out, on record."""
-        self.cookies.drop(request, answer)
+        """Sign out, on record, and let the browser forget what it was shown."""
+        for what in (_COOKIE, LOOK):
+            self.cookies.drop(request, answer, what)
+        answer.headers["Clear-Site-Data"] = CLEARED
+        self._end_look(request)
         self._end_old(request)
+
+    def _end_look(self, request: Request) -> None:
+        token = self.cookies.get(request, LOOK)
+        try:
+            look = self._ws.looking.of(token)
+            tenant = tenant_of(self._ws, look.tenant)
+        except UnauthenticatedError:
+            return  # there was none
+        self._ws.looking.end(tenant, token)
 
     def _end_old(self, request: Request) -> None:
         try:
@@ -150,7 +169,7 @@ class BySession:
         found = self._ws.credentials.session(token, self._idle)
         if request.method not in _SAFE:
             self._sessions.check_ours(request)
-        return Caller(tenant_of(self._ws, found.tenant), found.principal, "session")
+        return Caller(tenant_of(self._ws, found.tenant), found.principal, "session", proof=found.id)
 
 
 def csrf(request: Request) -> str:

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from affidavit.domain.errors import AffidavitError, OverloadedError
 from affidavit.entrypoints.http import problems
+from affidavit.entrypoints.http.admission import less
 from affidavit.entrypoints.http.drain import Drain
 
 MEDIA_TYPE = "text/event-stream"
@@ -66,36 +67,43 @@ class Events(StreamingResponse):
 
 
 class Places:
-    """Open streams, at most ``most`` of each tenant."""
+    """Open streams, at most ``most`` of each tenant and ``own`` of each person."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, own: int = 0) -> None:
         self._most = most
+        self._own = own or most
         self._open: Counter[int] = Counter()
+        self._hers: Counter[tuple[int, str]] = Counter()
 
     @property
     def open(self) -> Mapping[int, int]:
         """How many of each tenant are open."""
         return self._open
 
-    def take(self, tenant: int) -> Callable[[], None]:
+    def take(self, tenant: int, person: str = "") -> Callable[[], None]:
         """A place, and what gives it back. Raises OverloadedError."""
-        if self._open[tenant] >= self._most:
-            raise OverloadedError(
-                "too many streams of your organisation are open",
-                "close one, or ask again later",
-                5,
-                by_caller=True,
-            )
+        mine = (tenant, person)
+        for whose, full in (
+            ("yours", self._hers[mine] >= self._own),
+            ("your organisation", self._open[tenant] >= self._most),
+        ):
+            if full:
+                raise OverloadedError(
+                    f"too many streams of {whose} are open",
+                    "close one, or ask again later",
+                    5,
+                    by_caller=True,
+                )
         self._open[tenant] += 1
+        self._hers[mine] += 1
         given = False
 
         def give_back() -> None:
             nonlocal given
             if not given:
                 given = True
-                self._open[tenant] -= 1
-                if not self._open[tenant]:
-                    del self._open[tenant]
+                less(self._open, tenant)
+                less(self._hers, mine)
 
         return give_back
 
@@ -141,7 +149,7 @@ class Told:
     async def answer(
         self,
         request: Request,
-        tenant: int,
+        whose: tuple[int, str],
         work: Callable[[Part], Any],
         run: Callable[[Callable[[], Any]], Any],
     ) -> Events:
@@ -149,7 +157,7 @@ class Told:
 
         Raises what ``work`` raises, if it does so soon and before the first part; later it is an event ``problem``.
         """
-        give_back = self._places.take(tenant)
+        give_back = self._places.take(*whose)
         line = _Line()
         job = asyncio.ensure_future(run(lambda: work(line.part)))
 
@@ -240,12 +248,12 @@ class Follows:
         self._task: asyncio.Task[None] | None = None
 
     async def follow(
-        self, request: Request, tenant: int, after: int, look: Callable[[int], Mapping[str, Any]]
+        self, request: Request, whose: tuple[int, str], after: int, look: Callable[[int], Mapping[str, Any]]
     ) -> Events:
         """The stream of what ``look`` finds, now and later. Raises what it raises at first."""
         with suppress(ValueError):
             after = max(after, int(request.headers.get(LAST, "")[:20]))
-        give_back = self._places.take(tenant)
+        give_back = self._places.take(*whose)
         line = _Line()
         one = _Following(look, after, line)
 

@@ -43,7 +43,7 @@ class ByKey:
         tenant = tenant_of(self._ws, key.tenant)
         wanted = request.headers.get(FOR, "")
         if not wanted:
-            return Caller(tenant, key.principal, "key", scopes=key.scopes)
+            return Caller(tenant, key.principal, "key", scopes=key.scopes, proof=key.id)
         return self._speaking(tenant, key, named(wanted))
 
     def _speaking(self, tenant: Tenant, key: Credential, person: str) -> Caller:
@@ -63,7 +63,7 @@ class ByKey:
             )
         # somebody among those it speaks for may be an administrator: their powers are lent by name alone
         scopes = EVERYBODY if key.scopes is None else key.scopes
-        return Caller(tenant, person, "key", key.principal, scopes)
+        return Caller(tenant, person, "key", key.principal, scopes, proof=key.id)
 
 
 class ByToken:

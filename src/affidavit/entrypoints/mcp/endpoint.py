@@ -31,8 +31,11 @@ from affidavit.domain.errors import (
     UsageError,
 )
 from affidavit.entrypoints.http.admission import Admission
+from affidavit.entrypoints.http.drain import Drain
 from affidavit.entrypoints.http.problems import status_of
 from affidavit.entrypoints.http.routes import Who
+from affidavit.entrypoints.http.streams import Places
+from affidavit.entrypoints.mcp.listening import Terms
 from affidavit.entrypoints.mcp.server import Request as Asked
 from affidavit.entrypoints.mcp.server import make_server
 
@@ -41,6 +44,7 @@ METADATA = "/.well-known/oauth-protected-resource"
 SESSION = "Mcp-Session-Id"
 _CALLER = "affidavit.caller"
 _LARGEST = 1_000_000
+_STREAMS = 8
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,18 @@ class Place:
 class McpEndpoint:
     """An ASGI application for ``PATH``."""
 
-    def __init__(self, ws: Workspace, who: Who, admission: Admission, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        ws: Workspace,
+        who: Who,
+        admission: Admission,
+        place: Place | None = None,
+        places: Places | None = None,
+        drain: Drain | None = None,
+    ) -> None:
         self._who = who
         self._place = place or Place()
+        places, drain = places or Places(_STREAMS), drain or Drain()
 
         async def caller(context: Asked) -> Caller:
             request: Any = context.request
@@ -66,9 +79,13 @@ class McpEndpoint:
             return found
 
         async def run(caller: Caller, work: Callable[[], Any]) -> Any:
-            return await admission.run(caller.tenant.id, work)
+            return await admission.run(caller.tenant.id, work, caller.principal)
 
-        self._server = make_server(ws, caller, run)
+        async def again(context: Asked) -> Caller:
+            request: Any = context.request
+            return await run_in_threadpool(self._who, request)
+
+        self._server = make_server(ws, caller, run, Terms(again, places.take, lambda: drain.begun))
         self._route = Route(PATH, endpoint=self)
         self._running: StreamableHTTPSessionManager | None = None
 
@@ -154,7 +171,9 @@ class McpEndpoint:
         if isinstance(error, UnauthenticatedError):
             resource = urlsplit(self._resource(request))
             where = f"{resource.scheme}://{resource.netloc}{METADATA}{resource.path.rstrip('/')}"
-            headers["WWW-Authenticate"] = f'Bearer realm="affidavit", resource_metadata="{where}"'
+            # RFC 6750, 3.1: whoever sent nothing is told of no error
+            wrong = ', error="invalid_token"' if "Authorization" in request.headers else ""
+            headers["WWW-Authenticate"] = f'Bearer realm="affidavit"{wrong}, resource_metadata="{where}"'
         code = 405 if request.method != "POST" else status.value
         body = {
             "jsonrpc": "2.0",

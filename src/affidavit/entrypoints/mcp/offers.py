@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mcp_types as types
@@ -18,6 +18,7 @@ from affidavit.ask.agent import spoken
 from affidavit.domain.errors import AffidavitError
 from affidavit.domain.tools import CALL, Contract, Effect, Idempotency
 from affidavit.entrypoints.mcp import results
+from affidavit.entrypoints.mcp.telling import Tell, claims
 
 Result = types.CallToolResult
 Told = Callable[[Mapping[str, Any]], Result]
@@ -51,6 +52,10 @@ _CALLED: Mapping[str, Any] = {
         "why": {"type": "string"},
         "roles": {"type": "array", "items": {"type": "string"}},
         "until": {"type": "string"},
+        "next": {
+            "type": "string",
+            "description": "call_status: ask there how it stands. tell_the_person: nothing more can be done here.",
+        },
     },
     "required": ["status", "call", "tool", "state"],
 }
@@ -61,7 +66,7 @@ class Offer:
     """One MCP tool: how it is listed, and what using it comes to."""
 
     listed: types.Tool
-    use: Callable[[Workspace, Caller, Mapping[str, Any]], Result]
+    use: Callable[[Workspace, Caller, Mapping[str, Any], Tell], Result]
 
 
 ROWS: Mapping[str, Operation[Any]] = {
@@ -96,7 +101,7 @@ def find(ws: Workspace, name: str) -> Offer | None:
 def _row(name: str, row: Operation[Any]) -> Offer:
     hidden = _LEFT_OUT.get(row.name, frozenset())
 
-    def use(ws: Workspace, caller: Caller, given: Mapping[str, Any]) -> Result:
+    def use(ws: Workspace, caller: Caller, given: Mapping[str, Any], tell: Tell) -> Result:
         try:
             asked = row.takes.model_validate(dict(given))
         except ValidationError as error:
@@ -105,7 +110,7 @@ def _row(name: str, row: Operation[Any]) -> Offer:
             faults = [{"loc": (one,), "msg": "there is no such argument"} for one in hidden & given.keys()]
             return results.malformed(faults)
         try:
-            found = perform(ws, caller, row, asked)
+            found = perform(ws, caller, _telling(row, tell), asked)
         except AffidavitError as error:
             return results.refused(error)
         kept = TypeAdapter(row.gives).validate_python(found)
@@ -130,6 +135,14 @@ def _row(name: str, row: Operation[Any]) -> Offer:
     return Offer(listed, use)
 
 
+def _telling(row: Operation[Any], tell: Tell) -> Operation[Any]:
+    """``row``, whose parts are told of as they become durable if it has any."""
+    parts = row.parts
+    if parts is None:
+        return row
+    return replace(row, function=lambda ws, caller, asked: parts(ws, caller, asked, claims(tell)))
+
+
 _HINTS = {
     "questions.ask": "An answer is made of claims, each with the passages that carry it. If it is refused, say so; "
     "do not make one up.",
@@ -148,7 +161,7 @@ def _loose(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tool(contract: Contract) -> Offer:
-    def use(ws: Workspace, caller: Caller, given: Mapping[str, Any]) -> Result:
+    def use(ws: Workspace, caller: Caller, given: Mapping[str, Any], tell: Tell) -> Result:
         try:
             asked = USE.takes.model_validate({"tool": contract.key, "arguments": dict(given)})
             found = perform(ws, caller, USE, asked)
@@ -164,7 +177,7 @@ def _tool(contract: Contract) -> Offer:
         title=contract.key,
         description=f"{contract.description}\n\n{_EFFECTS[effect]}".strip(),
         input_schema=dict(contract.parameters),
-        output_schema=dict(_CALLED),
+        output_schema=_called(contract.result),
         annotations=types.ToolAnnotations(
             read_only_hint=effect is Effect.READ,
             destructive_hint=effect is Effect.IRREVERSIBLE or (effect is Effect.WRITE and not contract.undo),
@@ -173,6 +186,14 @@ def _tool(contract: Contract) -> Offer:
         ),
     )
     return Offer(listed, use)
+
+
+def _called(gives: Mapping[str, Any]) -> dict[str, Any]:
+    """The form of a call's result: null, until it is done and what the tool gives is there."""
+    if "$ref" in str(gives):  # such a schema means something only where it stands by itself
+        return dict(_CALLED)
+    described = {**_CALLED["properties"]["result"], "anyOf": [dict(gives), {"type": "null"}]}
+    return {**_CALLED, "properties": {**_CALLED["properties"], "result": described}}
 
 
 _EFFECTS = {

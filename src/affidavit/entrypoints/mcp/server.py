@@ -1,8 +1,9 @@
-"""The protocol: which tools there are for whoever asks, and using one. The same over HTTP and stdio."""
+"""The protocol: what there is for whoever asks, and using it. The same over HTTP and stdio."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import mcp_types as types
@@ -13,10 +14,14 @@ from mcp.shared.exceptions import MCPError
 
 from affidavit.app.operations.operation import Caller
 from affidavit.app.workspace import Workspace
-from affidavit.domain.errors import AffidavitError, UnauthenticatedError
+from affidavit.domain.errors import AffidavitError, UnauthenticatedError, UsageError
 from affidavit.domain.version import VERSION
+from affidavit.entrypoints.mcp import prompts, resources
+from affidavit.entrypoints.mcp.listening import Listening, Terms
 from affidavit.entrypoints.mcp.offers import find, offers
 from affidavit.entrypoints.mcp.results import NOTICE
+from affidavit.entrypoints.mcp.telling import Tell, told
+from affidavit.runs.recorder import new_run_id
 
 T = TypeVar("T")
 Request = ServerRequestContext[Any, Any]
@@ -34,53 +39,137 @@ INSTRUCTIONS = (
     f"{NOTICE} Cite the documents that an answer comes with. A refusal means that nothing which they may read answers it. "
     "A call may come back waiting for a person's yes, or denied: its result says what to do."
 )
+_PRIVATE = CacheHint(ttl_ms=0, scope="private")
+"""One person's list is nobody else's, and rights change at any moment."""
 
 
-def make_server(ws: Workspace, who: Who, run: Runner[Any]) -> Server[Any]:
-    """The server over ``ws``."""
-
-    async def on_list(context: Request, given: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        caller = await _known(who, context)
-        try:
-            found = await run(caller, lambda: list(offers(ws, caller)))
-        except AffidavitError as error:
-            raise _told(error) from error
-        return types.ListToolsResult(tools=[offer.listed for offer in found])
-
-    async def on_call(context: Request, given: types.CallToolRequestParams) -> types.CallToolResult:
-        caller = await _known(who, context)
-        try:
-            return await run(caller, lambda: _use(ws, caller, given))  # type: ignore[no-any-return]
-        except AffidavitError as error:
-            raise _told(error) from error
-
+def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Server[Any]:
+    """The server over ``ws``; ``terms`` are those of listening for changes."""
+    serving = _Serving(ws, who, run)
     return Server(
         NAME,
         version=VERSION,
         title="affidavit",
         instructions=INSTRUCTIONS,
-        on_list_tools=on_list,
-        on_call_tool=on_call,
-        # one person's list is nobody else's, and rights change at any moment
-        cache_hints={"tools/list": CacheHint(ttl_ms=0, scope="private")},
+        on_list_tools=serving.tools,
+        on_call_tool=serving.call,
+        on_list_resources=serving.resources,
+        on_list_resource_templates=serving.templates,
+        on_read_resource=serving.read,
+        on_list_prompts=serving.prompts,
+        on_get_prompt=serving.prompt,
+        on_completion=serving.complete,
+        on_subscriptions_listen=Listening(ws, who, run, terms),
+        cache_hints={
+            "tools/list": _PRIVATE,
+            "resources/list": _PRIVATE,
+            "resources/read": _PRIVATE,
+            "prompts/list": _PRIVATE,
+        },
         get_tool_input_schema=lambda name: None,
     )
 
 
-async def _known(who: Who, context: Request) -> Caller:
-    try:
-        return await who(context)
-    except AffidavitError as error:
-        raise _told(error) from error
+class _Serving:
+    """The requests of the protocol, each for whoever makes it."""
 
+    def __init__(self, ws: Workspace, who: Who, run: Runner[Any]) -> None:
+        self._ws = ws
+        self._who = who
+        self._run = run
 
-def _use(ws: Workspace, caller: Caller, given: types.CallToolRequestParams) -> types.CallToolResult:
-    offer = find(ws, given.name)
-    if offer is None:
-        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {given.name[:80]}")
-    return offer.use(ws, caller, given.arguments or {})
+    # -- tools
+
+    async def tools(
+        self, context: Request, given: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        found = await self._done(context, lambda caller: list(offers(self._ws, caller)))
+        return types.ListToolsResult(tools=[offer.listed for offer in found])
+
+    async def call(self, context: Request, given: types.CallToolRequestParams) -> types.CallToolResult:
+        caller = await self._known(context)
+
+        async def work(tell: Tell) -> types.CallToolResult:
+            return await self._given(caller, lambda caller: self._use(caller, given, tell))
+
+        return await told(context.session, caller.run, work)
+
+    def _use(self, caller: Caller, given: types.CallToolRequestParams, tell: Tell) -> types.CallToolResult:
+        offer = find(self._ws, given.name)
+        if offer is None:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {given.name[:80]}")
+        return offer.use(self._ws, caller, given.arguments or {}, tell)
+
+    # -- documents
+
+    async def resources(
+        self, context: Request, given: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        cursor = (given.cursor if given else None) or ""
+        return await self._done(context, lambda caller: resources.listed(self._ws, caller, cursor))
+
+    async def templates(
+        self, context: Request, given: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return resources.templates()
+
+    async def read(
+        self, context: Request, given: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        return await self._done(context, lambda caller: resources.read(self._ws, caller, given.uri))
+
+    # -- prompts
+
+    async def prompts(
+        self, context: Request, given: types.PaginatedRequestParams | None
+    ) -> types.ListPromptsResult:
+        return await self._done(context, lambda caller: prompts.prompts(self._ws, caller))
+
+    async def prompt(self, context: Request, given: types.GetPromptRequestParams) -> types.GetPromptResult:
+        arguments = given.arguments or {}
+        return await self._done(
+            context, lambda caller: prompts.prompt(self._ws, caller, given.name, arguments)
+        )
+
+    async def complete(self, context: Request, given: types.CompleteRequestParams) -> types.CompleteResult:
+        return await self._done(context, lambda caller: self._completed(caller, given))
+
+    def _completed(self, caller: Caller, given: types.CompleteRequestParams) -> types.CompleteResult:
+        name, value = given.argument.name, given.argument.value
+        known = (given.context.arguments if given.context else None) or {}
+        more = False
+        if isinstance(given.ref, types.PromptReference):
+            values = prompts.completed(self._ws, caller, given.ref.name, name, value)
+        elif given.ref.uri == resources.TEMPLATE:
+            values, more = resources.completed(self._ws, caller, name, value, known)
+        else:
+            values = []
+        return types.CompleteResult(completion=types.Completion(values=values, has_more=more))
+
+    # -- whoever asks
+
+    async def _done(self, context: Request, work: Callable[[Caller], T]) -> T:
+        return await self._given(await self._known(context), work)
+
+    async def _given(self, caller: Caller, work: Callable[[Caller], T]) -> T:
+        try:
+            return await self._run(caller, lambda: work(caller))  # type: ignore[no-any-return]
+        except AffidavitError as error:
+            raise _told(error) from error
+
+    async def _known(self, context: Request) -> Caller:
+        """Whoever asks; what they ask for has an id of its own before it begins."""
+        try:
+            caller = await self._who(context)
+        except AffidavitError as error:
+            raise _told(error) from error
+        return replace(caller, run=caller.run or new_run_id(self._ws.parts.randomness))
 
 
 def _told(error: AffidavitError) -> MCPError:
-    code = UNAUTHENTICATED if isinstance(error, UnauthenticatedError) else types.INTERNAL_ERROR
+    code = types.INTERNAL_ERROR
+    if isinstance(error, UnauthenticatedError):
+        code = UNAUTHENTICATED
+    elif isinstance(error, UsageError):
+        code = types.INVALID_PARAMS
     return MCPError(code, error.message, error.as_dict())

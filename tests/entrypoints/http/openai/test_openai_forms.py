@@ -29,10 +29,17 @@ from affidavit.entrypoints.http.admission import Admission
 from affidavit.entrypoints.http.application import make_app
 from affidavit.entrypoints.http.openai.content import Content
 from affidavit.entrypoints.http.openai.flow import Flow, GoneError
-from affidavit.entrypoints.http.openai.parameters import CHAT, EMBEDDINGS, RESPONSES, Parameters
+from affidavit.entrypoints.http.openai.parameters import (
+    CHAT,
+    EMBEDDINGS,
+    RESPONSES,
+    Parameters,
+    RequestError,
+)
 from affidavit.testing.clock import FixedClock
 
 DOCS = Path(__file__).resolve().parents[4] / "docs" / "how-to" / "openai.md"
+HEADINGS = ("Chat completions", "Responses", "Embeddings")
 SDK: tuple[tuple[Parameters, Any], ...] = (
     (CHAT, CompletionCreateParamsBase),
     (RESPONSES, ResponseCreateParamsBase),
@@ -48,11 +55,29 @@ def test_every_parameter_of_the_sdk_is_known_once(ours: Parameters, theirs: Any)
     assert not (ours.taken | ours.settled) & ours.neutral.keys()
 
 
-def test_the_page_names_every_parameter() -> None:
+def test_the_page_says_what_becomes_of_every_parameter() -> None:
+    """In the order of the tables, row by row: neither more nor less, and what is done in the code."""
     text = DOCS.read_text(encoding="utf-8")
-    for ours, _ in SDK:
-        for name in (*ours.taken, *ours.settled, *ours.neutral):
-            assert f"`{name}`" in text, name
+    for heading, (ours, _) in zip(HEADINGS, SDK, strict=True):
+        table = text.partition(f"### {heading}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
+        rows = [line for line in table.splitlines() if line.startswith("| `")]
+        assert rows == [f"| `{name}` | {told} |" for name, told in ours.told()]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), SDK)
+def test_what_the_page_says_is_what_is_done(ours: Parameters, theirs: Any) -> None:
+    for name, told in ours.told():
+        if told == "heeded":
+            assert ours.check({name: object()}) == []
+        elif told == "named in `not_used`":
+            assert ours.check({name: object()}) == [name]
+        else:
+            for value in ours.neutral[name].values:
+                assert ours.check({name: value}) == []
+            with pytest.raises(RequestError) as caught:
+                ours.check({name: object()})
+            assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")
+            assert ours.neutral[name].why in caught.value.message
 
 
 def test_a_neutral_value_is_one_of_its_own_type() -> None:

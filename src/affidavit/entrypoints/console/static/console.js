@@ -74,6 +74,7 @@ async function streamed(form) {
         isolated.textContent = data.text;
         line.append(isolated);
         told.append(line);
+        box.ariaBusy = "false";  // else it is read aloud only when all of it is there
       } else if (name === "problem") {
         box.querySelector("p").textContent = `${data.message}. ${data.hint}`;
         box.ariaBusy = "false";
@@ -99,6 +100,28 @@ for (const form of document.querySelectorAll("form[data-stream]")) {
   });
 }
 
+/** Work that takes long says how far it is: how many documents there are by now, and since when it runs. */
+function told(form) {
+  const out = form.querySelector(".progress");
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("formaction")) return;
+    const began = Date.now();
+    const tell = async () => {
+      const answer = await fetch(form.dataset.progress, { headers: { "Accept": "application/json" } });
+      if (!answer.ok) return;
+      const { documents } = await answer.json();
+      out.textContent = `${documents} documents so far, ${Math.round((Date.now() - began) / 1000)} s`;
+    };
+    setInterval(() => { tell().catch(() => {}); }, 2000);
+  });
+}
+
+for (const form of document.querySelectorAll("form[data-progress]")) told(form);
+/** Paper cannot be unfolded: what is folded away is printed too. */
+window.addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details:not([open])")) folded.open = true;
+});
+
 for (const form of document.forms) patient(form);
 window.addEventListener("pageshow", awake);
 
@@ -107,7 +130,18 @@ for (const select of document.querySelectorAll("select[data-auto]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
-/** What scrolls sideways can be scrolled by keyboard too. */
+/** Where the navigation is a strip, it begins with where one is. */
+const strip = document.querySelector(".side nav");
+const here = strip?.querySelector("[aria-current]");
+if (here) strip.scrollLeft = here.offsetLeft - strip.clientWidth / 3;
+
+/** What scrolls sideways can be scrolled by keyboard too, also once the window has become narrower. */
+const narrowed = new ResizeObserver((boxes) => {
+  for (const { target: box } of boxes) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+});
 for (const box of document.querySelectorAll(".wrap")) {
   if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  narrowed.observe(box);
 }

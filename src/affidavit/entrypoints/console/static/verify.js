@@ -92,48 +92,97 @@ export async function verify(bundle, known = "") {
   const key = await readKey(bundle.key);
   const head = await openNote(bundle.checkpoint, key);
   let bodies = 0;
+  let last = -1;
+  const story = [];
   for (const event of bundle.events) {
+    if (!(event.position > last)) throw new Refused("the events are not in the order of the log");
+    last = event.position;
     const root = await rootOf(await leafHash(utf8.encode(event.header)), event.position, head.size, event.proof.map(bytes));
     if (!same(root, head.root)) throw new Refused(`the event at position ${event.position} is not in the tree that was signed`);
     const header = JSON.parse(event.header);
     if (header.run !== bundle.run) throw new Refused(`the event at position ${event.position} is of another run`);
+    let said = null;
     if (event.body) {
       if ((await bodyOf(event.body)) !== header.body) throw new Refused(`the text at position ${event.position} is not the one that was recorded`);
       bodies += 1;
+      said = JSON.parse(event.body.data);
     }
+    story.push({ header, said });
   }
-  return { events: bundle.events.length, bodies, size: head.size, root: hex(head.root), signed: head.signed, known: Boolean(known) };
+  if (story[0]?.header.kind !== "run.started") throw new Refused("the file does not hold the beginning of the run");
+  return { run: bundle.run, view: bundle.view, story, first: bundle.events[0].position, last, events: bundle.events.length, bodies, size: head.size, root: hex(head.root), signed: head.signed, known: Boolean(known) };
 }
 
 // -- the page
 
-function line(list, tone, text) {
-  const item = document.createElement("li");
-  item.className = tone;
-  item.textContent = text;
-  list.append(item);
+/** Text of others: what is invisible or turns the direction of writing around is shown as what it is. */
+const shown = (text) => String(text).replace(
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff]/g,
+  (c) => `\u27e8U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`,
+);
+
+function add(parent, name, text, tone = "") {
+  const element = document.createElement(name);
+  if (tone) element.className = tone;
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+/** What was proved: a claim, and what stands behind it in plain words. */
+function proof(list, tone, claim, because) {
+  const item = add(list, "li", "", tone);
+  add(item, "b", claim);
+  if (because) add(item, "p", because, "small");
+}
+
+/** Which run it is, in its own words: only what was verified, and only of this bundle. */
+function named(out, found) {
+  const at = (kind) => found.story.find(({ header }) => header.kind === kind);
+  const started = at("run.started"), given = at("answer.released"), ended = at("run.finished");
+  const when = (event) => new Date(event.header.at / 1000).toISOString().replace("T", " ").slice(0, 19) + " UTC";
+  const facts = [["Run", found.run], ["Begun", when(started)]];
+  const asked = started.said ?? {};
+  if (asked.principal) facts.push(["Asked by", asked.principal]);
+  if (asked.question) facts.push(["Question", asked.question]);
+  if (given?.said) facts.push(["Given", given.said.answer || given.said.refusal?.message || given.said.status]);
+  if (ended) facts.push(["Ended", `${when(ended)}: ${ended.header.facts.status}`]);
+  const list = add(out, "dl", "", "facts");
+  for (const [name, value] of facts) {
+    const pair = add(list, "div", "");
+    add(pair, "dt", name);
+    const told = add(pair, "dd", "");
+    add(told, "bdi", shown(value));
+  }
 }
 
 async function show(out, source, known) {
+  out.replaceChildren();
   const list = document.createElement("ul");
   list.className = "proved";
-  out.replaceChildren(list);
   if (!subtle) {
-    line(list, "wait", "This page was not opened over https, so the browser offers no cryptography here. Check the file with affidavit-verify instead.");
+    out.append(list);
+    proof(list, "wait", "This browser cannot check it here.", "The page was not opened over https, so there is no cryptography. Check the file with affidavit-verify instead.");
     return;
   }
   try {
     const found = await verify(await source(), known);
-    line(list, "good", `${found.events} events of this run are in the signed log of ${found.size} events.`);
-    line(list, "good", `${found.bodies} texts are the ones that were recorded, unchanged.`);
-    if (found.signed) line(list, "good", "The log's head is signed by the log's key (Ed25519).");
-    else line(list, "wait", "The signature was not checked: this browser knows no Ed25519. The offline verifier does.");
-    if (found.known) line(list, "good", "The key is the one that you gave.");
-    else line(list, "wait", "The key came with the file. Compare it with one that you had before: without that, whoever holds the server could have made both.");
-    line(list, "plain", `Root ${found.root}`);
+    add(out, "h3", "Proved");
+    named(out, found);
+    out.append(list);
+    proof(list, "good", `All ${found.events} events of the file are in the signed log of ${found.size} events.`,
+      `The fingerprint of each leads, step by step, to the one fingerprint of the whole log. Were one of them another, or elsewhere than at its position between ${found.first} and ${found.last}, it would lead elsewhere (RFC 9162). It does not say that the file holds every event of the run.`);
+    proof(list, "good", `${found.bodies} texts are the ones that were recorded, unchanged.`,
+      "Each event holds a sealed fingerprint of its text, made with a random number that only the file and the log have (HMAC-SHA256). One changed letter would break it.");
+    if (found.signed) proof(list, "good", "The log's head is signed by the log's key.", "Whoever signed it cannot deny this state of the log later (Ed25519).");
+    else proof(list, "wait", "The signature was not checked.", "This browser knows no Ed25519. The offline verifier does.");
+    if (found.known) proof(list, "good", "The key is the one that you gave.", "So it was signed by whom you expect.");
+    else proof(list, "wait", "The key came with the file.", "Compare it with one that you had before: without that, whoever holds the server could have made both.");
+    add(add(list, "li", "Root "), "code", found.root);
   } catch (error) {
     const said = error instanceof Refused ? error.message : `the file cannot be read (${error.message})`;
-    line(list, "bad", `Not proved: ${said}.`);
+    out.replaceChildren(list);
+    proof(list, "bad", `Not proved: ${said}.`, "Nothing that the file says should be relied on. Keep it: that it does not hold is evidence too.");
   }
 }
 

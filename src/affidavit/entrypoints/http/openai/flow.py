@@ -26,7 +26,9 @@ class Flow:
     """One question, which ``ask`` asks with the row of the table that it is given. Iterate over it once, to the end or until
     whoever asked has gone: then ``close``. Not ``streamed`` it has no claims but those of its answer."""
 
-    def __init__(self, admission: Admission, tenant: int, ask: Ask, *, streamed: bool) -> None:
+    def __init__(
+        self, admission: Admission, tenant: int, ask: Ask, *, streamed: bool, person: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[GivenClaim | None] = asyncio.Queue()
         self._gone = False
@@ -34,7 +36,7 @@ class Flow:
             TABLE["questions.ask"],
             function=lambda ws, caller, asked: stream(ws, caller, asked, self._given if streamed else None),
         )
-        self._task = asyncio.create_task(admission.run(tenant, partial(ask, row)))
+        self._task = asyncio.create_task(admission.run(tenant, partial(ask, row), person))
         self._task.add_done_callback(lambda _: self._queue.put_nowait(None))
 
     def _given(self, claim: GivenClaim) -> None:

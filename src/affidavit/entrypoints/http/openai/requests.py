@@ -43,12 +43,15 @@ def chat(body: Mapping[str, Any]) -> Wanted:
         raise RequestError(
             "'stream_options' may hold 'include_usage'.", "stream_options", "unsupported_parameter"
         )
+    usage, obfuscation = (_flag(options, name) for name in ("include_usage", "include_obfuscation"))
     if options and not stream:
         raise RequestError("'stream_options' goes with 'stream'.", "stream_options", "invalid_value")
     metadata = _metadata(body)
     asked = _asked(question, metadata, metadata.get(f"{PREFIX}follows", ""))
     settled += said + _unknown(metadata)
-    return Wanted(_model(body), asked, before, stream, bool(options.get("include_usage")), settled, metadata)
+    if obfuscation:
+        settled.append("stream_options.include_obfuscation")
+    return Wanted(_model(body), asked, before, stream, usage, settled, metadata)
 
 
 def response(body: Mapping[str, Any]) -> Wanted:
@@ -108,7 +111,7 @@ def _conversation(given: Any, where: str) -> tuple[str, str, list[str]]:
             asked.append(_text(message.get("content"), f"{place}.content"))
         elif role == "assistant" and not message.get("tool_calls") and not message.get("function_call"):
             said.add(f"{where}.assistant")
-        elif role in _FREE:
+        elif isinstance(role, str) and role in _FREE:
             said.add(f"{where}.{role}")
         else:
             raise RequestError(

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from affidavit.app.operations.operation import Caller, Operation, perform
+from affidavit.app.operations.operation import Caller, Operation, may, perform
 from affidavit.app.operations.questions import AskInput
 from affidavit.app.operations.table import TABLE
 from affidavit.app.operations.texts import EmbedInput
@@ -40,6 +40,17 @@ _FIRST = 10.0
 """Seconds that the first claim is waited for before the answer begins without one: until then an error is
 a status, not an event."""
 _LOOKED_BACK = 20
+_ABSENT = {
+    "/completions": "ask with /v1/chat/completions or /v1/responses",
+    "/responses/{id}": "nothing is kept but the record of the run: GET /v1/runs/{run}",
+    "/chat/completions/{id}": "nothing is kept but the record of the run: GET /v1/runs/{run}",
+    "/moderations": "policy looks at questions and answers by itself",
+    "/files": "documents come from sources",
+    "/images/generations": "answers are text",
+    "/audio/transcriptions": "questions are text",
+    "/audio/speech": "answers are text",
+}
+"""What OpenAI's API has besides, and why it is not here."""
 
 Body = dict[str, Any]
 
@@ -63,6 +74,8 @@ class OpenAI:
             ("/embeddings", self.embeddings),
         ):
             router.add_api_route(path, _told(endpoint), methods=["POST"])
+        for path in _ABSENT:
+            router.add_api_route(path, _told(self.absent), methods=["GET", "POST", "DELETE"])
         router.add_api_route("/models", _told(self.models), methods=["GET"])
         router.add_api_route("/models/{model}", _told(self.model), methods=["GET"])
         return router
@@ -95,10 +108,6 @@ class OpenAI:
         encoding, asked = _embedding(body, self._ws)
         operation = TABLE["texts.embed"]
         made = await self._run(caller, lambda: self._do(request, caller, operation, asked))
-        if body.get("dimensions") not in (None, made["dimensions"]):
-            raise RequestError(
-                f"'dimensions' is {made['dimensions']} here.", "dimensions", "unsupported_parameter"
-            )
         data = [
             {"object": "embedding", "index": n, "embedding": _encoded(vector, encoding)}
             for n, vector in enumerate(made["vectors"])
@@ -125,6 +134,12 @@ class OpenAI:
             raise RequestError(f"The model '{wanted[:80]}' does not exist.", "model", "model_not_found", 404)
         return JSONResponse(one)
 
+    async def absent(self, request: Request) -> Response:
+        """What there is not, said in the form that a client of OpenAI's understands."""
+        await self._caller(request)
+        path = request.scope["route"].path.removeprefix("/v1")
+        raise RequestError(f"There is no /v1{path} here: {_ABSENT[path]}.", None, "unsupported_endpoint", 404)
+
     # -- parts
 
     async def _begin(
@@ -148,6 +163,8 @@ class OpenAI:
         if not wanted.before or wanted.asked.act or f"{PREFIX}follows" in wanted.metadata:
             return model, ""
         operation = TABLE["runs.list"]
+        if not may(self._ws, caller, operation.action):
+            return model, ""  # a key for questions alone asks each by itself
         asked = operation.takes.model_validate({"limit": _LOOKED_BACK})
         for line in perform(self._ws, caller, operation, asked)["items"]:
             mine = line.get("principal") in (None, caller.principal)
@@ -164,7 +181,7 @@ class OpenAI:
         pieces: Callable[[Flow, asyncio.Future[Any], Said, streaming.Usage], AsyncIterator[bytes]],
     ) -> Response:
         """An answer in ``pieces``, in one of the places that the tenant has for streams. Raises OverloadedError."""
-        give_back = self._places.take(caller.tenant.id)
+        give_back = self._places.take(caller.tenant.id, caller.principal)
         try:
             flow = self._flow(request, caller, wanted)
             first = await _first(flow)
@@ -177,7 +194,7 @@ class OpenAI:
         def ask(row: Operation[AskInput]) -> Any:
             return self._do(request, caller, row, wanted.asked)
 
-        return Flow(self._admission, caller.tenant.id, ask, streamed=wanted.stream)
+        return Flow(self._admission, caller.tenant.id, ask, streamed=wanted.stream, person=caller.principal)
 
     def _do(self, request: Request, caller: Caller, operation: Operation[Any], asked: Any) -> Any:
         """What is asked for; once, if the request has a key for that."""
@@ -198,7 +215,7 @@ class OpenAI:
         return replace(await run_in_threadpool(self._who, request), run=request.state.id)
 
     async def _run(self, caller: Caller, work: Callable[[], Any]) -> Any:
-        return await self._admission.run(caller.tenant.id, work)
+        return await self._admission.run(caller.tenant.id, work, caller.principal)
 
     async def _used(self, caller: Caller, run: str) -> Used:
         return await run_in_threadpool(used, self._ws.parts, caller.tenant.id, run)
@@ -267,6 +284,11 @@ def _embedding(body: Mapping[str, Any], ws: Workspace) -> tuple[str, EmbedInput]
             "model_not_found",
             404,
         )
+    # before anything is embedded, which may cost money
+    width = None if ws.parts.embedder is None else ws.parts.embedder.info.dimensions
+    wanted = body.get("dimensions")
+    if width is not None and wanted is not None and (type(wanted) is not int or wanted != width):
+        raise RequestError(f"'dimensions' is {width} here.", "dimensions", "unsupported_parameter")
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given
     if isinstance(texts, list) and any(not isinstance(text, str) for text in texts):

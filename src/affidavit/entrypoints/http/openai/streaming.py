@@ -58,6 +58,8 @@ async def chat(
     """``chat.completion.chunk`` after chunk; with ``tell_usage`` the last says what was used; then ``[DONE]``."""
     given = 0
     begun: Event = {"role": "assistant"}
+    # as OpenAI has it: who wants to know what was used finds the field in every piece
+    also: Event = {"usage": None} if tell_usage else {}
     try:
         async for claim in _beating(first, flow):
             if claim is None:
@@ -65,7 +67,7 @@ async def chat(
                 continue
             given += 1
             said_now = piece(*said.claim(claim.run, claim.claim.as_json()))
-            yield _data(chunk(said, {**begun, **said_now}))
+            yield _data({**chunk(said, {**begun, **said_now}), **also})
             begun = {}
         try:
             answer = flow.answer()
@@ -73,12 +75,12 @@ async def chat(
             yield _data({"error": error_of(error)[1]})
             return
         for more in said.end(answer, given):
-            yield _data(chunk(said, {**begun, **piece(*more)}))
+            yield _data({**chunk(said, {**begun, **piece(*more)}), **also})
             begun = {}
         if said.refusal:
             shown = {} if said.content.text else {"content": said.refusal}
-            yield _data(chunk(said, {**begun, **shown, "refusal": said.refusal}))
-        yield _data({**chunk(said, {}, "stop"), "affidavit": said.ours(answer)})
+            yield _data({**chunk(said, {**begun, **shown, "refusal": said.refusal}), **also})
+        yield _data({**chunk(said, {}, "stop"), **also, "affidavit": said.ours(answer)})
         if tell_usage:
             told = chunk(said, {})
             yield _data({**told, "choices": [], "usage": chat_usage(await usage(said.run))})
