@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 import affidavit
 from affidavit.app.config import EmbedderSpec
+from affidavit.app.people import Entry
 from affidavit.domain.errors import UnauthenticatedError
 from affidavit.entrypoints.cli import app
 from affidavit.store.credentials import CredentialKind
@@ -71,6 +72,20 @@ def test_a_person_is_let_sign_in_with_another_account(place: Path) -> None:
         ws.bindings.bind(ws.parts.tenant(""), "user:alice", "https://login.example", "7")
     assert "was not before" not in run(place, "people", "unbind", "alice", *BY).output
     assert "was not before" in run(place, "people", "unbind", "alice", *BY).output
+
+
+def test_everybody_is_let_sign_in_with_a_new_provider(place: Path) -> None:
+    old, new = "https://old.example", "https://login.example"
+    with affidavit.open(place) as ws:
+        tenant = ws.parts.tenant("")
+        ws.load_people([Entry("user:bob", frozenset()), Entry("user:carol", frozenset())])
+        for who, issuer in (("user:alice", old), ("user:bob", old), ("user:carol", new)):
+            ws.bindings.bind(tenant, who, issuer, who)
+    run(place, "people", "unbind", *BY, status=2)
+    run(place, "people", "unbind", "alice", "--issuer", old, *BY, status=2)
+    run(place, "people", "unbind", "--issuer", old, "--by", "alice", status=1)
+    assert "2 people" in run(place, "people", "unbind", "--issuer", old, *BY).output
+    assert json.loads(run(place, "people", "unbind", "--issuer", new, *BY, "--json").output) == {"ended": 1}
 
 
 def test_a_link_that_can_be_copied_as_it_is(place: Path) -> None:

@@ -6,13 +6,13 @@ Core, 5.7). Without this whoever is given a former colleague's address would be 
 
 from __future__ import annotations
 
-from affidavit.app.authority import authorise
+from affidavit.app.authority import authorise, is_operator
 from affidavit.app.credentials import CHANGE, DAY, CredentialDesk
 from affidavit.app.noting import note
 from affidavit.app.wiring import Parts
 from affidavit.domain.access import named
 from affidavit.domain.canonical import canonical, sha256
-from affidavit.domain.errors import UnauthenticatedError
+from affidavit.domain.errors import AccessDeniedError, UnauthenticatedError
 from affidavit.events.log import Transaction
 from affidavit.store.credentials import Credential, CredentialKind
 from affidavit.store.people import Tenant
@@ -91,6 +91,16 @@ class BindingDesk:
         if found:
             self._credentials.sign_out(tenant, who, by)
         return len(found)
+
+    def unbind_all(self, tenant: Tenant, issuer: str, by: str) -> int:
+        """The same for everybody who is bound to an account of ``issuer``; how many. Only whoever sits at the machine says so.
+
+        Raises AccessDeniedError.
+        """
+        if not is_operator(by):
+            raise AccessDeniedError("a provider is changed at the machine", "--by operator:NAME")
+        found = [one for one in self._rows.of(tenant.id, CredentialKind.BOUND) if one.name == issuer]
+        return sum(self.unbind(tenant, one.principal, by) for one in found)
 
 
 def _digest(issuer: str, subject: str) -> str:

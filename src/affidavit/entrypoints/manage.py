@@ -121,7 +121,10 @@ def people_leave(
 
 @people.command("unbind")
 def people_unbind(
-    who: Who,
+    who: Annotated[str, typer.Argument(help="A user's name; none with --issuer.")] = "",
+    issuer: Annotated[
+        str, typer.Option("--issuer", metavar="URL", help="Everybody who signed in with this provider.")
+    ] = "",
     by: Annotated[str, typer.Option("--by", help="Who does this: operator:NAME at this machine.")] = "",
     workspace: WorkspaceOption = None,
     tenant: TenantOption = "",
@@ -132,9 +135,17 @@ def people_unbind(
     A person is the account that they first signed in with, and no other that later has their name or address. After
     this whoever signs in as them next is them: be sure who that will be.
 
+    After a change of the provider nobody is who they were: `--issuer` lets everybody of the former one sign in anew.
+
     Example: `affidavit people unbind alice --by operator:dave`
     """
     with opened(workspace, as_json) as (ws, out):
+        if bool(who) == bool(issuer):
+            raise UsageError("who is it?", "name one person, or a provider: --issuer URL")
+        if issuer:
+            ended = ws.bindings.unbind_all(ws.parts.tenant(tenant), issuer, by)
+            out.json({"ended": ended}) if as_json else out.say(f"{ended} people are bound to no account")
+            return
         ended = ws.bindings.unbind(ws.parts.tenant(tenant), who, by)
         said = f"{named(who)} is bound to no account" + ("" if ended else ", and was not before")
         out.json({"ended": ended}) if as_json else out.say(said)
