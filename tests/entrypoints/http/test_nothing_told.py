@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,10 +106,24 @@ def watched() -> Iterator[list[str]]:
         yield seen
 
 
-@pytest.fixture
-def served(tmp_path: Path, clock: FixedClock) -> Iterator[Served]:
-    with begun(tmp_path, clock).ws as ws:
-        yield _with_keys(ws)
+@pytest.fixture(scope="module")
+def observer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observer]:
+    with begun(tmp_path_factory.mktemp("served"), FixedClock()).ws as ws:
+        yield Observer(_with_keys(ws))
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observer]:
+    """Asked the same as ``along``, and nothing else."""
+    with begun(tmp_path_factory.mktemp("without"), FixedClock()).ws as ws:
+        yield Observer(_with_keys(ws))
+
+
+@pytest.fixture(scope="module")
+def along(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observer]:
+    """Of the same with more that alice may not read."""
+    with begun(tmp_path_factory.mktemp("along"), FixedClock(), MORE).ws as ws:
+        yield Observer(_with_keys(ws))
 
 
 def _with_keys(ws: Any) -> Served:
@@ -121,8 +134,7 @@ def _with_keys(ws: Any) -> Served:
 
 
 @pytest.mark.parametrize("path", ["/v1/document", "/v1/document/access"])
-def test_a_document_that_one_may_not_read_is_as_one_that_is_not_there(served: Served, path: str) -> None:
-    observer = Observer(served)
+def test_a_document_that_one_may_not_read_is_as_one_that_is_not_there(observer: Observer, path: str) -> None:
 
     def ask(who: str, name: str) -> Told:
         whose = {"person": f"user:{who}"} if path.endswith("access") else {}
@@ -148,19 +160,14 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 @pytest.mark.parametrize(("method", "path", "more"), REQUESTS, ids=lambda value: str(value)[-30:])
 def test_more_documents_that_one_may_not_read_change_nothing(
-    tmp_path: Path, clock: FixedClock, method: str, path: str, more: dict[str, Any]
+    without: Observer, along: Observer, method: str, path: str, more: dict[str, Any]
 ) -> None:
-    seen = []
-    for name, files in (("without", {}), ("with", MORE)):
-        (tmp_path / name).mkdir()
-        with begun(tmp_path / name, clock, files).ws as ws:
-            seen.append(Observer(_with_keys(ws)).ask("alice", method, path, **more))
-    for field in vars(seen[0]):
-        assert getattr(seen[0], field) == getattr(seen[1], field), field
+    first, second = (observer.ask("alice", method, path, **more) for observer in (without, along))
+    for field in vars(first):
+        assert getattr(first, field) == getattr(second, field), field
 
 
-def test_the_same_question_by_two_people(served: Served) -> None:
-    observer = Observer(served)
+def test_the_same_question_by_two_people(observer: Observer) -> None:
     alices, bobs = (observer.ask(who, "POST", "/v1/ask", json={"question": PAY}) for who in ("alice", "bob"))
     assert "90,000" in bobs.body
     for text in (alices.body, str(alices.headers), alices.log, bobs.log, alices.metrics, bobs.metrics):
@@ -170,9 +177,8 @@ def test_the_same_question_by_two_people(served: Served) -> None:
     assert re.sub(r'"status": \d+', "", alices.log) == re.sub(r'"status": \d+', "", bobs.log)
 
 
-def test_what_is_watched_is_seen(served: Served) -> None:
+def test_what_is_watched_is_seen(observer: Observer) -> None:
     """A test of the test: one statement more is a difference."""
-    observer = Observer(served)
     first = observer.ask("alice", "GET", "/v1/document", params={"source": "docs", "document": "hr/leave.md"})
     second = observer.ask("alice", "GET", "/v1/document", params={"source": "docs", "document": HIDDEN})
     assert (first.status, second.status) == (200, 404)
