@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tools import reference
 
 from affidavit.adapters.prometheus import _COUNTERS
 from affidavit.app.settings import LimitSettings, described
 from affidavit.entrypoints.http.logs import Metrics
+from tools import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -142,5 +142,5 @@ def test_the_guides_name_commands_and_settings_there_are() -> None:
             assert any(" ".join(words[:n]) in known for n in (1, 2, 3)), (page, found)
         settings = {f"{section}.{name}" for section, name, _, _ in described()}
         for section in ("limits", "server"):
-            named = set(re.findall(rf"`({section}\.[a-z_]+)", text)) - {"server.toml"}
+            named = set(re.findall(rf"`({section}\.[a-z_]+)", text)) - {"server.toml", "limits.db"}
             assert named <= settings, page
