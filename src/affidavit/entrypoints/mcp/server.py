@@ -45,7 +45,8 @@ _PRIVATE = CacheHint(ttl_ms=0, scope="private")
 
 def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Server[Any]:
     """The server over ``ws``; ``terms`` are those of listening for changes."""
-    serving = _Serving(ws, who, run)
+    listening = Listening(ws, who, run, terms)
+    serving = _Serving(ws, who, run, listening)
     return Server(
         NAME,
         version=VERSION,
@@ -59,7 +60,7 @@ def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Serv
         on_list_prompts=serving.prompts,
         on_get_prompt=serving.prompt,
         on_completion=serving.complete,
-        on_subscriptions_listen=Listening(ws, who, run, terms),
+        on_subscriptions_listen=listening,
         cache_hints={
             "tools/list": _PRIVATE,
             "resources/list": _PRIVATE,
@@ -73,8 +74,9 @@ def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Serv
 class _Serving:
     """The requests of the protocol, each for whoever makes it."""
 
-    def __init__(self, ws: Workspace, who: Who, run: Runner[Any]) -> None:
+    def __init__(self, ws: Workspace, who: Who, run: Runner[Any], listening: Listening) -> None:
         self._ws = ws
+        self._listening = listening
         self._who = who
         self._run = run
 
@@ -83,7 +85,9 @@ class _Serving:
     async def tools(
         self, context: Request, given: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        found = await self._done(context, lambda caller: list(offers(self._ws, caller)))
+        caller = await self._known(context)
+        await self._listening.beside(context, caller)  # before: what changes meanwhile is heard of
+        found = await self._given(caller, lambda caller: list(offers(self._ws, caller)))
         return types.ListToolsResult(tools=[offer.listed for offer in found])
 
     async def call(self, context: Request, given: types.CallToolRequestParams) -> types.CallToolResult:
