@@ -44,12 +44,12 @@ BROWSER_TESTS = $(BIN)/python -m pytest -m browser --timeout=600 $$(grep -rl 'py
 
 tests/node/%/node_modules/.ready: tests/node/%/package-lock.json
 	command -v npm >/dev/null || { echo "the browser tests need node and npm (https://nodejs.org), which are not installed" >&2; exit 1; }
-	cd tests/node/$* && npm ci --silent
+	cd tests/node/$* && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 .PHONY: chromium
 chromium:
-	$(CHROMIUM) || test "$$(id -u)" != 0 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; } || true
+	$(CHROMIUM) || test "$$(id -u)" != 0 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium fonts-liberation; } || true
 	$(CHROMIUM) || { echo "the browser tests need Chromium, which is not installed and could not be: apt-get install chromium, as root" >&2; exit 1; }
 
 test-browser: $(READY) $(NODE_TOOLS) chromium ## sign-in and console in Chromium (needs node and npm; installs Chromium if it may)

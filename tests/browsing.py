@@ -67,7 +67,10 @@ def executable() -> str:
 def chromium() -> Iterator[Browser]:
     """A browser. It lasts as long as a module: its event loop is in the way of tests that run one themselves."""
     arguments = [*ARGUMENTS, _ALONE]
-    with sync_playwright() as tool, tool.chromium.launch(executable_path=executable(), args=arguments) as it:
+    with (
+        sync_playwright() as tool,
+        tool.chromium.launch(executable_path=executable(), args=arguments, timeout=3 * PATIENCE) as it,
+    ):
         yield it
 
 
@@ -161,7 +164,7 @@ class Site:
         if not self._ours(answer.url):
             return
         if answer.status >= 500 or (answer.status >= 400 and kind not in ("document", "fetch")):
-            self.faults.append(f"{answer.url}: {answer.status} for a {kind}")
+            self.faults.append(f"{answer.url}: {answer.status} for {kind}")
 
     def _failed(self, request: Request) -> None:
         if request.url.startswith(self.url) and not any(word in (request.failure or "") for word in _GONE):
@@ -198,6 +201,7 @@ def sign_in(page: Page, name: str, next: str = "/") -> None:
     page.locator("input[name=password]").fill("anything")
     page.locator("button[type=submit]").click()
     page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("http://localhost:*/**")  # the provider is at 127.0.0.1
 
 
 def ask(page: Page, question: str) -> str:

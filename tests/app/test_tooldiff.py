@@ -12,6 +12,7 @@ import pytest
 import affidavit
 from affidavit.app.tooldiff import tool_diff
 from affidavit.domain.decisions import Verdict
+from affidavit.domain.errors import UsageError
 from affidavit.domain.events import Event, EventKind
 from affidavit.domain.labels import ASKER
 from affidavit.domain.tools import Contract, Effect, Idempotency
@@ -63,6 +64,17 @@ def ws(workspace: affidavit.Workspace, tmp_path: Path) -> affidavit.Workspace:
     workspace.import_people(people, "acme")
     workspace.parts.events = Proposals(workspace.parts.database, workspace.parts.bodies)
     return workspace
+
+
+def test_more_than_somebody_waits_for_is_refused_and_what_was_erased_counts(ws: affidavit.Workspace) -> None:
+    acme = ws.parts.tenant("")
+    for name in ("a", "b"):
+        _call(ws, name, Verdict.PERMIT)
+    policy = Cedar({"a.cedar": RULES}, [SEND])
+    assert tool_diff(ws.parts, acme, policy, 0, 4)["decisions"] == 2
+    with pytest.raises(UsageError, match="more than 1 decisions") as caught:
+        tool_diff(ws.parts, acme, policy, 0, 1)
+    assert "fewer days" in caught.value.hint
 
 
 def test_what_other_rules_would_have_decided(ws: affidavit.Workspace) -> None:

@@ -112,10 +112,20 @@ def test_every_requirement_is_said_something_about_once() -> None:
 def test_the_evidence_is_there() -> None:
     for section, (holds, _, _, evidence) in rows().items():
         assert not holds.strip() or evidence.strip(), section
-        for path in re.findall(r"`((?:tests|locks)/[\w./-]*)`", evidence):
+        for path in re.findall(r"`((?:tests|locks)/[\w./-]*)(?:::\w+)?`", evidence):
             assert (ROOT / path).exists(), (section, path)
         for link in re.findall(r"\]\(([^)]+)\)", evidence):
             assert (ROOT / link).is_file(), (section, link)
+
+
+def test_everything_that_is_named_as_proof_is_there() -> None:
+    """Of the whole page: files and folders, and tests by their names."""
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|bench|locks|deploy)/[\w./-]*)(?:::(\w+))?`", text)
+    assert len(named) > 100
+    for path, test in named:
+        assert (ROOT / path).exists(), path
+        assert not test or f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), (path, test)
 
 
 def test_what_is_open_is_explained() -> None:

@@ -126,7 +126,6 @@ def test_a_drill_runs_on_a_copy_and_keeps_its_promises(site: Site) -> None:
     expect(newest).to_contain_text("every promise was kept")
     newest.get_by_text("What was tried").click()
     expect(newest.get_by_role("row").nth(1)).to_contain_text("kept")
-    site.picture(page, "drill")
 
 
 def test_an_incident_is_opened_from_a_run_noted_and_closed(site: Site) -> None:
@@ -141,7 +140,6 @@ def test_an_incident_is_opened_from_a_run_noted_and_closed(site: Site) -> None:
     page.get_by_label("What you found or did").fill("Told the owner")
     page.get_by_role("button", name="Add to the timeline").click()
     expect(page.locator(".story")).to_contain_text("Told the owner")
-    site.picture(page, "incident")
     page.get_by_label("How it ended").fill("The page was mended")
     page.get_by_role("button", name="Close the incident").click()
     expect(page.locator("h1")).to_contain_text("closed")

@@ -24,16 +24,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.enable_socket]
 
 
 def test_an_auditor_finds_a_run_and_reads_it(site: Site) -> None:
-    run = ask(site.visitor("alice"), BONUS)
+    run = ask(site.visitor("alice"), "What is the bonus of managers this year?")
     page = site.visitor("dave", "dark")
     page.goto("/runs")
     rows = page.locator("table.runs tbody tr")
-    page.get_by_label("Words of the question").fill("bonus of managers")
+    page.get_by_label("Words of the question").fill("managers this year")
     page.get_by_role("button", name="Show").click()
     expect(rows).to_have_count(1)
     page.get_by_label("Outcome").select_option("answered")  # takes effect at once
     expect(page.get_by_role("heading", name="No such run")).to_be_visible()
     page.get_by_label("Outcome").select_option("refused")
+    expect(rows).to_have_count(1)
     page.get_by_label("Who").fill("user:alice")
     page.get_by_role("button", name="Show").click()
     expect(page).to_have_url(re.compile("principal=user%3Aalice"))

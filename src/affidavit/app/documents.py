@@ -6,7 +6,7 @@ replay. What may not be read does not exist: the same error, the same run as its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from affidavit.app.why import WhyDesk
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.ask.scopes import Past, Reader, scope_record
+from affidavit.domain.access import AccessRule
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import AccessDeniedError, StoppedError, UnknownNameError, UsageError
 from affidavit.domain.records import RunStatus, Span, chunk_name
@@ -27,6 +28,8 @@ from affidavit.store.people import Tenant
 from affidavit.store.shapes import unpack_path
 
 JOURNEY = "read"
+_NONE = -1
+"""No number of a document or a rule."""
 _FORBID, _READ = "forbid", "document:read"
 
 
@@ -135,12 +138,11 @@ class DocumentDesk:
         self, reader: Reader, wish: Wish, row: RevisionRow | None, position: int
     ) -> tuple[str | None, str]:
         """(why it may not be read, None where it may; what lets them read it)."""
+        rules, known = self._rules(row, (position, reader.scope.head))
         if row is None:
             return "there is no such document", ""
         if wish.source in reader.stopped:
             return "the source is stopped", ""
-        rules = self._rows.rules_of(row.document, (position, reader.scope.head))
-        known = self._parts.catalog.rules_by_id({r for r in rules if r is not None})
         said = ""
         for who, rule in zip((reader.then, reader.now), rules, strict=True):
             verdict = decide_read(who, known.get(rule) if rule is not None else None)
@@ -148,6 +150,14 @@ class DocumentDesk:
                 return verdict.reason, ""
             said = verdict.reason
         return None, said
+
+    def _rules(
+        self, row: RevisionRow | None, positions: Sequence[int]
+    ) -> tuple[list[int | None], Mapping[int, AccessRule]]:
+        """What governs the document at each of ``positions``, and these rules. Of a document that is not there as much is read:
+        how long it takes must not tell whoever may not read it that there is one."""
+        rules = self._rows.rules_of(_NONE if row is None else row.document, positions)
+        return rules, self._parts.catalog.rules_by_id({r for r in rules if r is not None} or {_NONE})
 
     def blocks(self, found: Found) -> list[dict[str, Any]]:
         """The passages of the revision in order: what citations name and search finds."""
@@ -224,8 +234,8 @@ class DocumentDesk:
             head = parts.log.head()
             row = self._rows.revision(tenant.id, source, document, head)
             seen = parts.scopes.identify(tenant.id, looker, head)
-            rule_id = None if row is None else self._rows.rules_of(row.document, (head,))[0]
-            rule = None if rule_id is None else parts.catalog.rules_by_id([rule_id]).get(rule_id)
+            (rule_id,), known = self._rules(row, (head,))
+            rule = None if rule_id is None else known.get(rule_id)
             stopped = source in self._stopped(tenant, head)
             if row is None or not (auditor or (decide_read(seen, rule).permit and not stopped)):
                 raise _absent(source, document)

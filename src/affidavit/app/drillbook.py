@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from affidavit.app.alone import Alone, Held
 from affidavit.app.authority import authorise
 from affidavit.app.drills.desk import DrillDesk, Orders
 from affidavit.app.noting import note, noted
 from affidavit.app.wiring import Parts
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
-from affidavit.domain.clock import MICROSECONDS
 from affidavit.domain.errors import AffidavitError, BusyError
 from affidavit.domain.records import FOREVER
 from affidavit.store.people import Tenant
@@ -19,8 +19,6 @@ from affidavit.store.people import Tenant
 RUN = "drill:run"
 BEGAN, RAN = "drill.began", "drill.ran"
 _WORDS = frozenset({BEGAN, RAN})
-_PATIENCE = 3600 * MICROSECONDS
-"""A drill that said nothing for so long was cut off."""
 
 
 class DrillBook:
@@ -29,6 +27,7 @@ class DrillBook:
     def __init__(self, parts: Parts, drills: DrillDesk) -> None:
         self._parts = parts
         self._drills = drills
+        self._alone = Alone(parts.folder)
         self.threads: list[threading.Thread] = []
 
     def all(self) -> list[dict[str, Any]]:
@@ -44,18 +43,29 @@ class DrillBook:
         Raises AccessDeniedError, UsageError for a drill that there is not, BusyError while another one runs.
         """
         by, drill = authorise(self._parts, tenant, by, RUN), self._drills.named(name)
-        running = [one for one in self.newest(tenant, 1) if one["state"] == "running"]
-        if running:
-            raise BusyError(
-                f"the drill {running[0]['drill']} is running", "wait until it is done; each takes a copy"
+        held = self._alone.take(_lock(tenant))
+        if held is None:
+            raise BusyError("a drill is running", "wait until it is done; each takes a copy")
+        try:
+            position = note(self._parts, tenant, BEGAN, by, {"drill": drill.name})
+            thread = threading.Thread(
+                target=self._hold,
+                args=(held, tenant, drill.name, by, position),
+                name="affidavit-drill",
+                daemon=True,
             )
-        position = note(self._parts, tenant, BEGAN, by, {"drill": drill.name})
-        thread = threading.Thread(
-            target=self._run, args=(tenant, drill.name, by, position), name="affidavit-drill", daemon=True
-        )
-        self.threads.append(thread)
-        thread.start()
+            thread.start()
+        except BaseException:
+            held.release()
+            raise
+        self.threads = [t for t in self.threads if t.is_alive()] + [thread]
         return position
+
+    def _hold(self, held: Held, tenant: Tenant, name: str, by: str, began: int) -> None:
+        try:
+            self._run(tenant, name, by, began)
+        finally:
+            held.release()
 
     def _run(self, tenant: Tenant, name: str, by: str, began: int) -> None:
         what: dict[str, Json] = {"drill": name, "began": began}
@@ -71,7 +81,10 @@ class DrillBook:
     ) -> list[dict[str, Any]]:
         """How drills went that began below position ``before``, the newest first. What people were given meanwhile is in it
         only with ``watched``."""
-        now = self._parts.clock.now()
+        going_on = self._alone.taken(
+            _lock(tenant)
+        )  # before the snapshot: what ends meanwhile is lost to nobody
+        newest = True
         found: list[dict[str, Any]] = []
         ended: dict[int, Any] = {}
         with self._parts.database.read():
@@ -81,10 +94,11 @@ class DrillBook:
                 if event.facts["action"] == RAN:
                     ended[body["began"]] = event, body
                     continue
+                # of two that did not end only the newer can be going on
+                running, newest = newest and going_on, False
                 if event.position >= before:
                     continue
                 finished, said = ended.get(event.position, (None, {}))
-                lost = finished is None and now - event.at > _PATIENCE
                 ok = "kept" if said.get("ok") else "broken"
                 found.append(
                     {
@@ -92,12 +106,16 @@ class DrillBook:
                         "drill": body["drill"],
                         "by": body["by"],
                         "at": instant(event.at),
-                        "state": ok if finished else "lost" if lost else "running",
+                        "state": ok if finished else "running" if running else "lost",
                         "error": said.get("error", ""),
                         "report": _shown(said.get("report"), watched=watched),
                     }
                 )
         return found
+
+
+def _lock(tenant: Tenant) -> str:
+    return f"drill-{tenant.id}"
 
 
 def _recorded(value: Any) -> Any:

@@ -101,15 +101,15 @@ class PolicyDesk:
             replace(wish, context={**wish.context, **self._circumstances(wish)}), self._name(wish.tenant)
         )
 
-    def possible(self, wish: Wish) -> bool:
-        """Whether ``wish`` could be permitted with some arguments or after some yes, as things stand at this moment."""
+    def possible(self, wish: Wish, mode: str = "") -> bool:
+        """Whether ``wish`` could be permitted with some arguments or after some yes, as things stand at this moment; or as they
+        would if the tenant were in ``mode``."""
         try:
             policy = self._compiled(self._in_force(), tuple(self.contracts(wish.tenant)))
         except ManifestError:
             return False
-        return policy.possible(
-            replace(wish, context={**wish.context, **self._circumstances(wish)}), self._name(wish.tenant)
-        )
+        now = {**self._circumstances(wish), **({"mode": mode} if mode else {})}
+        return policy.possible(replace(wish, context={**wish.context, **now}), self._name(wish.tenant))
 
     def _circumstances(self, wish: Wish) -> dict[str, Json]:
         parts = self._parts

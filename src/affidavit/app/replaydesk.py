@@ -94,11 +94,12 @@ class ReplayDesk:
         return found
 
     def tool_diff(
-        self, tenant: Tenant, policy: Cedar, days: int, principal: str | None = None
+        self, tenant: Tenant, policy: Cedar, days: int, principal: str | None = None, most: int = 0
     ) -> dict[str, Any]:
-        """The decisions about tools of the last ``days`` that ``policy`` would have made otherwise."""
+        """The decisions about tools of the last ``days`` that ``policy`` would have made otherwise. Raises UsageError where there
+        are more than ``most``; 0: however many."""
         self._check(tenant, principal)
-        found = tool_diff(self._parts, tenant, policy, self._parts.clock.now() - days * _DAY)
+        found = tool_diff(self._parts, tenant, policy, self._parts.clock.now() - days * _DAY, most)
         self._looked(tenant, principal, "policy_diff", {"days": days, "policy": policy.digest})
         return found
 

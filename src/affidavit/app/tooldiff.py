@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from affidavit.app.wiring import Parts
 from affidavit.domain.decisions import Wish
+from affidavit.domain.errors import UsageError
 from affidavit.domain.events import EventKind
 from affidavit.domain.tools import CALL
 from affidavit.events.read import ErasedBody, Recorded
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # Cedar itself takes a while to load
 
 PROPOSED = "call.proposed"
 _PROPOSAL = "propose"
+MOST = 5_000
+"""Decisions that are made once more for somebody who waits."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,10 @@ class Decided:
 
 def decided(parts: Parts, tenant: Tenant, since: int) -> Iterator[Decided]:
     """The tenant's decisions on proposals from ``since`` (microseconds) on, newest first. Call inside a snapshot."""
-    for event in parts.events.of_kind(EventKind.DECISION_MADE, newest_first=True):
+    for event in parts.events.of_kind(EventKind.DECISION_MADE, newest_first=True, tenants=(tenant.id,)):
         if event.at < since:
             return
-        if event.tenant != tenant.id or event.facts["action"] != CALL:
+        if event.facts["action"] != CALL:
             continue
         body = parts.events.body(event)
         if isinstance(body, ErasedBody):
@@ -68,12 +71,17 @@ def _wish(parts: Parts, decision: Recorded, call: str) -> Wish | None:
     return None
 
 
-def tool_diff(parts: Parts, tenant: Tenant, policy: Cedar, since: int) -> dict[str, Any]:
-    """Every such decision, made once more by ``policy``."""
+def tool_diff(parts: Parts, tenant: Tenant, policy: Cedar, since: int, most: int = 0) -> dict[str, Any]:
+    """Every such decision, made once more by ``policy``. Raises UsageError for more than ``most``; 0: however many."""
     changes: Counter[tuple[str, str, str, str, tuple[str, ...]]] = Counter()
     decisions = erased = 0
     with parts.database.read():
-        for each in decided(parts, tenant, since):
+        for n, each in enumerate(decided(parts, tenant, since)):
+            if most and n == most:
+                raise UsageError(
+                    f"there are more than {most} decisions since then",
+                    "ask for fewer days; at the machine: affidavit policy diff compares any number",
+                )
             if each.wish is None:
                 erased += 1
                 continue

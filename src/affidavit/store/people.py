@@ -111,6 +111,15 @@ class People:
         )
         return {row[0] for row in rows}
 
+    def groups(self, tenant: int, position: int) -> frozenset[str]:
+        """Every group that somebody is in, or that is known."""
+        rows = self._db.all(
+            f"SELECT grp FROM memberships WHERE tenant = ? AND {_AT} UNION "
+            f"SELECT principal FROM people WHERE tenant = ? AND principal LIKE 'group:%' AND {_AT}",
+            (tenant, position, position, tenant, position, position),
+        )
+        return frozenset(row[0] for row in rows)
+
     def join(self, tenant: int, member: str, groups: Iterable[str], position: int) -> None:
         self._db.many(
             "INSERT INTO memberships (tenant, grp, member, since, until) VALUES (?, ?, ?, ?, ?)",

@@ -143,6 +143,7 @@ def test_the_record(world: TwoSides, ask: Asker) -> None:
     assert ask("log.verify")["events"] >= head["size"]
     assert ask("figures.show")
     assert ask("status.show")["readable"] == 1
+    assert ask("limits.show")["items"] == []
 
 
 def test_an_event_of_another_organisation_is_not_proved(world: TwoSides, ask: Asker) -> None:

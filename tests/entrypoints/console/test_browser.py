@@ -124,9 +124,9 @@ def test_axe_finds_what_it_is_asked_for(site: Site) -> None:
 
 
 def test_what_goes_wrong_in_a_page_is_noticed(site: Site) -> None:
-    """The fixture would say so: a script of the page's own text, a style that is not there, a script that fails."""
+    """The fixture would say so: a script of the page's own text, a picture that is not there, a script that fails."""
     page = site.visitor("ada")
-    refused = '<script>1</script><link rel="stylesheet" href="/static/none/nothing.css"><h1>x</h1>'
+    refused = '<script>1</script><img src="/static/none/nothing.svg"><h1>x</h1>'
     headers = {"Content-Type": "text/html", "Content-Security-Policy": SECURITY["Content-Security-Policy"]}
     page.route("**/documents", lambda route: route.fulfill(body=refused, headers=headers))
     with page.expect_console_message(lambda said: "Content Security Policy" in said.text):
@@ -135,7 +135,7 @@ def test_what_goes_wrong_in_a_page_is_noticed(site: Site) -> None:
         page.evaluate("setTimeout(() => { throw Error('broken') })")
     found, site.faults = "\n".join(site.faults), []
     assert "Content Security Policy" in found
-    assert "404 for a stylesheet" in found
+    assert ": 404 for image" in found
     assert "broken" in found
 
 

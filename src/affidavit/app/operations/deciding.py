@@ -13,7 +13,9 @@ from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Nothing, Operation
 from affidavit.app.operations.public import names_no_other, others, release_shown
+from affidavit.app.operations.tools import visible
 from affidavit.app.policies import PolicyFiles, shipped
+from affidavit.app.tooldiff import MOST
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
@@ -126,9 +128,9 @@ def try_policy(ws: Workspace, caller: Caller, asked: Trial) -> dict[str, Any]:
     """What would be decided now if ``person`` called ``tool`` so."""
     who = ws.tools.known(caller.tenant, asked.person)
     standing = ws.policy.standing(caller.tenant.id, who)
-    contract = next((c for c in ws.tools.contracts(caller.tenant.id) if c.key == asked.tool), None)
+    contract = next((c for c in visible(ws, caller) if c.key == asked.tool), None)
     if contract is None:
-        raise UsageError(f"there is no tool {asked.tool}", "`affidavit tool list` shows them")
+        raise UsageError(f"there is no tool {asked.tool}", "see which there are: /v1/tools")
     wish = Wish(
         tenant=caller.tenant.id,
         principal=who,
@@ -162,7 +164,7 @@ def test_policy(ws: Workspace, caller: Caller, asked: Rules) -> dict[str, Any]:
 
 def diff_policy(ws: Workspace, caller: Caller, asked: RulesAndDays) -> dict[str, Any]:
     policy = ws.policy.check(asked.files().rules, caller.tenant.id)
-    return ws.replays.tool_diff(caller.tenant, policy, asked.days, caller.principal)
+    return ws.replays.tool_diff(caller.tenant, policy, asked.days, caller.principal, MOST)
 
 
 def publish_policy(ws: Workspace, caller: Caller, asked: RulesAndReason) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field, JsonValue
 
+from affidavit.app import offers
 from affidavit.app.callstory import summary
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
@@ -16,11 +17,12 @@ from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
 from affidavit.domain.errors import UnknownNameError
 from affidavit.domain.records import FOREVER
-from affidavit.domain.tools import CallState
+from affidavit.domain.tools import CallState, Contract
 from affidavit.store.calls import CallRow
 
 AUDIT = "audit:read"
 RESOLVE = "approval:resolve"
+_LOOKING_AFTER = ("kill:change", "mode:change", "policy:read", "release:change", "secret:change")
 _LOOKED_AT = 2_000
 _COUNTED = 100
 """What waits is counted on every page of the console: it must cost next to nothing."""
@@ -118,17 +120,36 @@ class Count(Given):
 
 
 def tools(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
-    found = sorted(ws.tools.all(), key=lambda tool: str(tool["tool"]))
+    seen = {contract.key for contract in visible(ws, caller)}
+    found = sorted((one for one in ws.tools.all() if one["tool"] in seen), key=lambda tool: str(tool["tool"]))
     page, following = listing.paged(found, asked, lambda tool: str(tool["tool"]))
     return {"items": page, "next": following}
 
 
 def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
-    return ws.tools.show(asked.name)
+    seen = [c.key for c in visible(ws, caller) if asked.name in (c.key, c.name)]
+    if not seen:
+        raise _none(asked.name)
+    return ws.tools.show(seen[-1])
+
+
+def visible(ws: Workspace, caller: Caller) -> list[Contract]:
+    """The tools there are for ``caller``; for whoever looks after tools, those there are for anybody of their tenant."""
+    tenant, groups = caller.tenant.id, None
+    if any(may(ws, caller, action) for action in _LOOKING_AFTER):
+        with ws.parts.database.read():
+            groups = ws.parts.people.groups(tenant, ws.parts.log.head())
+    return offers.shown(ws.tools, ws.policy, tenant, caller.principal, groups)
+
+
+def _none(name: str) -> UnknownNameError:
+    return UnknownNameError(f"there is no tool {name[:80]!r}", "see which there are: /v1/tools")
 
 
 def call(ws: Workspace, caller: Caller, asked: CallInput) -> dict[str, Any]:
     arguments = cast("dict[str, Json]", asked.arguments)
+    if not any(asked.name in (e.contract.key, e.contract.name) for e in ws.tools.gateway.registry):
+        raise _none(asked.name)  # what there is says so at the machine alone
     if not asked.wait:
         row = ws.tools.propose(
             caller.tenant, caller.principal, asked.name, arguments, run=caller.run, by=caller.by
