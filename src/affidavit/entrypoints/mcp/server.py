@@ -96,7 +96,13 @@ class _Serving:
         async def work(tell: Tell) -> types.CallToolResult:
             return await self._given(caller, lambda caller: self._use(caller, given, tell))
 
-        return await told(context.session, caller.run, work)
+        return await told(context.session, caller.run, work, lambda: self._going(caller.run))
+
+    def _going(self, run: str) -> str:
+        """How a request stands that takes long: the call that it made, if it has made one, can be asked about from then on."""
+        with self._ws.parts.database.read():
+            calls = self._ws.tools.calls.of_run(run)
+        return f"{calls[-1].name} is {calls[-1].state.value}" if calls else "goes on"
 
     def _use(self, caller: Caller, given: types.CallToolRequestParams, tell: Tell) -> types.CallToolResult:
         offer = find(self._ws, given.name)
