@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from tests.acting_world import ActingWorld, begun, release
+from tests.acting_world import ActingWorld, Outside, begun, release
 from tests.served_world import on_loopback
 
 from affidavit.ask.prompt import MARK
 from affidavit.entrypoints.http.application import make_app
+from affidavit.entrypoints.mcp import telling
 from affidavit.testing.clock import FixedClock
 
 pytestmark = [pytest.mark.network, pytest.mark.enable_socket]
@@ -171,6 +173,35 @@ def test_a_call_that_is_permitted_is_done(world: World) -> None:
     assert looked.structured_content["result"]["account"] == "A-7"
     story = world.acting.ws.tools.story(world.acting.tenant, looked.structured_content["call"])
     assert story["principal"] == "user:alice"
+
+
+def test_of_a_tool_that_takes_long_is_told_how_it_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def slow(outside: Outside) -> str:
+        assert goes_on.wait(200)
+        return "At last."
+
+    monkeypatch.setattr(telling, "BEAT", 0.01)
+    monkeypatch.setattr(Outside, "inbox", property(slow))
+
+    async def agent(client: Any) -> tuple[str, Any]:
+        heard: list[str] = []
+
+        async def hear(progress: float, total: float | None, message: str | None) -> None:
+            heard.append(message or "")
+            if "is running" in heard[-1]:
+                goes_on.set()
+
+        done = await client.call_tool("inbox-read_v1", {}, progress_callback=hear)
+        return next(one for one in heard if "is running" in one), done
+
+    told, done = within(world, "alice", agent)
+    given = done.structured_content
+    assert (given["status"], given["result"]) == ("done", "At last.")
+    assert told == f"{given['run']}: {given['call']} is running"
 
 
 def test_what_an_agent_says_is_nobodys_word(world: World) -> None:

@@ -94,6 +94,49 @@ def test_a_service_speaks_for_those_it_may(served: Served) -> None:
     assert found.structured_content["answer"] == LEAVE_SAYS
 
 
+LOOK = '''
+from affidavit import tool
+
+@tool(effect="read")
+def look(order: int) -> str:
+    """Look an order up."""
+    return "an order"
+'''
+
+
+def test_a_client_of_the_older_protocol_hears_that_its_tools_changed(tmp_path: Path) -> None:
+    """Over stdin there is one client to a process, and it need not ask."""
+    served = begun(tmp_path, SystemClock())
+    folder = served.ws.parts.folder
+    (folder / "shop.py").write_text(LOOK)
+    (folder / "tools.toml").write_text('[[tools]]\nfile = "shop.py"\n')
+    changed = asyncio.Event()
+
+    async def hear(message: Any) -> None:
+        if getattr(message, "method", "") == "notifications/tools/list_changed":
+            changed.set()
+
+    there = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "affidavit", "-w", str(folder), "mcp"],
+        env={"AFFIDAVIT_KEY": served.keys["bob"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+    )
+
+    async def go() -> tuple[list[str], list[str]]:
+        async with Client(stdio_client(there), mode="legacy", cache=None, message_handler=hear) as client:
+            assert client.server_capabilities.tools
+            assert client.server_capabilities.tools.list_changed is True
+            before = await client.list_tools()
+            await asyncio.to_thread(served.ws.people.grant, served.tenant, "user:bob", "role:reader")
+            await asyncio.wait_for(changed.wait(), 200)
+            after = await client.list_tools()
+            return [tool.name for tool in before.tools], [tool.name for tool in after.tools]
+
+    with served.ws:
+        before, after = asyncio.run(go())
+    assert set(after) - set(before) == {"look_v1"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "key", "said"),
     [

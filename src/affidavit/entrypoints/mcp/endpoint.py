@@ -85,7 +85,11 @@ class McpEndpoint:
             request: Any = context.request
             return await run_in_threadpool(self._who, request)
 
-        self._server = make_server(ws, caller, run, Terms(again, places.take, lambda: drain.begun))
+        def take(caller: Caller) -> Callable[[], None]:
+            return places.take(caller.tenant.id, caller.principal)
+
+        terms = Terms(again, take=take, over=lambda: drain.begun)
+        self._server = make_server(ws, caller, run, terms)
         self._route = Route(PATH, endpoint=self)
         self._running: StreamableHTTPSessionManager | None = None
 

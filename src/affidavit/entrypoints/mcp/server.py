@@ -45,7 +45,8 @@ _PRIVATE = CacheHint(ttl_ms=0, scope="private")
 
 def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Server[Any]:
     """The server over ``ws``; ``terms`` are those of listening for changes."""
-    serving = _Serving(ws, who, run)
+    listening = Listening(ws, who, run, terms)
+    serving = _Serving(ws, who, run, listening)
     return Server(
         NAME,
         version=VERSION,
@@ -59,7 +60,7 @@ def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Serv
         on_list_prompts=serving.prompts,
         on_get_prompt=serving.prompt,
         on_completion=serving.complete,
-        on_subscriptions_listen=Listening(ws, who, run, terms),
+        on_subscriptions_listen=listening,
         cache_hints={
             "tools/list": _PRIVATE,
             "resources/list": _PRIVATE,
@@ -73,8 +74,9 @@ def make_server(ws: Workspace, who: Who, run: Runner[Any], terms: Terms) -> Serv
 class _Serving:
     """The requests of the protocol, each for whoever makes it."""
 
-    def __init__(self, ws: Workspace, who: Who, run: Runner[Any]) -> None:
+    def __init__(self, ws: Workspace, who: Who, run: Runner[Any], listening: Listening) -> None:
         self._ws = ws
+        self._listening = listening
         self._who = who
         self._run = run
 
@@ -83,7 +85,9 @@ class _Serving:
     async def tools(
         self, context: Request, given: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        found = await self._done(context, lambda caller: list(offers(self._ws, caller)))
+        caller = await self._known(context)
+        await self._listening.beside(context, caller)  # before: what changes meanwhile is heard of
+        found = await self._given(caller, lambda caller: list(offers(self._ws, caller)))
         return types.ListToolsResult(tools=[offer.listed for offer in found])
 
     async def call(self, context: Request, given: types.CallToolRequestParams) -> types.CallToolResult:
@@ -92,7 +96,13 @@ class _Serving:
         async def work(tell: Tell) -> types.CallToolResult:
             return await self._given(caller, lambda caller: self._use(caller, given, tell))
 
-        return await told(context.session, caller.run, work)
+        return await told(context.session, caller.run, work, lambda: self._going(caller.run))
+
+    def _going(self, run: str) -> str:
+        """How a request stands that takes long: the call that it made, if it has made one, can be asked about from then on."""
+        with self._ws.parts.database.read():
+            calls = self._ws.tools.calls.of_run(run)
+        return f"{calls[-1].name} is {calls[-1].state.value}" if calls else "goes on"
 
     def _use(self, caller: Caller, given: types.CallToolRequestParams, tell: Tell) -> types.CallToolResult:
         offer = find(self._ws, given.name)

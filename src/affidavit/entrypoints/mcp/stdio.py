@@ -6,14 +6,15 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import anyio
 import typer
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from fastapi import Request
+from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.stdio import stdio_server
 
 from affidavit.app.config import environment
@@ -127,20 +128,25 @@ async def _serve(ws: Workspace, who: Callable[[], Caller]) -> bool:
     async def run(caller: Caller, work: Callable[[], Any]) -> Any:
         return await admission.run(caller.tenant.id, work)
 
-    server = make_server(ws, caller, run, Terms(caller))
     interrupted: list[int] = []
     lines = cast("anyio.AsyncFile[str]", Lines(sys.stdin.fileno()))
     try:
         async with anyio.create_task_group() as tasks:
             await tasks.start(_stop, tasks.cancel_scope, interrupted)
+            server = make_server(ws, caller, run, Terms(caller, lambda work: _beside(tasks, work)))
+            options = server.create_initialization_options(NotificationOptions(tools_changed=True))
             async with stdio_server(lines) as (reads, writes):
-                await server.run(reads, writes, server.create_initialization_options())
+                await server.run(reads, writes, options)
             tasks.cancel_scope.cancel()
     except* (BrokenPipeError, anyio.BrokenResourceError):
         pass  # the client reads no more: it has gone
     finally:
         admission.close()
     return bool(interrupted)
+
+
+def _beside(tasks: TaskGroup, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    tasks.start_soon(work)
 
 
 async def _stop(

@@ -19,8 +19,11 @@ BEAT = 10.0
 """Seconds after which somebody who waits hears that it goes on."""
 
 
-async def told(session: ServerSession, run: str, work: Callable[[Tell], Awaitable[T]]) -> T:
-    """What ``work`` gives. Whoever asked for progress hears that ``run`` has begun, what is told, and that it goes on.
+async def told(
+    session: ServerSession, run: str, work: Callable[[Tell], Awaitable[T]], going: Callable[[], str]
+) -> T:
+    """What ``work`` gives. Whoever asked for progress hears that ``run`` has begun, what is told, and meanwhile how it is
+    ``going``, which is looked up in a thread.
 
     Cancelled, it comes back at once; what works on in a thread ends when it next has something to tell.
     """
@@ -34,7 +37,7 @@ async def told(session: ServerSession, run: str, work: Callable[[Tell], Awaitabl
         loop.call_soon_threadsafe(said.put_nowait, f"{run}: {message}")
 
     said.put_nowait(f"{run}: begun")
-    reporting = asyncio.create_task(_report(session, said, run))
+    reporting = asyncio.create_task(_report(session, said, lambda: f"{run}: {going()}"))
     try:
         found = await work(tell)
         said.put_nowait(None)
@@ -45,7 +48,7 @@ async def told(session: ServerSession, run: str, work: Callable[[Tell], Awaitabl
         reporting.cancel()
 
 
-async def _report(session: ServerSession, said: asyncio.Queue[str | None], run: str) -> None:
+async def _report(session: ServerSession, said: asyncio.Queue[str | None], going: Callable[[], str]) -> None:
     """Progress counts what was said: the protocol wants a number that grows, and nobody knows the end of an answer."""
     count = 0
     message: str | None
@@ -54,7 +57,7 @@ async def _report(session: ServerSession, said: asyncio.Queue[str | None], run: 
             async with asyncio.timeout(BEAT):
                 message = await said.get()
         except TimeoutError:
-            message = f"{run}: goes on"
+            message = await asyncio.to_thread(going)
         if message is None:
             return
         count += 1
