@@ -24,7 +24,7 @@ from affidavit.domain.errors import (
 )
 from affidavit.domain.records import FOREVER
 from affidavit.ingest.sync import SyncReport
-from affidavit.store.catalog import Source
+from affidavit.store.shapes import Source
 from affidavit.store.people import Tenant
 
 Write = Callable[[dict[str, str | bytes]], Path]
