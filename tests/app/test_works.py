@@ -24,8 +24,8 @@ from affidavit.domain.errors import (
 )
 from affidavit.domain.records import FOREVER
 from affidavit.ingest.sync import SyncReport
-from affidavit.store.shapes import Source
 from affidavit.store.people import Tenant
+from affidavit.store.shapes import Source
 
 Write = Callable[[dict[str, str | bytes]], Path]
 BY = "user:dave"
