@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from affidavit.app.tools import ToolDesk
     from affidavit.app.verified import VerifiedDesk
     from affidavit.app.why import WhyDesk
+    from affidavit.app.works import WorkDesk
 
 
 def later(module: str, name: str) -> Any:
@@ -184,6 +185,11 @@ class Desks:
     def documents(self) -> DocumentDesk:
         """Documents for whoever may read them."""
         return later("documents", "DocumentDesk")(self.parts)  # type: ignore[no-any-return]
+
+    @cached_property
+    def works(self) -> WorkDesk:
+        """Work that goes on behind requests."""
+        return later("works", "WorkDesk")(self.parts, self.sources)  # type: ignore[no-any-return]
 
     @cached_property
     def source_book(self) -> SourceBook:

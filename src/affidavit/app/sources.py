@@ -124,9 +124,10 @@ class SourceDesk:
         return len(known)
 
     def sync(
-        self, source: Source, progress: Callable[[SyncReport], None] = lambda report: None
+        self, source: Source, progress: Callable[[SyncReport], None] = lambda report: None, run_id: str = ""
     ) -> SyncReport:
-        """Bring ``source`` up to date, then write the index. Raises SourceError, BusyError, StoppedError."""
+        """Bring ``source`` up to date, then write the index. Raises SourceError, BusyError, StoppedError. ``run_id`` names
+        the run; "" has one made."""
         progress = self._unless_stopped(source, progress)
         with self.locked(source.id, source.name):
             vectors = self._parts.vectors(self._parts.embedder)
@@ -138,7 +139,7 @@ class SourceDesk:
                 except EmbedderError as error:
                     late.append(Fault("", error.code, error.message, error.hint, hides=False))
             release = self._parts.release()
-            run = Run(new_run_id(self._parts.randomness), source.tenant, "sync", release.digest)
+            run = Run(run_id or new_run_id(self._parts.randomness), source.tenant, "sync", release.digest)
             sync = Sync(
                 self._parts.database,
                 self._parts.log,

@@ -87,6 +87,8 @@ class Workspace(Desks):
 
     def close(self) -> None:
         """Let go of the files and connections."""
+        if "works" in self.__dict__:
+            self.works.close()
         close_embedder(self.parts.embedder)
         self.parts.models.close()
         self.parts.guards.close()

@@ -290,7 +290,12 @@ def test_sources(world: TwoSides, ask: Asker) -> None:
     assert figures["documents"] == shown["documents"] > 0
     assert not [one for one in figures["owners"] if not isinstance(figures["owners"][one], int)]
     assert ask("sources.check", name=name)["reachable"]
-    assert ask("sources.sync", name=name)["drained"]
+    begun = ask("sources.sync", "", 202, name=name)
+    world.ws.works.wait()
+    done = ask("works.show", work=begun["work"])
+    assert (done["state"], done["run"], done["ended"]) == ("done", begun["run"], True)
+    assert done["drained"] and ask("runs.show", run=begun["run"])["status"] == "done"
+    assert begun["work"] in [one["work"] for one in ask("works.list")["items"]]
     world.ws.add_source("folder", world.ws.parts.folder.parent / "gerbil-docs", "spare", "acme")
     assert ask("sources.remove", name="spare", reason="it was a spare one")["documents"] == 0
 
@@ -300,7 +305,11 @@ def test_a_source_that_is_gone_does_not_say_where_it_was(world: TwoSides, ask: A
     place.mkdir()
     world.ws.add_source("folder", place, "gone", "acme")
     place.rmdir()
-    for answer in (ask("sources.check", name="gone"), ask("sources.sync", "", 502, name="gone")):
+    begun = ask("sources.sync", "", 202, name="gone")
+    world.ws.works.wait()
+    failed = ask("works.show", work=begun["work"])
+    assert (failed["state"], failed["code"]) == ("failed", "source")
+    for answer in (ask("sources.check", name="gone"), failed):
         assert str(place) not in json.dumps(answer)
         assert "gone" in json.dumps(answer)
 
@@ -446,8 +455,15 @@ def test_every_list_goes_on_where_it_ended(world: TwoSides, ask: Asker) -> None:
         several += len(found) > 1
     assert several >= 4  # more where other tests here went before
     named_items = {row.name for row in TABLE if "items" in json.dumps(_fields(row)) and row not in lists}
-    # parts of one thing; a count; a line for each source; one for each limit
-    assert named_items == {"documents.chunks", "runs.events", "sources.check", "levels.list", "limits.show"}
+    # parts of one thing; a count; a line for each source, for each limit
+    assert named_items == {
+        "documents.chunks",
+        "runs.events",
+        "works.show",
+        "sources.check",
+        "levels.list",
+        "limits.show",
+    }
 
 
 def _fields(row: Operation[Any]) -> list[str]:

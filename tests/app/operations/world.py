@@ -73,6 +73,8 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
     key, _ = ws.credentials.make_key(tenant, reader, f"{secret} key", 3, BY)
     ws.controls.kill(tenant, f"source:{word}-old", BY, f"the {secret} is gone")
     ws.budgets.set("tenant", "5", "month", BY, tenant)
+    work = ws.works.sync(tenant, f"{word}-source", admin, f"run-{name[0] * 16}")
+    ws.works.wait()
     wanted = json.dumps({"mode": "read-only", "reason": f"the {secret} rests"})
     proposal = ws.proposals.propose(tenant, Wanted("modes.set", reader, "", None, wanted))
     with ws.parts.database.read():
@@ -90,6 +92,7 @@ def furnish(ws: Workspace, folder: Path, name: str) -> Side:
         "group": f"{word}-staff",
         "what": f"source:{word}-old",
         "text": word,
+        "work": str(work),
     }
     return Side(tenant, word, secret, Caller(tenant, admin, "key"), known)
 
@@ -125,6 +128,7 @@ KINDS: Mapping[str, str] = {
     "what": "what",
     "prefix": "text",
     "follows": "run",
+    "work": "work",
 }
 """What a field of an operation names."""
 OF_NAME: Mapping[str, str] = {"sources": "source", "people": "person"}
@@ -142,6 +146,7 @@ UNKNOWN: Mapping[str, str] = {
     "group": "quokka-staff",
     "what": "source:quokka-old",
     "text": ABSENT,
+    "work": "990099",
 }
 """Of each kind, one that nobody has."""
 
@@ -170,9 +175,12 @@ def asked(operation: Operation[Any], side: Side, changed: Mapping[str, Any] | No
 def told(world: TwoSides, operation: Operation[Any], given: Any, caller: Caller | None = None) -> Any:
     """What ``operation`` gives, or the error that it raises, as JSON."""
     try:
-        return perform(world.ws, caller or world.ours.admin, operation, given)
+        found = perform(world.ws, caller or world.ours.admin, operation, given)
     except AffidavitError as error:
         return {"error": type(error).__name__, **error.as_dict()}
+    if operation.later:
+        world.ws.works.wait()
+    return found
 
 
 __all__ = ["ABSENT", "KINDS", "UNKNOWN", "Side", "TwoSides", "affidavit", "asked", "told", "two_sides"]

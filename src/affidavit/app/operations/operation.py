@@ -108,6 +108,7 @@ class Operation(Generic[Takes]):
     it takes ``after`` and gives ``items``, each with its ``position``, until ``ended``: it can be followed. ``passing``: fields
     that say nothing of the thing itself and differ each time it is read, such as its age. ``guards`` names the operation that
     reads what this one changes: whoever read it may ask that it be changed only as long as it is that; ``guarded``: they must.
+    ``later``: it gives ``work``, which goes on behind the request.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Operation(Generic[Takes]):
     passing: frozenset[str] = frozenset()
     guards: str = ""
     guarded: bool = False
+    later: bool = False
 
     @property
     def group(self) -> str:

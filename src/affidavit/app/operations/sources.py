@@ -15,6 +15,7 @@ from affidavit.app.sources import connector
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import AffidavitError
 from affidavit.ports import connector as port
+from affidavit.runs.recorder import new_run_id
 
 _FAULTS = 200
 _PAGES = 20
@@ -61,14 +62,13 @@ class Sync(Given):
 
 class Source(Line):
     syncs: list[Sync]
+    syncing: bool = Field(description="Whether a server is bringing it up to date now.")
 
 
-class Synced(Given):
+class Syncing(Given):
     source: str
-    run: str
-    counts: dict[str, int]
-    drained: bool = Field(description="Whether all of it was read.")
-    faults: list[Fault]
+    work: int = Field(description="GET /v1/works/{work} tells how far it is.")
+    run: str = Field(description="The run that it is.")
 
 
 class Checked(Given):
@@ -92,7 +92,8 @@ def sources(ws: Workspace, caller: Caller, asked: Page) -> dict[str, Any]:
 
 
 def source(ws: Workspace, caller: Caller, asked: OneSource) -> dict[str, Any]:
-    return _hidden(ws, caller, ws.source_book.show(caller.tenant, asked.name))
+    syncing = ws.works.syncing(ws.sources.get(caller.tenant, asked.name).id)
+    return {**_hidden(ws, caller, ws.source_book.show(caller.tenant, asked.name)), "syncing": syncing}
 
 
 def _hidden(ws: Workspace, caller: Caller, told: dict[str, Any]) -> dict[str, Any]:
@@ -117,15 +118,11 @@ def _told(places: Places, faults: Any) -> list[dict[str, Any]]:
 
 
 def sync(ws: Workspace, caller: Caller, asked: OneSource) -> dict[str, Any]:
-    found = ws.sources.get(caller.tenant, asked.name)
-    note(ws.parts, caller.tenant, "source.sync", caller.principal, {"source": found.name})
-    report = ws.sources.sync(found)
+    run = caller.run or new_run_id(ws.parts.randomness)
     return {
-        "source": found.name,
-        "run": report.run,
-        "counts": report.counts(),
-        "drained": report.drained,
-        "faults": _told(Places(ws, caller.tenant), report.faults),
+        "source": asked.name,
+        "work": ws.works.sync(caller.tenant, asked.name, caller.principal, run),
+        "run": run,
     }
 
 
@@ -192,12 +189,13 @@ SOURCES = (
         "source:change",
         Method.ASK,
         "/sources/{name}/sync",
-        "Bring a source up to date, and wait until it is.",
+        "Begin to bring a source up to date, behind the request. One at a time for each source.",
         OneSource,
-        Synced,
+        Syncing,
         sync,
         _NAME,
         changes=True,
+        later=True,
         command="sync",
     ),
     Operation(

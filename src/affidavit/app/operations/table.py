@@ -28,6 +28,7 @@ from affidavit.app.operations.sources import SOURCES
 from affidavit.app.operations.status import STATUS
 from affidavit.app.operations.texts import TEXTS
 from affidavit.app.operations.tools import TOOLS
+from affidavit.app.operations.works import WORKS
 
 TABLE = Table(
     QUESTIONS,
@@ -42,6 +43,7 @@ TABLE = Table(
     AGENTS,
     TEXTS,
     SOURCES,
+    WORKS,
     PERSON,
     PEOPLE,
     KEYS,

@@ -58,15 +58,16 @@ def one(visit: Visit) -> Response:
     document = visit.request.app.openapi()
     told = document["paths"][f"/{VERSION}{found.path}"][found.method.value.casefold()]
     named = document["components"]["schemas"]
+    done = "202" if found.later else "200"
     return visit.page(
         "api_one.html",
         found.name,
         row=found,
         version=VERSION,
         takes=[*_parameters(told), *_body(told, named)],
-        gives=list(_fields(_content(told["responses"]["200"]), named)),
+        gives=list(_fields(_content(told["responses"][done]), named)),
         refusals={
-            status: said["description"] for status, said in told["responses"].items() if status != "200"
+            status: said["description"] for status, said in told["responses"].items() if status != done
         },
         example=example(found, str(visit.request.base_url).rstrip("/")),
     )

@@ -13,6 +13,7 @@ from affidavit.entrypoints.console.filters import duration
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 
 CHANGE, WHY = "source:change", "people:read"
+_WORKS = 50
 _STALE = 86_400_000_000
 
 
@@ -24,7 +25,7 @@ def add(console: Console) -> None:
     console.form("/sources/{name}/check", check)
     console.page("/why", why, Nav("Who may read what", "Access", "document:read"))
     console.page("/chunks", chunks)
-    console.notices(synced="The source is up to date. What it brought is below.")
+    console.notices(syncing="It is being brought up to date. What it brings is below when it is done.")
 
 
 def listed(visit: Visit) -> Response:
@@ -71,6 +72,7 @@ def _one(visit: Visit, checked: dict[str, Any] | None) -> Response:
         source=found,
         state=state(found),
         checked=checked,
+        failed=_failed(visit, found["name"]),
         waiting=visit.waiting("sources"),
         chart=chart,
         quality=visit.ask("sources.quality", name=found["name"]),
@@ -78,6 +80,15 @@ def _one(visit: Visit, checked: dict[str, Any] | None) -> Response:
         may=visit.may(CHANGE),
         may_why=visit.may(WHY),
     )
+
+
+def _failed(visit: Visit, name: str) -> dict[str, Any] | None:
+    """The last sync that a server began, if it did not end well; for whoever may begin another."""
+    if not visit.may(CHANGE):
+        return None
+    works = visit.ask("works.list", limit=_WORKS)["items"]
+    last = next((one for one in works if one["source"] == name), None)
+    return last if last and last["state"] in ("failed", "lost") else None
 
 
 def _levels(visit: Visit, name: str) -> list[dict[str, Any]]:
@@ -88,10 +99,10 @@ def _levels(visit: Visit, name: str) -> list[dict[str, Any]]:
 
 
 def sync(visit: Visit) -> Response:
-    """Bring it up to date, now."""
+    """Begin to bring it up to date."""
     name = visit.path["name"]
     visit.ask("sources.sync", name=name)
-    return visit.go(f"/sources/{name}", "synced")
+    return visit.go(f"/sources/{name}", "syncing")
 
 
 def why(visit: Visit) -> Response:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from affidavit.app.operations.operation import Caller, check
@@ -74,6 +75,8 @@ def make_app(
         async with mcp.lifespan():
             yield
         drain.begin()
+        if "works" in ws.__dict__:
+            await run_in_threadpool(ws.works.close, limits.drain_seconds)
         admission.close()
         once.close()
         rates.close()

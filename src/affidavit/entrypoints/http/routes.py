@@ -109,6 +109,7 @@ class Routes:
                 summary=operation.summary,
                 description=f"{operation.summary}\n\nNeeds `{operation.action}`.",
                 tags=[operation.group],
+                status_code=202 if operation.later else 200,
                 response_model=operation.gives,
                 responses={
                     **_REFUSALS,
@@ -150,6 +151,7 @@ class Routes:
                 )
             work = partial(self._do, request, key, caller, operation, taken, match)
             found = await self._admission.run(caller.tenant.id, work, caller.principal)
+            self._behind(request, operation, found)
             return _conditional(request, operation, found, none_match)
 
         endpoint.__signature__ = inspect.Signature(self._parameters(operation, in_path))  # type: ignore[attr-defined]
@@ -178,6 +180,11 @@ class Routes:
         if replayed:
             request.state.headers[REPLAYED] = "true"
         return found
+
+    def _behind(self, request: Request, operation: Operation[Any], found: Any) -> None:
+        """Where to look how far what was begun is (RFC 9110, 15.3.3)."""
+        if operation.later:
+            request.state.headers["Location"] = f"/{VERSION}/works/{found['work']}"
 
     def _in_parts(
         self, caller: Caller, operation: Operation[Any], part: Callable[[Any], None]

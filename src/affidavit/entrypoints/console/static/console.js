@@ -100,23 +100,18 @@ for (const form of document.querySelectorAll("form[data-stream]")) {
   });
 }
 
-/** Work that takes long says how far it is: how many documents there are by now, and since when it runs. */
-function told(form) {
-  const out = form.querySelector(".progress");
-  form.addEventListener("submit", (event) => {
-    if (event.submitter?.hasAttribute("formaction")) return;
-    const began = Date.now();
-    const tell = async () => {
-      const answer = await fetch(form.dataset.progress, { headers: { "Accept": "application/json" } });
-      if (!answer.ok) return;
-      const { documents } = await answer.json();
-      out.textContent = `${documents} documents so far, ${Math.round((Date.now() - began) / 1000)} s`;
-    };
-    setInterval(() => { tell().catch(() => {}); }, 2000);
-  });
+/** Work that goes on behind the page says how far it is; when it is over the page shows what came of it. */
+async function told(out) {
+  const answer = await fetch(out.dataset.progress, { headers: { "Accept": "application/json" } });
+  if (!answer.ok) return;
+  const { documents, syncing } = await answer.json();
+  if (syncing) out.textContent = `It is being read now: ${documents} documents so far.`;
+  else location.reload();
 }
 
-for (const form of document.querySelectorAll("form[data-progress]")) told(form);
+for (const out of document.querySelectorAll("[data-progress]")) {
+  setInterval(() => { told(out).catch(() => {}); }, 2000);
+}
 /** Paper cannot be unfolded: what is folded away is printed too. */
 window.addEventListener("beforeprint", () => {
   for (const folded of document.querySelectorAll("details:not([open])")) folded.open = true;
