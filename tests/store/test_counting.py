@@ -54,7 +54,7 @@ def test_of_a_day_so_many_until_midnight(tmp_path: Path) -> None:
     assert (full, level.left, level.after) == (0, 0, 43_200)
     assert counting.take(bound, NOON + DAY // 2 - 1)[1] == 0
     assert counting.take(bound, NOON + DAY // 2)[1] == -1
-    assert counting._db.value("SELECT count(*) FROM counts") == 1  # yesterday is forgotten
+    assert counting.db.value("SELECT count(*) FROM counts") == 1  # yesterday is forgotten
     counting.close()
 
 
@@ -86,7 +86,7 @@ def test_buckets_that_are_full_again_are_forgotten(tmp_path: Path, monkeypatch: 
     counting = Counting(tmp_path)
     for n in range(55):
         counting.take([Bound(f"k{n}", 5, MINUTE)], NOON + n * MINUTE)
-    assert counting._db.value("SELECT count(*) FROM flows") <= 11
+    assert counting.db.value("SELECT count(*) FROM flows") <= 11
     counting.close()
 
 

@@ -39,6 +39,11 @@ class Wanted:
     asked: str
 
 
+def absent(id: str) -> UnknownNameError:
+    """What whoever is not to know of ``id`` is told, as if it never was."""
+    return UnknownNameError(f"there is no proposal {id} that waits", "list them: /v1/proposals")
+
+
 class ProposalDesk:
     """Keeps what waits. Who may confirm it, and that it is then done, is the operations' affair."""
 
@@ -135,7 +140,7 @@ class ProposalDesk:
             or found.state != MADE
             or found.expires <= self._parts.clock.now()
         ):
-            raise UnknownNameError(f"there is no proposal {id} that waits", "list them: /v1/proposals")
+            raise absent(id)
         return found
 
     def take(self, tenant: Tenant, wanted: Wanted, still: Callable[[str], bool]) -> bool:

@@ -1,8 +1,4 @@
-"""What was asked for, counted by minute and day: a file beside the catalog that all processes share and that can be lost.
-
-It holds no names. Commits here reach the disk with the next checkpoint only (``synchronous=NORMAL``): they survive the death of a
-process, and after a power failure the counters are at most some seconds behind.
-"""
+"""What was asked for, counted by minute and day, in a file that all processes share. No names."""
 
 from __future__ import annotations
 
@@ -12,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affidavit.domain.clock import MICROSECONDS
-from affidavit.domain.errors import WorkspaceDamagedError
-from affidavit.store.database import Database
+from affidavit.store.derived import SideFile
 
 FILE = "limits.db"
 DAY = 86_400 * MICROSECONDS
@@ -49,7 +44,7 @@ class Level:
     after: int
 
 
-class Counting:
+class Counting(SideFile):
     """Counters. Safe to share between threads and processes.
 
     ``said`` tells what is known from elsewhere of the day that begins at the given time, by key: what a lost file had counted.
@@ -58,46 +53,23 @@ class Counting:
     def __init__(
         self, folder: Path, said: Callable[[int], Iterable[tuple[str, int]]] = lambda since: ()
     ) -> None:
-        self._path = folder / FILE
+        super().__init__(
+            folder / FILE,
+            _SCHEMA,
+            "days",
+            "what was asked for today",
+            f"stop what uses the workspace and delete {FILE}; what the log knows of today is counted anew",
+        )
         self._said = said
-        self._guard = threading.Lock()
         self._turn = threading.Lock()
-        self._opened: Database | None = None
         self._day = -1
         self._changes = 0
-
-    @property
-    def _db(self) -> Database:
-        with self._guard:
-            if self._opened is None:
-                self._opened = self._open()
-            return self._opened
-
-    def _open(self) -> Database:
-        database = Database(self._path, synchronous="NORMAL")
-        try:
-            database.create(_SCHEMA)
-            database.value("SELECT count(*) FROM days")
-        except WorkspaceDamagedError as error:
-            database.close()
-            raise WorkspaceDamagedError(
-                f"{self._path} is damaged: it only counts what was asked for today",
-                f"stop what uses the workspace and delete {FILE}; what the log knows of today is counted anew",
-            ) from error
-        return database
-
-    def close(self) -> None:
-        """Let go of the file; it is opened again when it is needed."""
-        with self._guard:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
 
     def take(self, bounds: Sequence[Bound], now: int) -> tuple[list[Level], int]:
         """One of each of ``bounds``, or none of any: what is left of each, and which of them does not allow it, -1 for none."""
         self._begin(now)
         # within the process they wait for a lock, which is given on at once: SQLite would have them sleep and try again
-        with self._turn, self._db.write():
+        with self._turn, self.db.write():
             states = [self._state(bound, now) for bound in bounds]
             full = next(
                 (n for n, (b, used) in enumerate(zip(bounds, states, strict=True)) if _full(b, used, now)), -1
@@ -114,41 +86,41 @@ class Counting:
     def levels(self, bounds: Sequence[Bound], now: int) -> list[Level]:
         """What is left of each; nothing is taken."""
         self._begin(now)
-        with self._db.read():
+        with self.db.read():
             return [_level(bound, self._state(bound, now), now) for bound in bounds]
 
     def _state(self, bound: Bound, now: int) -> int:
         if bound.daily:
             sql, of = "SELECT count FROM counts WHERE day = ? AND key = ?", (now // DAY, bound.key)
-            return int(self._db.value(sql, of) or 0)
-        until = int(self._db.value("SELECT until FROM flows WHERE key = ?", (bound.key,)) or 0)
+            return int(self.db.value(sql, of) or 0)
+        until = int(self.db.value("SELECT until FROM flows WHERE key = ?", (bound.key,)) or 0)
         return min(max(until, now), _latest(bound, now))
 
     def _put(self, bound: Bound, state: int, now: int) -> None:
         if bound.daily:
-            self._db.run("INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", (now // DAY, bound.key, state))
+            self.db.run("INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", (now // DAY, bound.key, state))
         else:
-            self._db.run("INSERT OR REPLACE INTO flows VALUES (?, ?)", (bound.key, state))
+            self.db.run("INSERT OR REPLACE INTO flows VALUES (?, ?)", (bound.key, state))
 
     def _begin(self, now: int) -> None:
         """Count what is known of today already, once; yesterday is forgotten."""
         day = now // DAY
         if day == self._day:
             return
-        said = [] if self._db.one("SELECT 1 FROM days WHERE day = ?", (day,)) else list(self._said(day * DAY))
-        with self._turn, self._db.write():
-            if self._db.one("SELECT 1 FROM days WHERE day = ?", (day,)) is None:
-                self._db.many("INSERT OR IGNORE INTO counts VALUES (?, ?, ?)", [(day, *one) for one in said])
-                self._db.run("INSERT INTO days VALUES (?)", (day,))
+        said = [] if self.db.one("SELECT 1 FROM days WHERE day = ?", (day,)) else list(self._said(day * DAY))
+        with self._turn, self.db.write():
+            if self.db.one("SELECT 1 FROM days WHERE day = ?", (day,)) is None:
+                self.db.many("INSERT OR IGNORE INTO counts VALUES (?, ?, ?)", [(day, *one) for one in said])
+                self.db.run("INSERT INTO days VALUES (?)", (day,))
                 for table in ("counts", "days"):
-                    self._db.run(f"DELETE FROM {table} WHERE day < ?", (day,))
+                    self.db.run(f"DELETE FROM {table} WHERE day < ?", (day,))
         self._day = day
 
     def _tidy(self, now: int) -> None:
         self._changes += 1
         if self._changes >= _TIDY:
             self._changes = 0
-            self._db.run("DELETE FROM flows WHERE until <= ?", (now,))  # a full bucket is as good as none
+            self.db.run("DELETE FROM flows WHERE until <= ?", (now,))  # a full bucket is as good as none
 
 
 def _each(bound: Bound) -> int:

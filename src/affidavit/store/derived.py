@@ -1,7 +1,7 @@
-"""A file beside the catalog that can be lost: it holds nothing that the log does not say, and is worked out again from it.
+"""Files beside the catalog that can be lost: what they count is worked out again from the log.
 
-Commits here reach the disk with the next checkpoint only (``synchronous=NORMAL``): they survive the death of a process, and what
-a power failure takes is worked out again.
+Commits here reach the disk with the next checkpoint only (``synchronous=NORMAL``): they survive the death of a process, and after
+a power failure they are at most some seconds behind.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from pathlib import Path
 from affidavit.domain.errors import WorkspaceDamagedError
 from affidavit.store.database import Database
 
-_FOLDED = "CREATE TABLE folded (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, leaf BLOB NOT NULL);\n"
+_FOLDED = """
+CREATE TABLE folded (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, leaf BLOB NOT NULL);
+"""
 
 
-class DerivedFile:
-    """Tables of ``schema`` and how far in the log they are worked out; ``views`` are those that follow the log by position.
+class SideFile:
+    """Tables of ``schema`` in a file of their own. ``table`` is one of them, without which the
+    file is another's; ``holds`` says what it counts, ``remedy`` what to do once it is damaged.
 
     Opened when it is first needed. Safe to share between threads and processes.
     """
 
-    def __init__(self, path: Path, schema: str, views: Sequence[str]) -> None:
-        self._path, self._schema, self._views = path, _FOLDED + schema, tuple(views)
+    def __init__(self, path: Path, schema: str, table: str, holds: str, remedy: str) -> None:
+        self._path, self._schema, self._table = path, schema, table
+        self._told = f"{path} is damaged: it only counts {holds}", remedy
         self._guard = threading.Lock()
         self._opened: Database | None = None
 
@@ -39,13 +43,10 @@ class DerivedFile:
         database = Database(self._path, synchronous="NORMAL")
         try:
             database.create(self._schema)
-            database.value("SELECT count(*) FROM folded")
+            database.value(f"SELECT count(*) FROM {self._table}")
         except WorkspaceDamagedError as error:
             database.close()
-            raise WorkspaceDamagedError(
-                f"{self._path} is damaged: it only counts what the log says",
-                f"stop what uses the workspace and delete {self._path.name}; it is made anew from the log",
-            ) from error
+            raise WorkspaceDamagedError(*self._told) from error
         return database
 
     def close(self) -> None:
@@ -54,6 +55,15 @@ class DerivedFile:
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
+
+
+class DerivedFile(SideFile):
+    """What the log says, worked out up to a position; ``views`` are the tables that follow it."""
+
+    def __init__(self, path: Path, schema: str, views: Sequence[str]) -> None:
+        remedy = f"stop what uses the workspace and delete {path.name}; it is made anew from the log"
+        super().__init__(path, _FOLDED + schema, "folded", "what the log says", remedy)
+        self._views = tuple(views)
 
     def folded(self) -> tuple[int, bytes]:
         """The last position that the views hold, and its leaf; -1 for none."""

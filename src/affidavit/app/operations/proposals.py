@@ -18,10 +18,10 @@ from affidavit.app.operations.operation import (
     Method,
     Operation,
     Table,
-    check,
     may,
     perform,
 )
+from affidavit.app.proposals import absent
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import ForbiddenError
 from affidavit.store.proposals import Proposal
@@ -67,7 +67,7 @@ class Proposing:
         mine = [
             one
             for one in sorted(ws.proposals.waiting(caller.tenant), key=lambda one: one.id)
-            if one.principal == caller.principal or may(ws, caller, self.table[one.operation].action)
+            if self._theirs(ws, caller, one)
         ]
         page, following = listing.paged(mine, asked, lambda one: one.id)
         return {"items": [self._shown(one, caller) for one in page], "next": following}
@@ -85,9 +85,9 @@ class Proposing:
 
     def confirm(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
         """Do it, as whoever asked for it, who must still be allowed to. On record before it is done, so that it is done once."""
-        there = ws.proposals.get(caller.tenant, asked.id)
+        there = self._known(ws, caller, asked.id)
         operation = self.table[there.operation]
-        self._second(ws, caller, there, operation)
+        self._second(caller, there, operation)
         first = Caller(
             caller.tenant, there.principal, CONFIRMED, there.speaker, there.scopes, proof=there.proof
         )
@@ -107,17 +107,26 @@ class Proposing:
 
     def decline(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
         """Do not do it; whoever asked for it may take it back so, too."""
-        there = ws.proposals.get(caller.tenant, asked.id)
+        there = self._known(ws, caller, asked.id)
         if there.principal != caller.principal:
-            self._second(ws, caller, there, self.table[there.operation])
+            self._second(caller, there, self.table[there.operation])
         ws.proposals.resolve(
             caller.tenant, asked.id, "declined", caller.principal, asked.reason, caller.proof
         )
         return {"id": asked.id, "operation": there.operation}
 
-    def _second(self, ws: Workspace, caller: Caller, there: Proposal, operation: Operation[Any]) -> None:
-        """Raises ForbiddenError unless ``caller`` is a second person, themselves, who could have asked for the same."""
-        check(ws, caller, operation.action)
+    def _known(self, ws: Workspace, caller: Caller, id: str) -> Proposal:
+        """What waits, for whoever it is listed for; for others it is not there. Raises UnknownNameError."""
+        there = ws.proposals.get(caller.tenant, id)
+        if not self._theirs(ws, caller, there):
+            raise absent(id)
+        return there
+
+    def _theirs(self, ws: Workspace, caller: Caller, one: Proposal) -> bool:
+        return one.principal == caller.principal or may(ws, caller, self.table[one.operation].action)
+
+    def _second(self, caller: Caller, there: Proposal, operation: Operation[Any]) -> None:
+        """Raises ForbiddenError unless ``caller``, who may do as much, is a second person, themselves."""
         if caller.principal == there.principal or caller.by or not caller.principal.startswith("user:"):
             raise ForbiddenError(
                 "this takes a second person", f"somebody else who may {operation.action}, in person"
