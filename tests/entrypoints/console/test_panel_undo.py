@@ -184,3 +184,22 @@ def test_charts_lead_to_the_runs_behind_them_and_take_a_range(office: Office) ->
     early = ada.get("/levels?days=7&until=2020-01-07").text
     assert "from 2020-01-01 to 2020-01-07" in early
     assert ada.get("/levels?until=2020-13-77").status_code == 400
+
+
+def test_a_tool_that_everybody_is_forbidden_can_still_be_tried(office: Office) -> None:
+    ada = office.browse("ada")
+    before = office.ws.parts.release().digest
+    rules = {
+        f"rules:{n}": t + '\n@id("nobody") forbid (principal, action in Action::"tool:call", resource);\n'
+        for n, t in office.ws.policy.in_force().items()
+    }
+    send(ada, "/policy/edit", "/policy/publish", **rules, reason="an audit", sure="yes")
+    page = send(
+        ada, "/policy", "/policy/try", person="user:olga", tool="send@1", arguments='{"to": "x", "text": ""}'
+    )
+    assert "forbid" in page[page.index('role="status"') :]
+    assert "nobody" in page
+    assert "<option selected>send@1" in page
+    assert "Go back to the release of" in page, "what undoing it undoes"
+    here = f"/releases/{before}"
+    send(ada, here, f"{here}/promote", reason="too strict", sure="yes")

@@ -12,6 +12,7 @@ from affidavit.app.callstory import summary
 from affidavit.app.operations import listing
 from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import Asked, Caller, Given, Method, Nothing, Operation, may
+from affidavit.app.operations.public import others
 from affidavit.app.workspace import Workspace
 from affidavit.ask.asker import instant
 from affidavit.domain.canonical import Json
@@ -134,9 +135,12 @@ def tool(ws: Workspace, caller: Caller, asked: OneTool) -> dict[str, Any]:
 
 
 def visible(ws: Workspace, caller: Caller) -> list[Contract]:
-    """The tools there are for ``caller``; for whoever looks after tools, those there are for anybody of their tenant."""
+    """The tools there are for ``caller``; for whoever looks after tools, those there are for anybody of their tenant, and all
+    where no other tenant has any: a rule that forbids everybody can be tried too."""
     tenant, groups = caller.tenant.id, None
     if any(may(ws, caller, action) for action in _LOOKING_AFTER):
+        if not others(ws, caller):
+            return [entry.contract for entry in ws.tools.gateway.registry]
         with ws.parts.database.read():
             groups = ws.parts.people.groups(tenant, ws.parts.log.head())
     return offers.shown(ws.tools, ws.policy, tenant, caller.principal, groups)
