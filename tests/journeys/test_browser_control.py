@@ -15,7 +15,11 @@ from tests.browsing import site as site
 from tests.patience import soon
 
 pytestmark = [pytest.mark.browser, pytest.mark.enable_socket]
-NO_MORE = '@id("no-more-letters")\nforbid (principal, action in Action::"tool:call", resource);\n'
+NO_MORE = """@id("no-more-letters")
+@approval("approver")
+forbid (principal, action in Action::"tool:call", resource)
+unless { context.approved.contains("approver") };
+"""
 LETTER = '{"to": "bob", "text": "hi"}'
 
 
@@ -59,7 +63,7 @@ def test_rules_are_tried_proposed_confirmed_and_taken_back(site: Site, scripts: 
         expect(ada.locator("main")).to_contain_text("takes two people")
         assert site.ws.parts.release().digest == before
         ada.goto("/approvals")
-        expect(ada.get_by_role("heading", name="policy.publish")).to_be_visible()
+        expect(ada.get_by_role("heading", name="takes two people")).to_be_visible()
         expect(ada.get_by_role("button", name="Confirm")).to_have_count(0)
         adam.goto("/approvals")
         expect(adam.locator("form.warned")).to_contain_text("no-more-letters")
