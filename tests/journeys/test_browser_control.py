@@ -15,7 +15,11 @@ from tests.browsing import site as site
 from tests.patience import soon
 
 pytestmark = [pytest.mark.browser, pytest.mark.enable_socket]
-NO_MORE = '@id("no-more-letters")\nforbid (principal, action in Action::"tool:call", resource);\n'
+NO_MORE = """@id("no-more-letters")
+@approval("approver")
+forbid (principal, action in Action::"tool:call", resource)
+unless { context.approved.contains("approver") };
+"""
 LETTER = '{"to": "bob", "text": "hi"}'
 
 
@@ -65,7 +69,7 @@ def test_rules_are_tried_proposed_confirmed_and_taken_back(site: Site, scripts: 
         expect(adam.locator("form.warned")).to_contain_text("no-more-letters")
         adam.get_by_label("Reason").fill("agreed by telephone")
         adam.get_by_role("button", name="Confirm").click()
-        expect(adam.get_by_role("status")).to_contain_text("It is done")
+        expect(adam.locator(".notice")).to_contain_text("It is done")
     assert "no-more-letters" in tried(ada)
     back(site, ada, before)
     assert "permit" in tried(ada)
@@ -118,7 +122,7 @@ def test_a_drill_runs_on_a_copy_and_keeps_its_promises(site: Site) -> None:
     page.goto("/drills")
     page.get_by_label("Drill").select_option("revoke")
     page.get_by_role("button", name="Run it on a copy").click()
-    expect(page.get_by_role("status")).to_contain_text("runs on a copy")
+    expect(page.locator(".notice")).to_contain_text("runs on a copy")
     newest = page.locator("section.card").first
     expect(newest).to_contain_text("revoke")
     soon(lambda: site.ws.drill_book.newest(site.tenant, 1)[0]["state"] != "running")
@@ -139,7 +143,7 @@ def test_an_incident_is_opened_from_a_run_noted_and_closed(site: Site) -> None:
     expect(page.locator("h1")).to_contain_text("open")
     page.get_by_label("What you found or did").fill("Told the owner")
     page.get_by_role("button", name="Add to the timeline").click()
-    expect(page.locator(".story")).to_contain_text("Told the owner")
+    expect(page.locator("main")).to_contain_text("Told the owner")
     page.get_by_label("How it ended").fill("The page was mended")
     page.get_by_role("button", name="Close the incident").click()
     expect(page.locator("h1")).to_contain_text("closed")

@@ -77,6 +77,8 @@ def examples(served: Site) -> Mapping[str, list[str]]:
         "/people/{name}": ["/people/user:bob", "/people/group:staff"],
         "/access": ["/access"],
         "/keys": ["/keys"],
+        "/api": ["/api"],
+        "/api/{name}": ["/api/questions.ask", "/api/runs.list"],
     }
 
 
