@@ -253,19 +253,22 @@ async def changing(
             counts[person] += 1
         await connection.close()
 
+    async def changed(person: str, group: str, member: bool) -> None:
+        asked = time.monotonic()
+        await asyncio.to_thread(change, person, group, member)
+        left = people[person] if member else people[person] - {group}
+        memberships[person].changes.append((asked, time.monotonic(), left))
+        wanted = counts[person] + CHANGED_FOR + 1  # one may be on its way
+        while counts[person] < wanted and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+
     async def troubles() -> None:
         for turn, person in enumerate(itertools.cycle(people)):
+            if time.monotonic() > until:
+                return
             group = sorted(people[person])[turn % len(people[person])]
-            for member in (False, True):
-                asked = time.monotonic()
-                await asyncio.to_thread(change, person, group, member)
-                left = people[person] if member else people[person] - {group}
-                memberships[person].changes.append((asked, time.monotonic(), left))
-                wanted = counts[person] + CHANGED_FOR + 1  # one may be on its way
-                while counts[person] < wanted:
-                    if time.monotonic() > until:
-                        return
-                    await asyncio.sleep(0.005)
+            await changed(person, group, False)
+            await changed(person, group, True)  # whatever the time: who comes next finds them as they were
 
     await asyncio.gather(troubles(), *(client(p, k) for p, k in zip(people, keys, strict=False)))
     for person, city, began, ended, documents in answers:

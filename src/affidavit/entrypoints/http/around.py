@@ -117,7 +117,7 @@ class Around:
         """Why the request goes no further."""
         if (
             self._hosts
-            and request.url.path not in PROBES
+            and request.scope["path"] not in PROBES
             and not self._known(request.headers.get("Host", ""))
         ):
             return HTTPException(421, "this server does not answer for that host")
