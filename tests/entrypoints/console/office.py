@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,13 @@ def token(page: str) -> str:
     found = _TOKEN.search(page)
     assert found, page
     return found[1]
+
+
+def looked_at(client: TestClient, page: str) -> str:
+    """The version of what ``page`` is there to change."""
+    found = re.search(r'name="version" value="([^"]+)"', client.get(page).text)
+    assert found
+    return html.unescape(found[1])
 
 
 def send(client: TestClient, page: str, action: str, /, **fields: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.entrypoints.console.office import Office, at_work, send, token
+from tests.entrypoints.console.office import Office, at_work, looked_at, send, token
 from tests.entrypoints.console.test_hostile import Page
 from tests.entrypoints.console.test_panel_pages import PAGES
 
@@ -47,8 +47,12 @@ def test_rules_are_published_and_taken_back(office: Office) -> None:
     }
     unsure = ada.post("/policy/publish", data={"csrf": "x", **rules})
     assert unsure.status_code == 403
+    rules["version"] = looked_at(ada, "/policy/edit")
     page = send(ada, "/policy/edit", "/policy/publish", **rules, reason="an audit", sure="yes")
     assert "answers now" in page
+    late = {"csrf": token(ada.get("/policy/edit").text), **rules, "reason": "late", "sure": "yes"}
+    refused = ada.post("/policy/publish", data=late)
+    assert (refused.status_code, "no longer what you looked at" in refused.text) == (412, True)
     assert "no-more" in ada.get("/policy").text
     here = f"/releases/{before}"
     assert "no-more" in ada.get(here).text, "the difference is shown"

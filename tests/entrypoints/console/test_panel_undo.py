@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 
 import pytest
-from tests.entrypoints.console.office import Office, at_work, send, token
+from tests.entrypoints.console.office import Office, at_work, looked_at, send, token
 
 from affidavit.domain.canonical import Json
 from affidavit.entrypoints.console.told import happened, spans
@@ -193,6 +193,7 @@ def test_a_tool_that_everybody_is_forbidden_can_still_be_tried(office: Office) -
         f"rules:{n}": t + '\n@id("nobody") forbid (principal, action in Action::"tool:call", resource);\n'
         for n, t in office.ws.policy.in_force().items()
     }
+    rules["version"] = looked_at(ada, "/policy/edit")
     send(ada, "/policy/edit", "/policy/publish", **rules, reason="an audit", sure="yes")
     page = send(
         ada, "/policy", "/policy/try", person="user:olga", tool="send@1", arguments='{"to": "x", "text": ""}'

@@ -42,6 +42,7 @@ from starlette.datastructures import FormData
 from starlette.routing import Route
 
 from affidavit.app.operations.operation import Caller, Table, perform
+from affidavit.app.operations.versions import only_if
 from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import (
     AffidavitError,
@@ -232,6 +233,13 @@ class Visit:
 
     def ask(self, name: str, /, **fields: Any) -> Any:
         """Perform the operation ``name`` as the caller. Raises ForbiddenError, ArgumentsError, and what it raises."""
+        return self._perform(name, fields, None)
+
+    def ask_if(self, version: str, name: str, /, **fields: Any) -> Any:
+        """As ``ask``, if what it changes is still the ``version`` that was looked at. Raises PreconditionError if not."""
+        return self._perform(name, fields, version)
+
+    def _perform(self, name: str, fields: dict[str, Any], version: str | None) -> Any:
         operation = self.console.table[name]
         try:
             asked = operation.takes.model_validate(fields)
@@ -241,7 +249,9 @@ class Visit:
             raise ArgumentsError(
                 f"{where}: {first['msg']}", "go back, change it and send it again"
             ) from error
-        return perform(self.console.ws, self.caller, operation, asked)
+        ws, table = self.console.ws, self.console.table
+        condition = None if version is None else only_if(ws, self.caller, table, operation, asked, version)
+        return perform(ws, self.caller, operation, asked, only_if=condition)
 
     @property
     def path(self) -> Mapping[str, str]:

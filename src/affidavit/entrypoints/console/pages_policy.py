@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Response
 
+from affidavit.app.operations.versions import tag
 from affidavit.domain.errors import AffidavitError, UsageError
 from affidavit.entrypoints.console.frame import Console, Nav, Visit
 
@@ -102,7 +103,8 @@ def try_it(visit: Visit) -> Response:
 def edit(visit: Visit) -> Response:
     """The rules in force, to be changed."""
     found = visit.ask("policy.show")
-    return _edit(visit, found["files"], found["tests"], None, None, "", found["files"])
+    version = tag(visit.console.table["policy.show"], found)
+    return _edit(visit, found["files"], found["tests"], None, None, "", found["files"], version)
 
 
 def _edit(
@@ -113,6 +115,7 @@ def _edit(
     diff: dict[str, Any] | None,
     fault: str,
     in_force: dict[str, str],
+    version: str,
 ) -> Response:
     return visit.page(
         "policy_edit.html",
@@ -123,6 +126,7 @@ def _edit(
         diff=diff,
         fault=fault,
         same=files == in_force,
+        version=version,
         may=visit.may(CHANGE),
         may_diff=visit.may(DIFF),
     )
@@ -148,7 +152,7 @@ def check(visit: Visit) -> Response:
             diff = visit.ask("policy.diff", rules=files, days=30)
     except AffidavitError as error:
         fault = f"{error.message} {error.hint}"
-    return _edit(visit, files, tests, report, diff, fault, in_force)
+    return _edit(visit, files, tests, report, diff, fault, in_force, visit.form.get("version", ""))
 
 
 def publish(visit: Visit) -> Response:
@@ -156,7 +160,13 @@ def publish(visit: Visit) -> Response:
     if visit.form.get("sure") != "yes":
         raise UsageError("you did not confirm it", "go back and tick the box beside the button")
     files, tests = _sent(visit)
-    made = visit.ask("policy.publish", rules=files, tests=tests, reason=visit.form.get("reason", ""))
+    made = visit.ask_if(
+        visit.form.get("version", ""),
+        "policy.publish",
+        rules=files,
+        tests=tests,
+        reason=visit.form.get("reason", ""),
+    )
     return visit.go(f"/releases/{made['release']}", "published")
 
 
