@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from tests.conftest import EXAMPLES
 from tests.docs.transcripts import Session, Shown, blocks, commands, pattern
-from tools import reference
 
 from affidavit.adapters.folder import manifest
 from affidavit.adapters.minilm.weights import installed
 from affidavit.app.config import model_location
 from affidavit.domain.errors import ManifestError
 from affidavit.domain.records import CLASSIFICATIONS
+from tools import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

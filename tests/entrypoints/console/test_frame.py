@@ -77,6 +77,8 @@ def test_files_may_be_kept_for_ever_under_the_address_of_their_content(browse: B
         answer = client.get(url)
         assert answer.status_code == 200
         assert "immutable" in answer.headers["Cache-Control"]
+    old = client.get(urls[0].replace(urls[0].split("/")[2], "0123456789abcdef"))
+    assert (old.status_code, old.headers["Cache-Control"]) == (200, "no-store"), "of another version"
     assert client.get("/static/0/../frame.py").status_code == 404
     assert client.get("/static/0/none.css").status_code == 404
 

@@ -205,6 +205,25 @@ def test_a_key_is_made_shown_once_rotated_and_taken_back(office: Office) -> None
         office.ws.credentials.whose(secret[0], CredentialKind.KEY)
 
 
+def test_who_confirms_rules_sees_what_changes_in_them(office: Office) -> None:
+    ws, ada = office.ws, office.browse("ada")
+    tenant = ws.parts.tenant("")
+    ws.people.grant(tenant, "user:bob", "role:admin")
+    ws.proposals.require(tenant, ["release:change"], "operator:test")
+    rules = {f"rules:{n}": t for n, t in ws.policy.in_force().items()}
+    first = next(iter(rules))
+    rules[first] += '\n@id("no-more") forbid (principal, action in Action::"tool:call", resource);\n'
+    rules["version"] = looked_at(ada, "/policy/edit")
+    sent = {"csrf": token(ada.get("/policy/edit").text), **rules, "reason": "an audit", "sure": "yes"}
+    assert "takes two people" in ada.post("/policy/publish", data=sent).text
+    page = office.browse("bob").get("/approvals").text
+    assert re.search(r"<ins>\+@id\(&#34;no-more&#34;\)", page)
+    assert page.count("What changes in <code>") == 1, "of the file that changes alone"
+    (waiting,) = ws.proposals.waiting(tenant)
+    send(ada, "/approvals", f"/proposals/{waiting.id}/decline", reason="not today")
+    ws.proposals.require(tenant, [], "operator:test")
+
+
 def test_what_takes_two_people_is_confirmed_by_another(office: Office) -> None:
     ws, ada = office.ws, office.browse("ada")
     tenant = ws.parts.tenant("")

@@ -241,11 +241,11 @@ def _changes(where: str, old: Any, new: Any) -> Iterator[dict[str, Any]]:
             yield from _changes(f"{where}.{key}" if where else key, old.get(key), new.get(key))
     elif old != new:
         texts = [value for value in (old, new) if isinstance(value, str) and "\n" in value]
-        lines = list(_lines(old or "", new or "")) if texts else []
+        lines = list(differing(old or "", new or "")) if texts else []
         yield {"where": where, "before": old, "after": new, "lines": lines}
 
 
-def _lines(old: str, new: str) -> Iterator[str]:
+def differing(old: str, new: str) -> Iterator[str]:
     """The lines in which two texts differ, each with ``+``, ``-`` or a space before it; ``@@`` where some are left out."""
     found = unified_diff(old.splitlines(), new.splitlines(), n=2, lineterm="")
     return (line for n, line in enumerate(found) if n > 1)

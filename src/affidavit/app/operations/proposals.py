@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, JsonValue
 
 from affidavit.app import proposals as desk
 from affidavit.app.operations import listing
+from affidavit.app.operations.deciding import differing
 from affidavit.app.operations.listing import Page
 from affidavit.app.operations.operation import (
     CONFIRMED,
@@ -26,12 +28,18 @@ from affidavit.app.workspace import Workspace
 from affidavit.domain.errors import ForbiddenError
 from affidavit.store.proposals import Proposal
 
+PUBLISH, SHOW = "policy.publish", "policy.show"
 ID = r"^p[a-z2-7]{15}$"
 
 
 class OneProposal(Asked):
     id: str = Field(pattern=ID)
     reason: str = Field("", max_length=2000, description="Why, in a sentence.")
+
+
+class Differing(Given):
+    file: str
+    lines: list[str] = Field(description="Those that differ, with + or - before them, and some around them.")
 
 
 class Waiting(Given):
@@ -42,6 +50,7 @@ class Waiting(Given):
     asked: JsonValue
     expires: int = Field(description="Microseconds since 1970.")
     yours: bool = Field(description="You asked for it yourself: somebody else confirms it.")
+    differs: list[Differing] = Field(description="Of rules: in what they differ from those in force now.")
 
 
 class WaitingList(Given):
@@ -70,17 +79,20 @@ class Proposing:
             if self._theirs(ws, caller, one)
         ]
         page, following = listing.paged(mine, asked, lambda one: one.id)
-        return {"items": [self._shown(one, caller) for one in page], "next": following}
+        return {"items": [self._shown(ws, one, caller) for one in page], "next": following}
 
-    def _shown(self, one: Proposal, caller: Caller) -> dict[str, Any]:
+    def _shown(self, ws: Workspace, one: Proposal, caller: Caller) -> dict[str, Any]:
+        asked = json.loads(one.asked)
+        rules = one.operation == PUBLISH and may(ws, caller, self.table[SHOW].action)
         return {
             "id": one.id,
             "operation": one.operation,
             "action": self.table[one.operation].action,
             "by": one.principal,
-            "asked": json.loads(one.asked),
+            "asked": asked,
             "expires": one.expires,
             "yours": one.principal == caller.principal,
+            "differs": list(_differs(ws.policy.in_force(), asked["rules"])) if rules else [],
         }
 
     def confirm(self, ws: Workspace, caller: Caller, asked: OneProposal) -> dict[str, Any]:
@@ -131,6 +143,13 @@ class Proposing:
             raise ForbiddenError(
                 "this takes a second person", f"somebody else who may {operation.action}, in person"
             )
+
+
+def _differs(now: Mapping[str, str], then: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for name in sorted({*now, *then}):
+        lines = list(differing(now.get(name, ""), then.get(name, "")))
+        if lines:
+            yield {"file": name, "lines": lines}
 
 
 PROPOSING = Proposing()

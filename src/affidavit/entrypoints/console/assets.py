@@ -37,5 +37,7 @@ class Assets:
         name = request.path_params["name"]
         if name not in self._content:
             raise HTTPException(404)
-        headers = {"Cache-Control": _FOR_EVER, "X-Content-Type-Options": "nosniff"}
+        # a page of another version may ask this process: it is served, and asked for again the next time
+        kept = _FOR_EVER if request.path_params["digest"] == self._digest else "no-store"
+        headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
         return Response(self._content[name], headers=headers, media_type=_TYPES[name.rpartition(".")[2]])
