@@ -270,6 +270,18 @@ def test_no_cookie_travels_unencrypted(
         assert "set-cookie" not in answer.headers
 
 
+def test_a_container_on_this_machine_is_signed_in_to_where_the_operator_says_that_it_is_one(
+    workspace: affidavit.Workspace, acme: Tenant
+) -> None:
+    here, other = "http://127.0.0.1:8080", "http://192.168.0.7:8080"
+    app = make_app(workspace, signin=SignIn(public_url=here))
+    for base, status in ((here, 303), (other, 403)):
+        with TestClient(_at(app, ("172.17.0.2", 8080)), base_url=base, follow_redirects=False) as client:
+            token = workspace.credentials.make_link(acme, "alice", "operator:dave")
+            answer = client.post("/signin/link", data={"token": token}, headers={"Origin": base})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (status, status == 303)
+
+
 @pytest.mark.parametrize(("proxy", "believed"), [("10.0.0.9", True), ("10.0.0.10", False)])
 def test_https_is_believed_of_the_proxies_in_the_settings_alone(
     workspace: affidavit.Workspace, acme: Tenant, proxy: str, believed: bool

@@ -48,9 +48,9 @@ class Cookies:
 
     def _plain(self, request: Request) -> bool:
         """Whether everything between the browser and us is this machine: by our address in its bar, and by the one at which
-        the request came in."""
+        the request came in, unless the operator says so (a container's port is published on this machine, say)."""
         parts, server = urlsplit(self.origin(request)), request.scope.get("server")
-        here = server is not None and _loopback(server[0])
+        here = bool(self._public) or (server is not None and _loopback(server[0]))
         return parts.scheme == "http" and here and _loopback(parts.hostname or "")
 
     def name(self, request: Request, what: str = _COOKIE) -> str:
@@ -67,7 +67,7 @@ class Cookies:
         if not plain and not self.origin(request).startswith("https://"):
             raise ForbiddenError(
                 "signing in needs https",
-                "set server.public_url to an https address, or server.trusted_proxies; or use http://127.0.0.1",
+                "set server.public_url to an https address, or server.trusted_proxies; on one machine to http://127.0.0.1:PORT",
             )
         answer.set_cookie(
             self.name(request, what),
