@@ -8,29 +8,28 @@ nothing has not passed. The reason why a weakness does not concern us goes to ``
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("locks/base.txt", "locks/server.txt")
+_WITHDRAWN = re.compile(r"yanked version: '([^']+)' candidate \(version (\S+) at")
+"""What pip says of one. Its report says so too, but not that of the pip that comes with Python 3.11."""
 ACCEPTED: dict[str, tuple[str, date]] = {}
 """Weaknesses by id: why they do not concern us, and until when that is believed."""
 
 
 def withdrawn(lock: Path) -> list[str]:
     """``name version`` of what ``lock`` pins and its makers have withdrawn. Raises SystemExit where pip cannot tell."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        asked = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--quiet"]
-        told = _run(sys.executable, "-m", "pip", *asked, "-r", str(lock), "--report", str(report))
-        if told.returncode:
-            raise SystemExit(f"{lock} cannot be looked up: {told.stderr.strip()[-500:]}")
-        found = json.loads(report.read_text("utf-8"))["install"]
-    return [f"{one['metadata']['name']} {one['metadata']['version']}" for one in found if one["is_yanked"]]
+    asked = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--quiet"]
+    told = _run(sys.executable, "-m", "pip", *asked, "-r", str(lock))
+    if told.returncode:
+        raise SystemExit(f"{lock} cannot be looked up: {told.stderr.strip()[-500:]}")
+    return [f"{name} {version}" for name, version in _WITHDRAWN.findall(told.stderr)]
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:

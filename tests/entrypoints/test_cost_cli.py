@@ -116,7 +116,6 @@ def test_names_cannot_move_the_cursor(place: Path) -> None:
         ("budget", "set", "galaxy", "1", "--per", "day"),
         ("budget", "set", "tenant", "1,5", "--per", "day"),
         ("budget", "set", "tenant", "1", "--per", "year"),
-        ("budget", "set", "tenant", "1", "--per", "day", "--by", "alice"),
         ("budget", "remove", "7"),
     ],
 )
@@ -126,6 +125,12 @@ def test_a_wrong_request_says_what_to_do(place: Path, arguments: tuple[str, ...]
     error = json.loads(result.stdout)["error"]
     assert error["message"]
     assert error["hint"]
+
+
+def test_whoever_may_not_change_budgets_is_told_what_they_lack(place: Path) -> None:
+    result = run(place, "budget", "set", "tenant", "1", "--per", "day", "--by", "alice", "--json")
+    assert result.exit_code == 1
+    assert "budget:change" in json.loads(result.stdout)["error"]["hint"]
 
 
 def test_the_price_list_is_not_loaded_at_the_start() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +58,11 @@ class History:
         return self.workspace
 
     def put(self, name: str, *acl: str) -> None:
-        """Write a document anew."""
+        """Write a document anew. One that comes back before the next sync was never away."""
         self._count += 1
-        life = self.documents[name].life if name in self.documents else self._count
+        synced = self.past[-1][1] if self.past else {}
+        there = self.documents.get(name) or synced.get(name)
+        life = there.life if there else self._count
         self.documents[name] = Document(life, f"mark{self._count}", acl)
 
     def share(self, name: str, *acl: str) -> None:
@@ -71,7 +74,10 @@ class History:
         self.crowd.members[group].add(who)
 
     def leave(self, who: str, group: str) -> None:
-        self.workspace.people.leave(self.workspace.parts.tenant(TENANT), who, group.removeprefix("group:"))
+        with suppress(UnknownNameError):  # nobody was ever in it
+            self.workspace.people.leave(
+                self.workspace.parts.tenant(TENANT), who, group.removeprefix("group:")
+            )
         self.crowd.members[group].discard(who)
 
     def dismiss(self, who: str) -> None:
