@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ CHANGE = "budget:change"
 _BY = ("stage", "task", "model", "person", "source", "release")
 _MICRO = 1_000_000
 _SHOWN = 12
+_DAYS = 30
 
 
 def add(console: Console) -> None:
@@ -34,11 +36,11 @@ def costs(visit: Visit) -> Response:
     """By day, by one other thing, and the budgets."""
     by = visit.query.get("by", "")
     by = by if by in _BY else "stage"
-    days = visit.ask("money.costs", by="day")
+    days = visit.ask("money.costs", by="day", since=_first_day(visit.console.ws.parts.clock.now()))
     found = visit.ask("money.costs", by=by)
     budgets = visit.ask("money.budgets", limit=200)["items"]
     money = lambda value: number(value, 2)  # noqa: E731
-    rows = days["rows"][-30:]
+    rows = days["rows"]
     spent = [row["micro"] / _MICRO for row in rows]
     line = charts.line(
         [row["day"][5:] for row in rows] if any(spent) else [],
@@ -64,6 +66,11 @@ def costs(visit: Visit) -> Response:
         may=visit.may(CHANGE),
         waiting=visit.waiting("money"),
     )
+
+
+def _first_day(now: int) -> str:
+    """The first of the days of the chart."""
+    return (datetime.fromtimestamp(now / _MICRO, UTC).date() - timedelta(days=_DAYS - 1)).isoformat()
 
 
 def declare(visit: Visit) -> Response:
